@@ -1,0 +1,149 @@
+//! Who is at the other end, and the identifiers of connections, requests, streams and users.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The address a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// A TCP peer.
+    Tcp(SocketAddr),
+    /// A process on this machine, through a unix socket.
+    Unix,
+}
+
+impl Peer {
+    /// The peer's IP address; a unix peer is this machine, so `127.0.0.1`.
+    pub const fn ip(self) -> IpAddr {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical(),
+            Self::Unix => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// The number of a client connection within this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnId(pub u64);
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is known of a client connection before its first request.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnInfo {
+    /// Its number.
+    pub id: ConnId,
+    /// The other end.
+    pub peer: Peer,
+    /// The port it came in on; `None` for a unix socket.
+    pub local_port: Option<u16>,
+    /// Whether it is encrypted up to this process.
+    pub tls: bool,
+}
+
+/// The name of one request in logs, towards Django (`X-Request-ID`) and in error answers: 1 to 128 visible ASCII
+/// characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(Box<str>);
+
+impl RequestId {
+    /// A new id out of random bits: 32 hexadecimal digits.
+    pub fn from_random(bits: u128) -> Self {
+        Self(format!("{bits:032x}").into())
+    }
+
+    /// An id given by a trusted proxy; `None` if it does not fit.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        fits.then(|| Self(text.into()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The name of one open stream: 32 hexadecimal digits, not to be guessed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(u128);
+
+impl StreamId {
+    /// A new id out of random bits.
+    pub const fn from_random(bits: u128) -> Self {
+        Self(bits)
+    }
+
+    /// Reads the 32 digits; `None` if `text` is not such an id.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        fits.then(|| u128::from_str_radix(text, 16).ok().map(Self))?
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The user that Django named in `SSE-User`: 1 to 200 bytes without control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UserId(Box<str>);
+
+impl UserId {
+    /// Checks length and characters; `None` if `text` does not fit.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=200).contains(&text.len()) && !text.chars().any(char::is_control);
+        fits.then(|| Self(text.into()))
+    }
+
+    /// The user as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stream_ids_read_back_and_nothing_else_does() {
+        let id = StreamId::from_random(0xfeed);
+        assert_eq!(StreamId::parse(&id.to_string()), Some(id));
+        for other in [
+            "",
+            "feed",
+            "+0000000000000000000000000000001",
+            "0000000000000000000000000000FEED",
+        ] {
+            assert_eq!(StreamId::parse(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_ipv4_peer_on_an_ipv6_socket_is_an_ipv4_peer() {
+        let peer = Peer::Tcp("[::ffff:10.1.2.3]:99".parse().unwrap());
+        assert_eq!(peer.ip().to_string(), "10.1.2.3");
+    }
+}

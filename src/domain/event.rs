@@ -1,0 +1,102 @@
+//! An event as a publisher means it, before it has a place in the log.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{ChannelName, StreamId};
+
+/// The longest event name or id, in bytes.
+const LONGEST: usize = 1024;
+
+/// A text that cannot be a field of an event stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidField {
+    /// CR, LF or NUL: the first two would end the line and forge a field, the last makes a browser ignore an id
+    /// (WHATWG HTML, 9.2.6).
+    #[error("must not contain CR, LF or NUL")]
+    LineBreak,
+    /// More than 1,024 bytes.
+    #[error("must have at most {LONGEST} bytes")]
+    TooLong,
+    /// Nothing at all, where that would have no meaning.
+    #[error("must not be empty")]
+    Empty,
+    /// An id that looks as if this very log had given it.
+    #[error("must not have the form of this gateway's own ids")]
+    Forged,
+}
+
+fn checked(text: &str) -> Result<Box<str>, InvalidField> {
+    if text.is_empty() {
+        return Err(InvalidField::Empty);
+    }
+    if text.len() > LONGEST {
+        return Err(InvalidField::TooLong);
+    }
+    if text.contains(['\r', '\n', '\0']) {
+        return Err(InvalidField::LineBreak);
+    }
+    Ok(text.into())
+}
+
+/// The `event:` field. Without one a browser dispatches `message`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EventName(Box<str>);
+
+impl EventName {
+    /// Checks that `text` fits on one line and is not empty.
+    pub fn parse(text: &str) -> Result<Self, InvalidField> {
+        checked(text).map(Self)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An `id:` that the publisher gave.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PublisherId(Box<str>);
+
+impl PublisherId {
+    /// Checks that `text` fits on one line and is not empty (an empty id would erase the client's).
+    pub fn parse(text: &str) -> Result<Self, InvalidField> {
+        checked(text).map(Self)
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PublisherId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A `retry:` value: milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryMs(pub u32);
+
+/// What a publisher hands in. `wire` encodes it, the log gives it its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The channels it goes to: at least one, no name twice.
+    pub channels: Vec<ChannelName>,
+    /// The `event:` field.
+    pub name: Option<EventName>,
+    /// The text of the event, UTF-8; `None` only for a bare `close`.
+    pub data: Option<Bytes>,
+    /// The publisher's own id. Unset: the log's.
+    pub id: Option<PublisherId>,
+    /// The `retry:` field.
+    pub retry: Option<RetryMs>,
+    /// Whether the channels' streams end after this event.
+    pub close: bool,
+    /// A stream that must not get it.
+    pub except: Option<StreamId>,
+}

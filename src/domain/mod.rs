@@ -1,0 +1,19 @@
+//! The words of this program as types: floor 0.
+//!
+//! No I/O, no clock, no logging. A value of these types is valid by construction, so nobody checks it twice.
+
+mod channel;
+mod conn;
+mod event;
+mod failure;
+mod frame;
+mod position;
+mod size;
+
+pub use channel::{ChannelName, ChannelPattern, InvalidChannel, InvalidPattern};
+pub use conn::{ConnId, ConnInfo, Peer, RequestId, StreamId, UserId};
+pub use event::{Event, EventName, InvalidField, PublisherId, RetryMs};
+pub use failure::Failure;
+pub use frame::Frame;
+pub use position::{Epoch, EventId, Position};
+pub use size::{ByteSize, InvalidSize};

@@ -1,0 +1,8 @@
+//! Tidegate: a reverse proxy for Django that holds every event stream itself.
+//!
+//! Modules are listed from the lowest floor to the highest; each imports only from floors below its own (see
+//! `ARCHITECTURE.md`, checked by `tests/gateway/house.rs`). The library exists for `main.rs` and the tests, it is no
+//! public interface.
+
+pub mod domain;
+pub mod wire;

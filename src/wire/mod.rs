@@ -1,0 +1,3 @@
+//! Formats, pure: bytes in, values out, and back. Floor 1.
+//!
+//! No I/O, no clock, no logging, no panic on any input.
