@@ -6,3 +6,15 @@
 
 pub mod domain;
 pub mod wire;
+
+pub mod base;
+
+pub mod history;
+pub mod upstream;
+
+pub mod ask;
+
+pub mod publish;
+pub mod stream;
+
+pub mod server;

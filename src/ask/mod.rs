@@ -1,0 +1,5 @@
+//! Who may listen.
+
+mod settings;
+
+pub use settings::*;

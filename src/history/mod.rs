@@ -1,0 +1,5 @@
+//! History.
+
+mod settings;
+
+pub use settings::*;

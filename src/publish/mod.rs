@@ -1,0 +1,5 @@
+//! Taking events.
+
+mod settings;
+
+pub use settings::*;

@@ -1,0 +1,5 @@
+//! Sockets to requests.
+
+mod settings;
+
+pub use settings::*;

@@ -1,0 +1,75 @@
+//! Where the gateway listens and how long a client may take.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::ByteSize;
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Who is served on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Clients: the routes.
+    Public,
+    /// Django and the operator: publishing, metrics.
+    Internal,
+}
+
+/// `[listen.<name>]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// The name in the configuration and in logs.
+    pub name: String,
+    /// Where.
+    pub address: Address,
+    /// For whom. Default public.
+    pub role: Role,
+    /// Whether HTTP/2 is spoken (on a plain port by prior knowledge, RFC 9113 section 3.3). Default true.
+    pub http2: bool,
+}
+
+/// The limits of all listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Open client connections of all listeners together; at the limit accepting pauses. Default 200,000.
+    pub max_connections: usize,
+    /// The longest head of a request. Default 32 KiB.
+    pub header: ByteSize,
+    /// From the first byte of a head (or from the accept) to its last. Default 10 s.
+    pub header_timeout: Duration,
+    /// The longest time without progress while a body is being read or an answer written. Default 30 s.
+    pub body_idle: Duration,
+    /// How long a connection without a request stays open. Default 75 s.
+    pub keepalive: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_connections: 200_000,
+            header: ByteSize::kib(32),
+            header_timeout: Duration::from_secs(10),
+            body_idle: Duration::from_secs(30),
+            keepalive: Duration::from_secs(75),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Held streams.
+
+mod settings;
+
+pub use settings::*;

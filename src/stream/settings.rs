@@ -1,0 +1,56 @@
+//! How a held stream behaves: `[sse]`, which a route may override.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::domain::EventName;
+
+/// What a stream does whose place the log has dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlowClient {
+    /// It ends; the client comes back and gets what history holds, or a reset.
+    Close,
+    /// It says `reset` and goes on with the newest.
+    Skip,
+}
+
+/// What a new stream does when Django cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendDown {
+    /// 200 and heartbeats, while it asks again.
+    Hold,
+    /// 200, `retry:` and the end.
+    Retry,
+    /// The status of the failure.
+    Fail,
+}
+
+/// `[sse]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The longest silence before a comment is sent. Default 15 s.
+    pub heartbeat: Duration,
+    /// The `retry:` of a stream is drawn from this range, so that clients do not come back together. Default 2 s to 6 s.
+    pub retry: RangeInclusive<Duration>,
+    /// The name of a first event whose data names the stream's id. Default none.
+    pub open_event: Option<EventName>,
+    /// Default `close`.
+    pub slow_client: SlowClient,
+    /// Default `hold`.
+    pub backend_down: BackendDown,
+    /// The longest initial state (a body of type `text/event-stream` in the answer to an ask), in bytes: 1 MiB.
+    pub longest_initial_state: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(15),
+            retry: Duration::from_secs(2)..=Duration::from_secs(6),
+            open_event: None,
+            slow_client: SlowClient::Close,
+            backend_down: BackendDown::Hold,
+            longest_initial_state: 1 << 20,
+        }
+    }
+}

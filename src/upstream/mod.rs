@@ -1,0 +1,5 @@
+//! The client towards Django.
+
+mod settings;
+
+pub use settings::*;
