@@ -1,5 +1,189 @@
-//! History.
+//! The log: one order over all channels, and what of it is still there.
+//!
+//! `publish` appends through the hub, each held stream reads through its own [`Cursor`]. Order is decided in exactly
+//! one place, [`Log::append`]. Knows channels, positions and opaque frames; no HTTP, no event stream format.
+//!
+//! Invariants, tested in `tests.rs` against a naive model:
+//! - numbers grow by one per event over all channels, and a reader sees its channels' events in that order, each once;
+//! - a reader whose place has been dropped is told so ([`Progress::Gap`]); nothing is ever skipped silently;
+//! - events, age and memory are bounded, and so is the table of channels.
 
+mod cursor;
 mod settings;
+mod state;
+#[cfg(test)]
+mod tests;
 
-pub use settings::*;
+use std::sync::{Arc, Mutex};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::Instant;
+
+use crate::base::metrics::Registry;
+use crate::base::sync::lock;
+use crate::domain::{ChannelName, Epoch, Event, EventId, Frame, Position, PublisherId};
+
+pub use cursor::{Cursor, Progress};
+pub use settings::Settings;
+use state::State;
+
+/// A log. Cheap to clone; all clones are the same log.
+#[derive(Debug, Clone)]
+pub struct Log(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    epoch: Epoch,
+    state: Mutex<State>,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Metrics {
+    appended: Counter,
+    events: Gauge,
+    bytes: Gauge,
+    channels: Gauge,
+}
+
+/// The log took nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The event alone is larger than the memory of all history.
+    #[error("the event is larger than history_memory")]
+    TooLarge,
+}
+
+/// Where a publisher's id was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// In one place; used twice in one channel, the latest.
+    At(Position),
+    /// In different places of several channels: which one the client saw cannot be known.
+    Ambiguous,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// What the log holds of one channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Depth {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Events that can still be read.
+    pub events: usize,
+    /// The id of the newest of them, as it is on the wire.
+    pub last_id: Option<String>,
+}
+
+impl Log {
+    /// An empty log with a life of its own.
+    pub fn new(settings: Settings, epoch: Epoch, registry: &Registry) -> Self {
+        let metrics = Metrics {
+            appended: registry
+                .counter("history_events_appended", "Events given a place in the log"),
+            events: registry.gauge("history_events", "Events in the log"),
+            bytes: registry.gauge(
+                "history_memory_bytes",
+                "Memory of the log, overhead included",
+            ),
+            channels: registry.gauge("history_channels", "Channels the log knows"),
+        };
+        Self(Arc::new(Inner {
+            epoch,
+            state: Mutex::new(State::new(settings)),
+            metrics,
+        }))
+    }
+
+    /// The place after the newest event.
+    pub fn position(&self) -> Position {
+        lock(&self.0.state).head()
+    }
+
+    /// How a place is written on the wire.
+    pub fn id(&self, position: Position) -> EventId {
+        EventId {
+            epoch: self.0.epoch,
+            position,
+        }
+    }
+
+    /// The place an id of this very log stands for; `None` for an id from another life or from the future.
+    pub fn place(&self, id: EventId) -> Option<Position> {
+        (id.epoch == self.0.epoch && id.position <= self.position()).then_some(id.position)
+    }
+
+    /// Whether no event after `position` has been dropped, whatever its channel.
+    pub fn is_whole_since(&self, position: Position) -> bool {
+        lock(&self.0.state).is_whole_since(position, Instant::now())
+    }
+
+    /// Gives `events` their places, all or none, and keeps them. `encode` makes the frame of one event, whose own id
+    /// is known only here. Returns the ids in the order of the events.
+    pub fn append(
+        &self,
+        events: &[Event],
+        encode: impl Fn(&Event, EventId) -> Frame,
+    ) -> Result<Vec<EventId>, AppendError> {
+        let epoch = self.0.epoch;
+        let mut state = lock(&self.0.state);
+        let places = state.append(events, Instant::now(), |event, position| {
+            encode(event, EventId { epoch, position })
+        })?;
+        drop(state);
+        self.0.metrics.appended.inc_by(events.len() as u64);
+        Ok(places
+            .into_iter()
+            .map(|position| self.id(position))
+            .collect())
+    }
+
+    /// A reader of `channels` that begins after `position`.
+    pub fn cursor(&self, channels: Vec<ChannelName>, position: Position) -> Cursor {
+        Cursor::new(self.clone(), channels, position)
+    }
+
+    /// Looks a publisher's id up in `channels`.
+    pub fn find(&self, channels: &[ChannelName], id: &PublisherId) -> Found {
+        lock(&self.0.state).find(channels, id, Instant::now())
+    }
+
+    /// Whether every one of `channels` is closed and a reader at `position` has seen each closing event.
+    pub fn has_seen_the_end(&self, channels: &[ChannelName], position: Position) -> bool {
+        lock(&self.0.state).has_seen_the_end(channels, position, Instant::now())
+    }
+
+    /// Up to `most` events after `position` over all channels, in order, and the place after them; `None` if events
+    /// in between have been dropped.
+    pub fn read_all(
+        &self,
+        position: Position,
+        most: usize,
+    ) -> Option<(Vec<(Arc<[ChannelName]>, Frame)>, Position)> {
+        lock(&self.0.state).read_all(position, most)
+    }
+
+    /// Brings the gauges up to date; called before metrics are printed, for the log itself has better things to do.
+    pub fn observe(&self) {
+        let mut state = lock(&self.0.state);
+        state.trim(Instant::now());
+        let (events, bytes, channels) = (state.event_count(), state.bytes(), state.channel_count());
+        drop(state);
+        for (gauge, count) in [
+            (&self.0.metrics.events, events),
+            (&self.0.metrics.bytes, bytes),
+            (&self.0.metrics.channels, channels),
+        ] {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// What is there of each channel that holds events or is being read, in the order of the names.
+    pub fn depths(&self) -> Vec<Depth> {
+        let mut depths = lock(&self.0.state).depths(|position| self.id(position));
+        depths.sort_unstable_by(|a, b| a.channel.cmp(&b.channel));
+        depths
+    }
+}

@@ -1,0 +1,81 @@
+//! A reader's place in the log. Each held stream owns one; nothing is queued for it anywhere.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::Log;
+use crate::base::sync::lock;
+use crate::domain::{ChannelName, Frame, Position, StreamId};
+
+/// What one read came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is left; the cursor stands at the end of the log.
+    UpToDate,
+    /// As much was read as was allowed; there may be more.
+    More,
+    /// A closing event was read: the stream ends after what was read.
+    Closed,
+    /// Events after the cursor's place have been dropped; nothing was read and the cursor did not move.
+    Gap,
+}
+
+/// Reads the events of some channels in the order of the log, each once. The log does not forget a channel while a
+/// cursor is on it, so a gap is told exactly.
+#[derive(Debug)]
+pub struct Cursor {
+    log: Log,
+    channels: Box<[ChannelName]>,
+    position: Position,
+}
+
+impl Cursor {
+    pub(super) fn new(log: Log, channels: Vec<ChannelName>, position: Position) -> Self {
+        let channels = channels.into_boxed_slice();
+        lock(&log.0.state).hold(&channels);
+        Self {
+            log,
+            channels,
+            position,
+        }
+    }
+
+    /// Appends up to `most` frames to `out` and moves past them. Events that are not for `stream` are passed over.
+    pub fn read(&mut self, stream: StreamId, most: usize, out: &mut VecDeque<Frame>) -> Progress {
+        let mut state = lock(&self.log.0.state);
+        let (progress, position) = state.read(
+            &self.channels,
+            self.position,
+            stream,
+            most,
+            Instant::now(),
+            out,
+        );
+        drop(state);
+        self.position = position;
+        progress
+    }
+
+    /// Leaves what has been dropped, and what is still there, behind and goes on from the end of the log.
+    pub fn skip(&mut self) -> Position {
+        self.position = self.log.position();
+        self.position
+    }
+
+    /// The place after what was read last.
+    pub const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The channels it reads.
+    pub fn channels(&self) -> &[ChannelName] {
+        &self.channels
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        lock(&self.log.0.state).release(&self.channels, Instant::now());
+    }
+}

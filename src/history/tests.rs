@@ -1,0 +1,420 @@
+//! The log against a naive model, and its bounds one by one.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tokio::time::{Instant, advance};
+
+use super::*;
+use crate::domain::{ByteSize, StreamId};
+
+const STREAM: StreamId = StreamId::from_random(1);
+
+fn channel(name: &str) -> ChannelName {
+    ChannelName::parse(name).unwrap()
+}
+
+fn event(channels: &[&str], close: bool) -> Event {
+    Event {
+        channels: channels.iter().map(|name| channel(name)).collect(),
+        name: None,
+        data: Some(Bytes::from_static(b"x")),
+        id: None,
+        retry: None,
+        close,
+        except: None,
+    }
+}
+
+/// A frame that holds nothing but the event's number.
+fn number(_: &Event, id: EventId) -> Frame {
+    Frame::new(Bytes::from(id.position.seq().to_string()))
+}
+
+fn log(settings: Settings) -> Log {
+    Log::new(settings, Epoch::from_random(7), &Registry::default())
+}
+
+fn publish(log: &Log, channels: &[&str]) -> Position {
+    log.append(&[event(channels, false)], number).unwrap()[0].position
+}
+
+fn read(cursor: &mut Cursor, most: usize) -> (Vec<u64>, Progress) {
+    let mut out = VecDeque::new();
+    let progress = cursor.read(STREAM, most, &mut out);
+    let numbers = out.iter().map(|frame| {
+        std::str::from_utf8(frame.as_bytes())
+            .unwrap()
+            .parse()
+            .unwrap()
+    });
+    (numbers.collect(), progress)
+}
+
+#[test]
+fn an_event_of_two_channels_is_read_once_by_a_stream_on_both() {
+    let log = log(Settings::default());
+    let mut both = log.cursor(vec![channel("a"), channel("b")], Position::START);
+    publish(&log, &["a"]);
+    publish(&log, &["a", "b"]);
+    publish(&log, &["c"]);
+    publish(&log, &["b"]);
+    assert_eq!(read(&mut both, 10), (vec![1, 2, 4], Progress::UpToDate));
+    assert_eq!(both.position(), Position::after(4));
+}
+
+#[test]
+fn a_batch_is_one_step_of_the_log() {
+    let log = log(Settings::default());
+    let ids = log
+        .append(&[event(&["a"], false), event(&["b"], false)], number)
+        .unwrap();
+    assert_eq!(
+        ids.iter().map(|id| id.position.seq()).collect::<Vec<_>>(),
+        [1, 2]
+    );
+}
+
+#[test]
+fn a_reader_stops_at_the_closing_event_and_whoever_saw_it_has_seen_the_end() {
+    let log = log(Settings::default());
+    let a = [channel("a")];
+    let mut cursor = log.cursor(a.to_vec(), Position::START);
+    log.append(&[event(&["a"], false), event(&["a"], true)], number)
+        .unwrap();
+    assert_eq!(read(&mut cursor, 10), (vec![1, 2], Progress::Closed));
+    assert!(
+        log.has_seen_the_end(&a, Position::after(2))
+            && !log.has_seen_the_end(&a, Position::after(1))
+    );
+    publish(&log, &["a"]);
+    assert!(
+        !log.has_seen_the_end(&a, Position::after(2)),
+        "publishing again opens it again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_channel_is_remembered_for_closed_for_even_without_readers() {
+    let closed_for = Duration::from_secs(60);
+    let log = log(Settings {
+        closed_for,
+        age: Duration::from_secs(1),
+        ..Settings::default()
+    });
+    let a = [channel("a")];
+    log.append(&[event(&["a"], true)], number).unwrap();
+    advance(closed_for - Duration::from_millis(1)).await;
+    log.observe();
+    assert!(log.has_seen_the_end(&a, Position::after(1)));
+    advance(Duration::from_millis(1)).await;
+    assert!(!log.has_seen_the_end(&a, Position::after(1)));
+}
+
+#[test]
+fn an_excepted_stream_passes_over_the_event() {
+    let log = log(Settings::default());
+    let mut cursor = log.cursor(vec![channel("a")], Position::START);
+    log.append(
+        &[Event {
+            except: Some(STREAM),
+            ..event(&["a"], false)
+        }],
+        number,
+    )
+    .unwrap();
+    publish(&log, &["a"]);
+    assert_eq!(read(&mut cursor, 10), (vec![2], Progress::UpToDate));
+}
+
+#[test]
+fn more_events_than_a_channel_keeps_are_a_gap_for_who_was_before_them() {
+    let log = log(Settings {
+        events: 3,
+        ..Settings::default()
+    });
+    let mut early = log.cursor(vec![channel("a")], Position::START);
+    for _ in 0..4 {
+        publish(&log, &["a"]);
+    }
+    assert_eq!(read(&mut early, 10), (vec![], Progress::Gap));
+    let mut late = log.cursor(vec![channel("a")], Position::after(1));
+    assert_eq!(read(&mut late, 10), (vec![2, 3, 4], Progress::UpToDate));
+    assert!(log.is_whole_since(Position::after(1)) && !log.is_whole_since(Position::START));
+    early.skip();
+    assert_eq!(read(&mut early, 10), (vec![], Progress::UpToDate));
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_leave_by_age() {
+    let log = log(Settings {
+        age: Duration::from_secs(10),
+        ..Settings::default()
+    });
+    publish(&log, &["a"]);
+    advance(Duration::from_secs(6)).await;
+    publish(&log, &["a"]);
+    advance(Duration::from_secs(6)).await;
+    let mut cursor = log.cursor(vec![channel("a")], Position::START);
+    assert_eq!(read(&mut cursor, 10).1, Progress::Gap);
+    let mut cursor = log.cursor(vec![channel("a")], Position::after(1));
+    assert_eq!(read(&mut cursor, 10), (vec![2], Progress::UpToDate));
+}
+
+#[test]
+fn memory_is_bounded_and_the_oldest_events_of_all_channels_leave_first() {
+    let log = log(Settings {
+        memory: ByteSize::kib(8),
+        ..Settings::default()
+    });
+    for n in 0..1000 {
+        publish(&log, &[if n % 2 == 0 { "a" } else { "b" }]);
+        assert!(lock(&log.0.state).bytes() <= 8 << 10);
+    }
+    let depths = log.depths();
+    assert!(depths.iter().all(|depth| depth.events > 5), "{depths:?}");
+    let huge = Event {
+        data: Some(Bytes::from(vec![b'x'; 9 << 10])),
+        ..event(&["a"], false)
+    };
+    assert_eq!(
+        log.append(&[event(&["a"], false), huge], number),
+        Err(AppendError::TooLarge)
+    );
+    assert_eq!(
+        log.position(),
+        Position::after(1000),
+        "nothing of the batch was taken"
+    );
+}
+
+#[test]
+fn names_nobody_published_to_leave_nothing_behind() {
+    let log = log(Settings::default());
+    for n in 0..1000 {
+        drop(log.cursor(vec![channel(&format!("room-{n}"))], Position::START));
+    }
+    let state = lock(&log.0.state);
+    assert_eq!((state.channel_count(), state.bytes()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_table_of_channels_is_bounded_and_forgetting_never_hides_a_gap() {
+    let log = log(Settings {
+        memory: ByteSize::kib(64),
+        ..Settings::default()
+    });
+    for n in 0..5000 {
+        publish(&log, &[&format!("job-{n}")]);
+    }
+    assert!(lock(&log.0.state).channel_count() < 300);
+    let mut cursor = log.cursor(vec![channel("job-7")], Position::START);
+    assert_eq!(read(&mut cursor, 10), (vec![], Progress::Gap));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_with_a_reader_knows_exactly_what_it_dropped_for_ever() {
+    let log = log(Settings {
+        age: Duration::from_secs(1),
+        closed_for: Duration::ZERO,
+        ..Settings::default()
+    });
+    let mut cursor = log.cursor(vec![channel("quiet")], Position::START);
+    for _ in 0..100 {
+        publish(&log, &["busy"]);
+        advance(Duration::from_secs(2)).await;
+    }
+    assert_eq!(read(&mut cursor, 10), (vec![], Progress::UpToDate));
+}
+
+#[test]
+fn a_publishers_id_is_found_where_it_was_used_last() {
+    let log = log(Settings::default());
+    let id = |text| PublisherId::parse(text).unwrap();
+    let with_id = |name, text| Event {
+        id: Some(id(text)),
+        ..event(&[name], false)
+    };
+    log.append(
+        &[
+            with_id("a", "x"),
+            with_id("a", "y"),
+            with_id("a", "x"),
+            with_id("b", "y"),
+        ],
+        number,
+    )
+    .unwrap();
+    let (a, b) = (channel("a"), channel("b"));
+    assert_eq!(
+        log.find(&[a.clone()], &id("x")),
+        Found::At(Position::after(3))
+    );
+    assert_eq!(
+        log.find(&[b.clone()], &id("x")),
+        Found::Nowhere,
+        "not a channel of this reader"
+    );
+    assert_eq!(log.find(&[a, b], &id("y")), Found::Ambiguous);
+}
+
+#[test]
+fn the_tap_reads_all_channels_in_order() {
+    let log = log(Settings {
+        events: 2,
+        ..Settings::default()
+    });
+    for name in ["a", "b", "a"] {
+        publish(&log, &[name]);
+    }
+    let (events, place) = log.read_all(Position::START, 2).unwrap();
+    assert_eq!(
+        events
+            .iter()
+            .map(|(names, _)| names[0].as_str())
+            .collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+    let (rest, place) = log.read_all(place, 2).unwrap();
+    assert_eq!((rest.len(), place), (1, Position::after(3)));
+    publish(&log, &["a"]);
+    assert!(
+        log.read_all(Position::START, 2).is_none(),
+        "the first event has left its channel"
+    );
+}
+
+/// One step of a history.
+#[derive(Debug, Clone)]
+enum Step {
+    Publish { channels: Vec<usize>, close: bool },
+    Open { channels: Vec<usize>, back: u64 },
+    Read { reader: usize, most: usize },
+    Leave { reader: usize },
+    Wait(u64),
+}
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+fn step() -> impl Strategy<Value = Step> {
+    let channels = || prop::sample::subsequence(vec![0, 1, 2, 3], 1..=3);
+    prop_oneof![
+        5 => (channels(), prop::bool::weighted(0.1)).prop_map(|(channels, close)| Step::Publish { channels, close }),
+        2 => (channels(), 0..8_u64).prop_map(|(channels, back)| Step::Open { channels, back }),
+        5 => (0..6_usize, 1..5_usize).prop_map(|(reader, most)| Step::Read { reader, most }),
+        1 => (0..6_usize).prop_map(|reader| Step::Leave { reader }),
+        1 => (1..8_u64).prop_map(Step::Wait),
+    ]
+}
+
+/// The same log, as a list of everything that ever happened.
+struct Model {
+    events: Vec<(Vec<usize>, bool, Instant)>,
+    settings: Settings,
+}
+
+impl Model {
+    /// Whether channel `c` still holds event number `n`.
+    fn holds(&self, c: usize, n: usize) -> bool {
+        let newer = self.events[n..]
+            .iter()
+            .filter(|(channels, ..)| channels.contains(&c))
+            .count();
+        newer < self.settings.events && self.events[n - 1].2.elapsed() < self.settings.age
+    }
+
+    fn read(&self, channels: &[usize], from: usize, most: usize) -> (Vec<u64>, Progress) {
+        let mut seen = Vec::new();
+        for n in from + 1..=self.events.len() {
+            let (on, close, _) = &self.events[n - 1];
+            let mine: Vec<_> = on.iter().filter(|c| channels.contains(c)).collect();
+            if mine.iter().any(|c| !self.holds(**c, n)) {
+                return (vec![], Progress::Gap);
+            }
+            if !mine.is_empty() {
+                seen.push((n as u64, *close));
+            }
+        }
+        let end = seen
+            .iter()
+            .position(|(_, close)| *close)
+            .map_or(usize::MAX, |at| at + 1);
+        let progress = match end.min(most) {
+            count if count > seen.len() => Progress::UpToDate,
+            count if count == end => Progress::Closed,
+            _ => Progress::More,
+        };
+        (
+            seen.into_iter()
+                .take(end.min(most))
+                .map(|(n, _)| n)
+                .collect(),
+            progress,
+        )
+    }
+}
+
+fn run(steps: Vec<Step>, settings: &Settings, exact: bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let log = log(settings.clone());
+        let mut model = Model {
+            events: vec![],
+            settings: settings.clone(),
+        };
+        let mut readers: Vec<(Vec<usize>, Cursor)> = vec![];
+        for step in steps {
+            match step {
+                Step::Publish { channels, close } => {
+                    let names: Vec<_> = channels.iter().map(|c| NAMES[*c]).collect();
+                    log.append(&[event(&names, close)], number).unwrap();
+                    model.events.push((channels, close, Instant::now()));
+                }
+                Step::Open { channels, back } if readers.len() < 6 => {
+                    let names = channels.iter().map(|c| channel(NAMES[*c])).collect();
+                    let from = Position::after(log.position().seq().saturating_sub(back));
+                    readers.push((channels, log.cursor(names, from)));
+                }
+                Step::Read { reader, most } if reader < readers.len() => {
+                    let (channels, cursor) = &mut readers[reader];
+                    let from = usize::try_from(cursor.position().seq()).unwrap();
+                    let expected = model.read(channels, from, most);
+                    let found = read(cursor, most);
+                    // A name that was forgotten may report a gap that was none.
+                    assert!(
+                        found == expected || (!exact && found.1 == Progress::Gap),
+                        "{found:?} {expected:?}"
+                    );
+                    if found.1 == Progress::Gap {
+                        cursor.skip();
+                    }
+                }
+                Step::Leave { reader } if reader < readers.len() => {
+                    drop(readers.swap_remove(reader))
+                }
+                Step::Wait(seconds) => advance(Duration::from_secs(seconds)).await,
+                Step::Open { .. } | Step::Read { .. } | Step::Leave { .. } => {}
+            }
+        }
+    });
+}
+
+proptest! {
+    #[test]
+    fn readers_agree_with_the_model_while_no_channel_is_forgotten(steps in prop::collection::vec(step(), 0..120)) {
+        let settings = Settings { events: 4, age: Duration::from_secs(9), closed_for: Duration::from_secs(100_000), ..Settings::default() };
+        run(steps, &settings, true);
+    }
+
+    #[test]
+    fn no_reader_misses_an_event_unawares_when_channels_are_forgotten(steps in prop::collection::vec(step(), 0..120)) {
+        let settings = Settings { events: 4, age: Duration::from_secs(3), closed_for: Duration::ZERO, ..Settings::default() };
+        run(steps, &settings, false);
+    }
+}
