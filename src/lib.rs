@@ -13,6 +13,7 @@ pub mod history;
 pub mod upstream;
 
 pub mod ask;
+pub mod hub;
 
 pub mod publish;
 pub mod stream;
