@@ -17,6 +17,9 @@ use super::sync::lock;
 /// A family of counters told apart by one label.
 pub type CounterBy = Family<[(&'static str, &'static str); 1], Counter>;
 
+/// A family of counters told apart by one label whose values come from the configuration.
+pub type CounterByName = Family<[(&'static str, String); 1], Counter>;
+
 /// A family of histograms told apart by one label whose values come from the configuration.
 pub type HistogramBy = Family<[(&'static str, String); 1], Histogram>;
 
@@ -43,6 +46,13 @@ impl Registry {
     /// Makes and registers counters with one label.
     pub fn counter_by(&self, name: &str, help: &str) -> CounterBy {
         let family = CounterBy::default();
+        lock(&self.0).register(name, help, family.clone());
+        family
+    }
+
+    /// Makes and registers counters with one label whose values come from the configuration.
+    pub fn counter_by_name(&self, name: &str, help: &str) -> CounterByName {
+        let family = CounterByName::default();
         lock(&self.0).register(name, help, family.clone());
         family
     }

@@ -1,0 +1,112 @@
+//! What can go wrong between the gateway and Django, and in the bodies that pass between them.
+
+use std::io;
+
+use crate::domain::Failure;
+
+/// A request that got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection: refused, no such socket, unknown host.
+    #[error("could not connect to {server}")]
+    Connect {
+        /// The server's address.
+        server: String,
+        /// The reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The server took longer than `connect_timeout` to accept.
+    #[error("{server} did not accept a connection in time")]
+    ConnectTimeout {
+        /// The server's address.
+        server: String,
+    },
+    /// The connection ended before the head of an answer was read.
+    #[error("the connection ended before the answer")]
+    Reset(#[source] hyper::Error),
+    /// What came back is not an HTTP/1.1 answer.
+    #[error("the answer is not valid HTTP")]
+    Invalid(#[source] hyper::Error),
+    /// No answer within `response_timeout`.
+    #[error("no answer in time")]
+    ResponseTimeout,
+    /// The client's own body broke off while it was being passed on.
+    #[error("the request's body broke off")]
+    RequestBody(RequestBodyFault),
+}
+
+/// Whose fault it was that a request body broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestBodyFault {
+    /// The client paused for longer than `body_idle`.
+    Idle,
+    /// The client went away or sent something malformed.
+    Client,
+    /// The temp file could not be read.
+    Disk,
+}
+
+impl UpstreamError {
+    /// Who is at fault.
+    pub const fn failure(&self) -> Failure {
+        match self {
+            Self::Connect { .. } | Self::Reset(_) | Self::Invalid(_) => Failure::Upstream,
+            Self::ConnectTimeout { .. } | Self::ResponseTimeout => Failure::Timeout,
+            Self::RequestBody(RequestBodyFault::Idle | RequestBodyFault::Client) => Failure::Client,
+            Self::RequestBody(RequestBodyFault::Disk) => Failure::Internal,
+        }
+    }
+}
+
+/// A request body that could not be passed on.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestBodyError {
+    /// Nothing came for `body_idle`.
+    #[error("the client paused for too long")]
+    Idle,
+    /// The client's connection broke, or its chunks are malformed.
+    #[error("the client's body broke off")]
+    Client(#[source] hyper::Error),
+    /// The temp file could not be read.
+    #[error("the gathered body could not be read back")]
+    Disk(#[source] io::Error),
+}
+
+impl RequestBodyError {
+    pub(super) const fn fault(&self) -> RequestBodyFault {
+        match self {
+            Self::Idle => RequestBodyFault::Idle,
+            Self::Client(_) => RequestBodyFault::Client,
+            Self::Disk(_) => RequestBodyFault::Disk,
+        }
+    }
+}
+
+/// A body that could not be gathered.
+#[derive(Debug, thiserror::Error)]
+pub enum GatherError {
+    /// More bytes than the limit.
+    #[error("the body is larger than the limit")]
+    TooLarge,
+    /// Nothing came for `body_idle`.
+    #[error("the client paused for too long")]
+    Idle,
+    /// The client's connection broke, or its chunks are malformed.
+    #[error("the client's body broke off")]
+    Client(#[source] hyper::Error),
+    /// The temp file could not be written.
+    #[error("the body could not be written to a temp file")]
+    Disk(#[source] io::Error),
+}
+
+/// An answer that broke off. The client must see that it did.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// The upstream's connection broke, or its framing is malformed.
+    #[error("the upstream's answer broke off")]
+    Broken(#[source] hyper::Error),
+    /// Nothing came for `response_timeout`.
+    #[error("the upstream paused for too long")]
+    Idle,
+}

@@ -1,0 +1,79 @@
+//! The head of a request as Django gets it: the header contract in one place, for proxied requests and asks alike.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri, request};
+
+use super::body::RequestBody;
+use crate::domain::RequestId;
+use crate::wire::forwarded::Forwarded;
+use crate::wire::headers;
+
+/// What Django is sent, the body aside.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The client's method.
+    pub method: Method,
+    /// The client's path and query, as it spelled them.
+    pub target: PathAndQuery,
+    /// The client's headers without those that are not its to set, and ours.
+    pub headers: HeaderMap,
+}
+
+impl Head {
+    /// Rebuilds the head of a client's request: what must not pass is removed first, what the gateway vouches for is
+    /// added then. `host` is the one valid host of the request, as the client wrote it.
+    pub fn rebuild(parts: &request::Parts, host: &str, forwarded: &Forwarded, id: &RequestId) -> Self {
+        let mut headers = parts.headers.clone();
+        headers::strip_request(&mut headers);
+        join_cookies(&mut headers);
+        if let Ok(host) = HeaderValue::from_str(host) {
+            headers.insert(HOST, host);
+        }
+        forwarded.apply(&mut headers);
+        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+            headers.insert(HeaderName::from_static("x-request-id"), id);
+        }
+        let target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        Self { method: parts.method.clone(), target, headers }
+    }
+
+    /// Asks for a WebSocket, as the client did (RFC 6455, section 4.1).
+    pub fn ask_for_websocket(&mut self) {
+        self.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        self.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+
+    /// Whether the request changes nothing (RFC 9110, section 9.2.1), so that it may be sent twice.
+    pub const fn is_safe(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+    }
+
+    pub(super) fn request(&self, body: RequestBody) -> Request<RequestBody> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.target.clone());
+        *request.headers_mut() = self.headers.clone();
+        let length = request.body().length();
+        // A length the client gave is given again, also 0; none is made up for a request without a body.
+        if length > 0 || self.headers.contains_key(CONTENT_LENGTH) {
+            request.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+        request
+    }
+}
+
+/// HTTP/2 clients send a cookie in pieces; HTTP/1.1 knows one line (RFC 9113, section 8.2.3), and WSGI would join
+/// several by commas.
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut pieces = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (pieces.next(), pieces.next()) else { return };
+    let mut joined = first.as_bytes().to_vec();
+    for piece in std::iter::once(second).chain(pieces) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(piece.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        headers.insert(COOKIE, joined);
+    }
+}

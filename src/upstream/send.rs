@@ -1,0 +1,153 @@
+//! Sending one request: choose a connection, wait for the head of the answer, try again where that is safe.
+//!
+//! Tried again, until `retry_for` has passed: a connection that was refused or whose socket is missing, for any method,
+//! because nothing was sent; a connection that ended before the answer, for safe methods only, and only a few times,
+//! so that a request which kills its worker is not sent for ever.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use http::Response;
+use hyper::body::Incoming;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::answer::AnswerBody;
+use super::backoff::Backoff;
+use super::body::{Progress, RequestBody};
+use super::error::{RequestBodyError, UpstreamError};
+use super::head::Head;
+use super::pool::{Lease, Pool};
+use super::Upstream;
+use crate::wire::headers;
+
+/// How often a safe request is sent again after its connection ended before the answer.
+const MOST_RESETS: u32 = 4;
+
+/// How recently a connection must have answered to carry a request that must not be sent twice.
+const JUST_USED: Duration = Duration::from_millis(100);
+
+/// A try that failed.
+struct Failed {
+    error: UpstreamError,
+    /// The body, if no byte of the request was sent.
+    unsent: Option<RequestBody>,
+}
+
+impl Upstream {
+    /// Sends a request and returns the answer once its head is there. While the upstream cannot be reached it is tried
+    /// again for `retry_for`; zero means once.
+    pub async fn send(
+        &self,
+        head: &Head,
+        mut body: RequestBody,
+        retry_for: Duration,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        let until = Instant::now() + retry_for;
+        let mut backoff = Backoff::new(Duration::from_millis(25), Duration::from_millis(500));
+        let mut resets = 0;
+        loop {
+            let copy = if head.is_safe() { body.again() } else { None };
+            let failed = match self.attempt(head, body).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            let next = match (&failed.error, failed.unsent) {
+                (UpstreamError::Connect { source, .. }, Some(unsent)) if is_restarting(source) => Some(unsent),
+                (UpstreamError::Reset(_), Some(unsent)) => Some(unsent),
+                (UpstreamError::Reset(_), None) if resets < MOST_RESETS => {
+                    resets += 1;
+                    copy
+                }
+                _ => None,
+            };
+            let pause = backoff.pause();
+            match next {
+                Some(next) if Instant::now() + pause < until => body = next,
+                _ => return Err(failed.error),
+            }
+            self.0.metrics.retries.inc();
+            sleep(pause).await;
+        }
+    }
+
+    async fn attempt(&self, head: &Head, body: RequestBody) -> Result<Response<AnswerBody>, Failed> {
+        let Some(pool) = self.0.pools.iter().min_by_key(|pool| pool.in_flight()) else {
+            let source = io::Error::from(io::ErrorKind::NotFound);
+            return Err(Failed { error: UpstreamError::Connect { server: String::new(), source }, unsent: None });
+        };
+        let reuse = if head.is_safe() { self.0.settings.idle_reuse } else { JUST_USED.min(self.0.settings.idle_reuse) };
+        let mut body = body;
+        if let Some(lease) = pool.idle(reuse) {
+            match self.exchange(lease, head, body).await {
+                // The server closed it in the same moment; nothing was sent, so a new one is tried at once.
+                Err(Failed { error: UpstreamError::Reset(_), unsent: Some(unsent) }) => body = unsent,
+                done => return done,
+            }
+        }
+        match self.connect(pool).await {
+            Ok(lease) => self.exchange(lease, head, body).await,
+            Err(error) => Err(Failed { error, unsent: Some(body) }),
+        }
+    }
+
+    async fn connect(&self, pool: &Pool) -> Result<Lease, UpstreamError> {
+        let lease = pool.connect(self.0.settings.connect_timeout, &self.0.drivers).await?;
+        self.0.metrics.connects.inc();
+        Ok(lease)
+    }
+
+    async fn exchange(
+        &self,
+        mut lease: Lease,
+        head: &Head,
+        body: RequestBody,
+    ) -> Result<Response<AnswerBody>, Failed> {
+        let started = Instant::now();
+        let progress = body.progress();
+        let answer = lease.sender.try_send_request(head.request(body));
+        let answer = match self.in_time(answer, &progress).await {
+            Some(answer) => answer,
+            None => return Err(Failed { error: UpstreamError::ResponseTimeout, unsent: None }),
+        };
+        let response = answer.map_err(|mut error| {
+            let unsent = error.take_message().map(http::Request::into_body);
+            Failed { error: classify(error.into_error()), unsent }
+        })?;
+        self.0.metrics.seconds.observe(started.elapsed().as_secs_f64());
+        Ok(self.received(response, lease))
+    }
+
+    /// Waits for the answer for `response_timeout`, counted from the last move of the request's body.
+    async fn in_time<T>(&self, answer: impl Future<Output = T>, progress: &Progress) -> Option<T> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            let deadline = progress.last() + self.0.settings.response_timeout;
+            match timeout_at(deadline, answer.as_mut()).await {
+                Ok(answer) => return Some(answer),
+                Err(_) if progress.last() + self.0.settings.response_timeout > deadline => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn received(&self, response: Response<Incoming>, lease: Lease) -> Response<AnswerBody> {
+        let endless = headers::is_event_stream(response.headers());
+        let pause = (!endless).then_some(self.0.settings.response_timeout);
+        response.map(|incoming| AnswerBody::new(incoming, lease, pause))
+    }
+}
+
+/// What it looks like while gunicorn restarts: nobody listens, the socket is not there yet, or its backlog is full.
+fn is_restarting(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, NotFound, WouldBlock};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | NotFound | WouldBlock)
+}
+
+fn classify(error: hyper::Error) -> UpstreamError {
+    let ours = error.source().and_then(|source| source.downcast_ref::<RequestBodyError>());
+    if let Some(ours) = ours {
+        return UpstreamError::RequestBody(ours.fault());
+    }
+    if error.is_parse() { UpstreamError::Invalid(error) } else { UpstreamError::Reset(error) }
+}
