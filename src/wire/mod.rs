@@ -3,4 +3,5 @@
 //! No I/O, no clock, no logging, no panic on any input.
 
 pub mod headers;
+pub mod path;
 pub mod sse;
