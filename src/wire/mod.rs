@@ -3,5 +3,6 @@
 //! No I/O, no clock, no logging, no panic on any input.
 
 pub mod headers;
+pub mod host;
 pub mod path;
 pub mod sse;
