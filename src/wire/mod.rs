@@ -6,4 +6,5 @@ pub mod forwarded;
 pub mod headers;
 pub mod host;
 pub mod path;
+pub mod query;
 pub mod sse;
