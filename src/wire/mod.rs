@@ -5,6 +5,7 @@
 pub mod forwarded;
 pub mod headers;
 pub mod host;
+pub mod last_event_id;
 pub mod path;
 pub mod query;
 pub mod sse;
