@@ -1,3 +1,11 @@
 //! Formats, pure: bytes in, values out, and back. Floor 1.
 //!
 //! No I/O, no clock, no logging, no panic on any input.
+
+pub mod forwarded;
+pub mod headers;
+pub mod host;
+pub mod last_event_id;
+pub mod path;
+pub mod query;
+pub mod sse;
