@@ -9,6 +9,8 @@ pub mod wire;
 
 pub mod base;
 
+pub mod routes;
+
 pub mod history;
 pub mod upstream;
 
