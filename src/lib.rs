@@ -10,6 +10,7 @@ pub mod wire;
 pub mod base;
 
 pub mod routes;
+pub mod tokens;
 
 pub mod history;
 pub mod upstream;
