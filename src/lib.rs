@@ -9,6 +9,9 @@ pub mod wire;
 
 pub mod base;
 
+pub mod routes;
+pub mod tokens;
+
 pub mod history;
 pub mod upstream;
 
