@@ -3,3 +3,4 @@
 //! No I/O, no clock, no logging, no panic on any input.
 
 pub mod problem;
+pub mod publish;
