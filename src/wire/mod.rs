@@ -2,5 +2,7 @@
 //!
 //! No I/O, no clock, no logging, no panic on any input.
 
+pub mod headers;
 pub mod problem;
 pub mod publish;
+pub mod sse;

@@ -1,0 +1,164 @@
+//! Writing an event stream.
+//!
+//! Called by `publish` (one [`event()`] per publish, shared by every stream) and by `stream` for what only one stream is
+//! sent. The fields of an event come in the order `event`, `id`, `retry`, `data`: the short ones first, so that a human
+//! who reads the wire sees what it is before a long text. Invariant: a value is cut or split at CR, LF and CRLF, and
+//! nothing else ends a line for a browser.
+
+use std::fmt;
+use std::io::Write as _;
+
+use bytes::Bytes;
+
+use crate::domain::{Event, EventId, EventName, Frame, RetryMs};
+
+/// A comment, which keeps the connection from looking idle and wakes no listener.
+pub const HEARTBEAT: &[u8] = b":\n\n";
+
+/// Encodes `event`, whose id is the publisher's or else `own`, in one allocation. Without data (a bare close) there is
+/// nothing to say: the frame is empty.
+pub fn event(event: &Event, own: EventId) -> Frame {
+    let Some(data) = &event.data else {
+        return Frame::new(Bytes::new());
+    };
+    Frame::new(build(|out| {
+        if let Some(name) = &event.name {
+            out.field("event", name.as_str());
+        }
+        match &event.id {
+            Some(id) => out.field("id", id),
+            None => out.field("id", own),
+        }
+        if let Some(RetryMs(ms)) = event.retry {
+            out.field("retry", ms);
+        }
+        out.data(data);
+    }))
+}
+
+/// The first bytes of a stream: `retry:`, a comment (so that `onopen` fires through any proxy), and the position as
+/// `id:`, so that a client cut off before its first event still resumes. An id that could not stand on one line is left
+/// out.
+pub fn head(retry: RetryMs, id: Option<&str>) -> Bytes {
+    build(|out| {
+        out.field("retry", retry.0);
+        out.raw(b": stream open\n");
+        if let Some(id) = id.filter(|id| !id.contains(['\r', '\n', '\0'])) {
+            out.field("id", id);
+        }
+        out.raw(b"\n");
+    })
+}
+
+/// Moves the client's last event id without an event.
+pub fn place(id: EventId) -> Bytes {
+    build(|out| {
+        out.field("id", id);
+        out.raw(b"\n");
+    })
+}
+
+/// Sets the client's pause before it reconnects.
+pub fn retry(retry: RetryMs) -> Bytes {
+    build(|out| {
+        out.field("retry", retry.0);
+        out.raw(b"\n");
+    })
+}
+
+/// The event that says: between your last event and `id` something is missing, for this `reason`.
+pub fn reset(reason: &str, id: EventId) -> Bytes {
+    let reason = serde_json::Value::from(reason);
+    build(|out| {
+        out.raw(b"event: reset\n");
+        out.field("id", id);
+        out.data(format!("{{\"reason\":{reason}}}").as_bytes());
+    })
+}
+
+/// An event without a place in the log, so without an id.
+pub fn named(event: &EventName, data: &str) -> Bytes {
+    build(|out| {
+        out.field("event", event.as_str());
+        out.data(data.as_bytes());
+    })
+}
+
+/// Runs `write` twice, first counting, then into a buffer of exactly that size: the frames of a log lie in memory for
+/// long, so they carry no spare capacity.
+fn build(write: impl Fn(&mut dyn Sink)) -> Bytes {
+    let mut length = Length(0);
+    write(&mut length);
+    let mut buffer = Vec::with_capacity(length.0);
+    write(&mut buffer);
+    buffer.into()
+}
+
+trait Sink {
+    fn raw(&mut self, bytes: &[u8]);
+
+    fn display(&mut self, value: &dyn fmt::Display);
+}
+
+impl dyn Sink + '_ {
+    /// One line. The value must not contain a line end: it is a number, an id or a name, valid by its type.
+    fn field(&mut self, name: &str, value: impl fmt::Display) {
+        self.raw(name.as_bytes());
+        self.raw(b": ");
+        self.display(&value);
+        self.raw(b"\n");
+    }
+
+    /// The `data:` lines, at least one, and the blank line that dispatches the event.
+    fn data(&mut self, data: &[u8]) {
+        let mut rest = Some(data);
+        while let Some(text) = rest {
+            let (line, after) = split_line(text);
+            self.raw(b"data: ");
+            self.raw(line);
+            self.raw(b"\n");
+            rest = after;
+        }
+        self.raw(b"\n");
+    }
+}
+
+/// The text up to the first CR, LF or CRLF, and what follows it.
+fn split_line(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let end = text.iter().position(|b| matches!(b, b'\r' | b'\n'));
+    match end.and_then(|end| text.split_at_checked(end)) {
+        None => (text, None),
+        Some((line, [b'\r', b'\n', after @ ..] | [_, after @ ..])) => (line, Some(after)),
+        Some((line, [])) => (line, None),
+    }
+}
+
+struct Length(usize);
+
+impl Sink for Length {
+    fn raw(&mut self, bytes: &[u8]) {
+        self.0 = self.0.saturating_add(bytes.len());
+    }
+
+    fn display(&mut self, value: &dyn fmt::Display) {
+        // Neither a counter nor a vector refuses a byte, so the only error would be of the value's `Display`.
+        let _written: fmt::Result = fmt::Write::write_fmt(self, format_args!("{value}"));
+    }
+}
+
+impl fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.raw(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn raw(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    fn display(&mut self, value: &dyn fmt::Display) {
+        let _written: std::io::Result<()> = write!(self, "{value}");
+    }
+}
