@@ -7,5 +7,7 @@ pub mod headers;
 pub mod host;
 pub mod last_event_id;
 pub mod path;
+pub mod problem;
+pub mod publish;
 pub mod query;
 pub mod sse;
