@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::base::metrics::{Counted, CounterBy, Registry};
 use crate::domain::StreamId;
 use crate::limits::{Slot, Slots};
-use crate::upstream::{AnswerBody, Head, RequestBody, Upstream, UpstreamError};
+use crate::upstream::{self, AnswerBody, Head, RequestBody, Upstream, UpstreamError};
 use crate::wire::ask::{Mistake, Terms, terms};
 use crate::wire::headers;
 use crate::wire::last_event_id::{LAST_EVENT_ID, LastEventId};
@@ -147,9 +147,9 @@ impl Asker {
         }))
     }
 
-    /// The name of the upstream, for logs.
-    pub fn upstream(&self) -> &str {
-        &self.0.upstream.settings().name
+    /// The settings of the upstream it asks.
+    pub fn upstream(&self) -> &upstream::Settings {
+        self.0.upstream.settings()
     }
 
     /// Waits for a turn, in the order of asking.

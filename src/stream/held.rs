@@ -324,7 +324,10 @@ impl Held {
             Ending::Drain => {
                 // What was published so far is still the client's; a reader far behind gets the rest when it is back.
                 let may_read = !matches!(self.permission, Permission::Asked(_));
-                while may_read && self.ready.len() < LAST_READS && self.read() == Some(Progress::More) {}
+                while may_read
+                    && self.ready.len() < LAST_READS
+                    && self.read() == Some(Progress::More)
+                {}
                 if !matches!(self.reading, Reading::Over) {
                     self.say(sse::retry(drawn(&self.settings.retry)));
                 }

@@ -116,7 +116,7 @@ impl Candidate<'_> {
                     && wants_stream
                 {
                     tracing::warn!(
-                        upstream = asker.upstream(),
+                        upstream = asker.upstream().name,
                         status = answer.status().as_u16(),
                         hint = "a view that answers an ask names the channel in the header SSE-Channel",
                         "Ask answered without a channel"
@@ -131,7 +131,7 @@ impl Candidate<'_> {
             }
             Verdict::Busy(answer) => {
                 tracing::warn!(
-                    upstream = asker.upstream(),
+                    upstream = asker.upstream().name,
                     status = answer.status().as_u16(),
                     "Ask not answered"
                 );
@@ -144,7 +144,7 @@ impl Candidate<'_> {
             }
             Verdict::Down(error) => {
                 tracing::warn!(
-                    upstream = asker.upstream(),
+                    upstream = asker.upstream().name,
                     error = &error as &dyn std::error::Error,
                     "Ask failed"
                 );
@@ -234,7 +234,7 @@ impl Candidate<'_> {
 /// Tells the operator what is wrong with the view.
 pub(super) fn log_mistake(asker: &Asker, mistaken: &Mistaken) {
     tracing::warn!(
-        upstream = asker.upstream(),
+        upstream = asker.upstream().name,
         error = mistaken as &dyn std::error::Error,
         hint = mistaken.hint(),
         "Answer to an ask cannot be read"

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
@@ -29,7 +30,9 @@ struct Pause {
 
 impl AnswerBody {
     /// `pause` is the longest silence within the body; `None` for an event stream, which may be silent for long.
-    pub(super) fn new(incoming: Incoming, lease: Lease, pause: Option<Duration>) -> Self {
+    pub(super) fn new(status: StatusCode, incoming: Incoming, lease: Lease, pause: Option<Duration>) -> Self {
+        // After 101 the connection belongs to whoever takes it over.
+        let switched = status == StatusCode::SWITCHING_PROTOCOLS;
         let pause = pause.map(|longest| Pause {
             longest,
             timer: Box::pin(tokio::time::sleep(longest)),
@@ -39,7 +42,7 @@ impl AnswerBody {
             lease: Some(lease),
             pause,
         };
-        if body.incoming.is_end_stream() {
+        if body.incoming.is_end_stream() && !switched {
             body.finish();
         }
         body

@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, request};
 
 use super::body::RequestBody;
-use crate::domain::RequestId;
+use crate::domain::{EventId, RequestId};
 use crate::wire::forwarded::Forwarded;
 use crate::wire::headers;
 
@@ -50,6 +50,13 @@ impl Head {
             method: parts.method.clone(),
             target,
             headers,
+        }
+    }
+
+    /// Tells Django the end of the log, so that a page can render its data and open a stream from that very place.
+    pub fn tell_cursor(&mut self, end: EventId) {
+        if let Ok(end) = HeaderValue::from_str(&end.to_string()) {
+            self.headers.insert(HeaderName::from_static("sse-cursor"), end);
         }
     }
 

@@ -169,7 +169,8 @@ impl Upstream {
     fn received(&self, response: Response<Incoming>, lease: Lease) -> Response<AnswerBody> {
         let endless = headers::is_event_stream(response.headers());
         let pause = (!endless).then_some(self.0.settings.response_timeout);
-        response.map(|incoming| AnswerBody::new(incoming, lease, pause))
+        let status = response.status();
+        response.map(|incoming| AnswerBody::new(status, incoming, lease, pause))
     }
 }
 
