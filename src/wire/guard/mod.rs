@@ -201,6 +201,8 @@ impl Guard {
 }
 
 #[cfg(test)]
+mod against_hyper;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
