@@ -4,6 +4,7 @@
 
 pub mod ask;
 pub mod forwarded;
+pub mod guard;
 pub mod headers;
 pub mod host;
 pub mod last_event_id;
