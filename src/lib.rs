@@ -18,3 +18,5 @@ pub mod publish;
 pub mod stream;
 
 pub mod server;
+
+pub mod cli;
