@@ -2,7 +2,12 @@
 //!
 //! No I/O, no clock, no logging, no panic on any input.
 
+pub mod forwarded;
 pub mod headers;
+pub mod host;
+pub mod last_event_id;
+pub mod path;
 pub mod problem;
 pub mod publish;
+pub mod query;
 pub mod sse;
