@@ -23,3 +23,5 @@ pub mod publish;
 pub mod stream;
 
 pub mod server;
+
+pub mod cli;
