@@ -22,3 +22,5 @@ pub mod publish;
 pub mod stream;
 
 pub mod server;
+
+pub mod config;
