@@ -5,9 +5,9 @@
 //! public interface.
 
 pub mod domain;
-pub mod wire;
 
 pub mod base;
+pub mod wire;
 
 pub mod limits;
 pub mod routes;
@@ -22,6 +22,10 @@ pub mod hub;
 pub mod publish;
 pub mod stream;
 
+pub mod proxy;
+
 pub mod server;
+
+pub mod config;
 
 pub mod cli;

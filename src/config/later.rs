@@ -1,0 +1,104 @@
+//! Keys that belong to the file but that this version does not act upon. Using one is a mistake that is told, for a
+//! setting that does nothing would be worse; writing down its default is none.
+
+use super::reader::{Section, Value};
+use toml::de::DeValue;
+
+/// The value with which a key changes nothing.
+enum Inert {
+    /// There is none.
+    Never,
+    Text(&'static str),
+    Flag(bool),
+    Number(&'static str),
+    EmptyTable,
+}
+
+use Inert::{EmptyTable, Flag, Never, Number, Text};
+
+/// The table a key is in, the key, and its inert value. `*` stands for a name, `[]` for a number.
+const LATER: &[(&str, &str, Inert)] = &[
+    ("", "tls", EmptyTable),
+    ("", "redis", EmptyTable),
+    ("", "compress", EmptyTable),
+    ("", "headers", EmptyTable),
+    ("", "errors", EmptyTable),
+    ("listen.*", "tls", Never),
+    ("listen.*", "redirect_to_https", Flag(false)),
+    ("listen.*", "proxy_protocol", Flag(false)),
+    ("upstream.*", "balance", Text("least-busy")),
+    ("upstream.*", "max_in_flight", Number("0")),
+    ("upstream.*", "queue_timeout", Text("10s")),
+    ("upstream.*", "buffer_response", Text("1MiB")),
+    ("upstream.*", "grip", Flag(false)),
+    ("upstream.*", "publish", Flag(false)),
+    ("upstream.*", "health", Never),
+    ("route[]", "static", Never),
+    ("route[]", "redirect", Never),
+    ("route[]", "respond", Never),
+    ("route[]", "internal", Flag(false)),
+    ("route[].limits", "rate", Text("0")),
+    ("route[].limits", "burst", Never),
+    ("route[].proxy", "record", Never),
+    ("route[].sse", "token", Never),
+    ("route[].sse", "history", Never),
+    ("route[].sse", "client_buffer", Never),
+    ("route[].sse", "per_ip", Never),
+    ("route[].sse", "per_user", Never),
+    ("route[].sse", "closed_for", Never),
+    ("route[].sse", "recheck", Text("0s")),
+    ("route[].sse", "session_cookie", Never),
+    ("route[].sse", "cors", Never),
+    ("sse", "client_buffer", Text("256KiB")),
+    ("sse", "per_ip", Number("100")),
+    ("sse", "per_user", Number("20")),
+    ("sse", "recheck", Text("0s")),
+    ("sse", "session_cookie", Text("sessionid")),
+    ("sse", "cors", Never),
+    ("publish", "idempotency", Text("5m")),
+    ("publish.tokens[]", "webhook", Never),
+    ("limits", "rate", Text("0")),
+    ("limits", "burst", Number("100")),
+    ("log", "access", Never),
+    ("log", "request_id", Text("x-request-id")),
+    ("metrics", "path", Text("/metrics")),
+    ("metrics", "per_channel", Flag(false)),
+    ("console", "enabled", Flag(true)),
+];
+
+/// Reports the keys of this section that do nothing yet.
+pub(super) fn refuse(area: &str, section: &mut Section<'_>) {
+    for (_, key, inert) in LATER.iter().filter(|(table, ..)| *table == area) {
+        if let Some(value) = section.value(key)
+            && !inert.fits(&value)
+        {
+            value.problem(unsupported(&format!("`{key}`")), inert.hint());
+        }
+    }
+}
+
+/// The message for something that is not in this version.
+pub(super) fn unsupported(what: &str) -> String {
+    format!("{what} is part of the contract but not in this version")
+}
+
+impl Inert {
+    fn fits(&self, value: &Value<'_>) -> bool {
+        match (self, value.tree) {
+            (Text(inert), DeValue::String(text)) => text == inert,
+            (Flag(inert), DeValue::Boolean(flag)) => flag == inert,
+            (Number(inert), DeValue::Integer(number)) => number.as_str() == *inert,
+            (EmptyTable, DeValue::Table(table)) => table.is_empty(),
+            _ => false,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Text(inert) => Some(format!("only {inert:?}, its default")),
+            Flag(inert) => Some(format!("only {inert}, its default")),
+            Number(inert) => Some(format!("only {inert}, its default")),
+            Never | EmptyTable => None,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `[listen.*]`: where the gateway listens, and that no two listeners are in each other's way.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use super::later::unsupported;
+use super::reader::Section;
+use super::scalar::Text;
+use crate::server::{Address, Listen, Role};
+
+/// The words of `role`.
+pub(super) const ROLES: [(&str, Role); 2] =
+    [("public", Role::Public), ("internal", Role::Internal)];
+
+/// What a table says, as far as it could be read.
+struct Written<'a> {
+    address: Option<(Address, Text<'a>)>,
+    /// `None` if it is neither word.
+    role: Option<Role>,
+    http2: bool,
+}
+
+/// All listeners. `tokens`: whether publishing needs a token.
+pub(super) fn listeners(document: &mut Section<'_>, tokens: bool) -> Vec<Listen> {
+    let mut listeners: Vec<Listen> = Vec::new();
+    let mut clients_come_in = false;
+    for (name, value) in document.named("listen") {
+        let Some(written) = value.table("listen.*", |section| written(section)) else {
+            continue;
+        };
+        clients_come_in |= written.role != Some(Role::Internal);
+        let Some((address, text)) = written.address else {
+            continue;
+        };
+        for other in &listeners {
+            if let Some(hint) = in_the_way(&other.address, &address) {
+                let message = format!("{address} is taken by `listen.{}`", other.name);
+                text.problem(message, Some(hint));
+                break;
+            }
+        }
+        let role = written.role.unwrap_or(Role::Public);
+        if role == Role::Internal && !tokens && !is_private(&address) {
+            let hint = "listen on 127.0.0.1 or on a unix socket, or set tokens".to_owned();
+            let message = "an internal listener that others can reach needs [publish] tokens";
+            value.report.missing(text.place(), message, Some(hint));
+        }
+        listeners.push(Listen {
+            name,
+            address,
+            role,
+            http2: written.http2,
+        });
+    }
+    if !clients_come_in {
+        let hint = "as in [listen.http] with address = \"127.0.0.1:8080\"".to_owned();
+        document.missing("listen", "there is no public listener", Some(hint));
+    }
+    listeners
+}
+
+fn written<'a>(section: &mut Section<'a>) -> Written<'a> {
+    let text = section.required("address").and_then(|value| value.text());
+    let role = match section.value("role") {
+        Some(role) => role.text().and_then(|text| text.choice(&ROLES)),
+        None => Some(Role::Public),
+    };
+    Written {
+        address: text.and_then(|text| Some((address(&text)?, text))),
+        role,
+        http2: section.flag("http2").unwrap_or(true),
+    }
+}
+
+fn address(text: &Text<'_>) -> Option<Address> {
+    if let Some(path) = text.value.strip_prefix("unix:") {
+        if path.is_empty() {
+            text.problem("\"unix:\" without a path", None);
+            return None;
+        }
+        return Some(Address::Unix(PathBuf::from(path)));
+    }
+    if text.value.starts_with("systemd:") {
+        text.problem(unsupported("socket activation"), None);
+        return None;
+    }
+    if let Ok(address) = text.value.parse::<SocketAddr>() {
+        return Some(Address::Tcp(address));
+    }
+    let near = match text.value.rsplit_once(':') {
+        Some(("", port)) => format!("0.0.0.0:{port}"),
+        Some(("localhost", port)) => format!("127.0.0.1:{port}"),
+        None if text.value.parse::<u16>().is_ok() => format!("0.0.0.0:{}", text.value),
+        _ => String::new(),
+    };
+    let hint = if near.parse::<SocketAddr>().is_ok() {
+        format!("did you mean {near:?}?")
+    } else {
+        "as in \"0.0.0.0:80\", \"[::]:80\" or \"unix:/run/tidegate/http.sock\"".to_owned()
+    };
+    text.problem(
+        format!("{} is no address to listen on", text.written()),
+        Some(hint),
+    );
+    None
+}
+
+/// If two listeners cannot both be had: what to know about it. Port 0 is a new port each time.
+fn in_the_way(one: &Address, other: &Address) -> Option<String> {
+    if one == other && !matches!(one, Address::Tcp(address) if address.port() == 0) {
+        return Some("each listener has an address of its own".to_owned());
+    }
+    let (Address::Tcp(one), Address::Tcp(other)) = (one, other) else {
+        return None;
+    };
+    if one.port() != other.port() || one.port() == 0 {
+        return None;
+    }
+    let wide = [one.ip(), other.ip()]
+        .into_iter()
+        .find(IpAddr::is_unspecified)?;
+    // [::] takes IPv4 in as well; 0.0.0.0 knows nothing of IPv6.
+    let apart = wide.is_ipv4()
+        && [one, other]
+            .iter()
+            .any(|address| is_ipv6_only(address.ip()));
+    (!apart).then(|| format!("{wide} is every address of this machine"))
+}
+
+fn is_ipv6_only(ip: IpAddr) -> bool {
+    ip.to_canonical().is_ipv6() && !ip.is_unspecified()
+}
+
+/// Whether only processes of this machine can connect.
+fn is_private(address: &Address) -> bool {
+    match address {
+        Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
+        Address::Unix(_) => true,
+    }
+}

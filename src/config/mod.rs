@@ -1,0 +1,190 @@
+//! `gateway.toml` -> checked settings of every module, all mistakes at once. Floor 8.
+//!
+//! [`load`] is called by `cli` at the start and by `app` at a reload. The file is read into a tree with places (see
+//! `reader`), its strings are filled from the environment, and each area (`listen`, `upstream`, `route`, …) turns its
+//! part into the settings of the module it is for. Nothing below imports this module; nothing is validated again later.
+
+mod later;
+mod listen;
+mod problem;
+mod publish;
+mod reader;
+mod route;
+mod scalar;
+mod show;
+mod site;
+mod sse;
+mod substitute;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod values;
+
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::de::DeTable;
+
+pub use problem::{ConfigError, Problem};
+pub use show::show;
+pub use substitute::{Environment, Process};
+
+use crate::base::log;
+use crate::domain::ByteSize;
+use crate::routes::{ChannelTemplate, Table};
+use crate::tokens::Tokens;
+use crate::wire::forwarded::ClientIpHeader;
+use crate::wire::host::HostRule;
+use crate::{ask, history, server, stream};
+use reader::{Report, Section};
+
+/// The configuration in force.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[limits]` and `server.max_connections`.
+    pub server: server::Settings,
+    /// `[listen.*]` in the order of the file; at least one is public.
+    pub listen: Vec<server::Listen>,
+    /// `server.hosts`. Default: every host.
+    pub hosts: Vec<HostRule>,
+    /// `server.workers`: threads. Default 0, one per CPU.
+    pub workers: usize,
+    /// `server.drain`: how long the end may take. Default 25 s.
+    pub drain: Duration,
+    /// `server.drain_spread`: over what time of it streams are ended. Default 20 s, or `drain` if that is shorter.
+    pub drain_spread: Duration,
+    /// `[trust]`.
+    pub trust: Trust,
+    /// `[upstream.*]` in the order of the file.
+    pub upstreams: Vec<crate::upstream::Settings>,
+    /// `[[route]]`; the upstreams they name exist.
+    pub routes: Table<RouteTarget>,
+    /// `[sse]`, as far as it is about the log.
+    pub history: history::Settings,
+    /// `[sse]`, as far as it is about streams: the defaults of the routes.
+    pub stream: stream::Settings,
+    /// `[publish]` without its tokens.
+    pub publish: crate::publish::Settings,
+    /// `publish.tokens`.
+    pub tokens: Tokens,
+    /// `[log]`.
+    pub log: log::Settings,
+}
+
+/// `[trust]`: whom we believe about the client's address.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// Peers with these addresses. Default none.
+    pub proxies: Vec<IpNet>,
+    /// Peers on unix sockets (`"unix:"` among the proxies). Default not.
+    pub unix: bool,
+    /// The header in which they name the client. Default `X-Forwarded-For`.
+    pub client_ip: ClientIpHeader,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self {
+            proxies: Vec::new(),
+            unix: false,
+            client_ip: ClientIpHeader::XForwardedFor,
+        }
+    }
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone)]
+pub struct RouteTarget {
+    /// What is done.
+    pub kind: RouteKind,
+    /// The largest body of a request. Default `limits.body`.
+    pub body_limit: ByteSize,
+}
+
+/// The kinds of routes.
+#[derive(Debug, Clone)]
+pub enum RouteKind {
+    /// `proxy`: the request goes to Django.
+    Proxy {
+        /// The name of the upstream.
+        upstream: String,
+        /// Whether `Upgrade: websocket` goes through. Default true.
+        websocket: bool,
+    },
+    /// `sse.ask`: a stream, if Django allows it.
+    Ask {
+        /// The name of the upstream that is asked.
+        upstream: String,
+        /// How.
+        ask: ask::Settings,
+        /// How the stream behaves.
+        stream: stream::Settings,
+    },
+    /// `sse.channels` with `public = true`: a stream for everybody.
+    Public {
+        /// At least one; their variables are names of the path.
+        channels: Vec<ChannelTemplate>,
+        /// How the stream behaves.
+        stream: stream::Settings,
+    },
+}
+
+/// Reads the file at `path`.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&text, &Process).map_err(|problems| ConfigError::Invalid {
+        path: path.to_owned(),
+        problems,
+    })
+}
+
+/// Reads the text of a file; on failure all mistakes in the order of their places.
+pub fn parse(text: &str, environment: &dyn Environment) -> Result<Config, Vec<Problem>> {
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    let report = Report::new(text, environment, &errors);
+    let config = Section::document(&report, tree.get_ref(), build);
+    let problems = report.finish();
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(problems)
+    }
+}
+
+fn build(document: &mut Section<'_>) -> Config {
+    if let Some(value) = document.required("version") {
+        value.count(1..=1);
+    }
+    let mut server = server::Settings::default();
+    let site = site::server(document, &mut server);
+    let trust = site::trust(document);
+    let body = site::limits(document, &mut server);
+    let log = site::log(document);
+    document.table("metrics", "metrics", |_| ());
+    document.table("console", "console", |_| ());
+    let (stream, history) = sse::sse(document);
+    let publish = publish::publish(document, body, history.memory);
+    let listen = listen::listeners(document, publish.written);
+    let upstreams = upstream::upstreams(document);
+    let routes = route::routes(document, &upstreams, &stream, body);
+    Config {
+        server,
+        listen,
+        hosts: site.hosts,
+        workers: site.workers,
+        drain: site.drain,
+        drain_spread: site.drain_spread,
+        trust,
+        upstreams,
+        routes,
+        history,
+        stream,
+        publish: publish.settings,
+        tokens: Tokens::new(publish.tokens),
+        log,
+    }
+}

@@ -1,0 +1,206 @@
+//! The configuration in force as TOML: defaults written out, secrets masked, everything else as it would be read again.
+
+use std::fmt::{self, Write as _};
+
+use super::listen::ROLES;
+use super::site::{FORMATS, LEVELS};
+use super::sse::{DOWN, SLOW};
+use super::values::{duration_text, range_text};
+use super::{Config, RouteKind, RouteTarget, Trust};
+use crate::routes::Entry;
+use crate::wire::forwarded::ClientIpHeader;
+use crate::wire::host::HostRule;
+use crate::{stream, upstream};
+
+/// The file that says everything `config` says. A masked secret is written `***`.
+pub fn show(config: &Config) -> String {
+    let mut text = String::new();
+    write(&mut text, config).expect("a string takes any text");
+    text
+}
+
+fn write(out: &mut String, config: &Config) -> fmt::Result {
+    writeln!(out, "version = 1\n\n[server]")?;
+    writeln!(out, "hosts = {}", list(config.hosts.iter().map(host)))?;
+    writeln!(out, "workers = {}", config.workers)?;
+    writeln!(out, "max_connections = {}", config.server.max_connections)?;
+    writeln!(out, "drain = \"{}\"", duration_text(config.drain))?;
+    writeln!(
+        out,
+        "drain_spread = \"{}\"",
+        duration_text(config.drain_spread)
+    )?;
+    for listen in &config.listen {
+        writeln!(out, "\n[listen.{}]", listen.name)?;
+        writeln!(out, "address = {}", quoted(&listen.address.to_string()))?;
+        writeln!(out, "role = \"{}\"", word(&ROLES, &listen.role))?;
+        writeln!(out, "http2 = {}", listen.http2)?;
+    }
+    trust(out, &config.trust)?;
+    for settings in &config.upstreams {
+        upstream(out, settings)?;
+    }
+    for entry in config.routes.entries() {
+        route(out, entry, config)?;
+    }
+    sse(out, config)?;
+    publish(out, config)?;
+    let server = &config.server;
+    writeln!(out, "\n[limits]")?;
+    writeln!(out, "body = \"{}\"", config.publish.max_body)?;
+    writeln!(out, "header = \"{}\"", server.header)?;
+    writeln!(
+        out,
+        "header_timeout = \"{}\"",
+        duration_text(server.header_timeout)
+    )?;
+    writeln!(out, "body_idle = \"{}\"", duration_text(server.body_idle))?;
+    writeln!(out, "keepalive = \"{}\"", duration_text(server.keepalive))?;
+    writeln!(out, "\n[log]")?;
+    writeln!(out, "level = \"{}\"", word(&LEVELS, &config.log.level))?;
+    writeln!(out, "format = \"{}\"", word(&FORMATS, &config.log.format))
+}
+
+fn trust(out: &mut String, trust: &Trust) -> fmt::Result {
+    let proxies = trust.proxies.iter().map(ToString::to_string);
+    let unix = trust.unix.then(|| "unix:".to_owned());
+    let client_ip = match &trust.client_ip {
+        ClientIpHeader::XForwardedFor => "x-forwarded-for",
+        ClientIpHeader::Named(name) => name.as_str(),
+    };
+    writeln!(out, "\n[trust]")?;
+    writeln!(out, "proxies = {}", list(proxies.chain(unix)))?;
+    writeln!(out, "client_ip = {}", quoted(client_ip))
+}
+
+fn upstream(out: &mut String, settings: &upstream::Settings) -> fmt::Result {
+    let servers = settings.servers.iter().map(ToString::to_string);
+    writeln!(out, "\n[upstream.{}]", settings.name)?;
+    writeln!(out, "servers = {}", list(servers))?;
+    for (key, duration) in [
+        ("connect_timeout", settings.connect_timeout),
+        ("response_timeout", settings.response_timeout),
+        ("idle_reuse", settings.idle_reuse),
+        ("retry_for", settings.retry_for),
+    ] {
+        writeln!(out, "{key} = \"{}\"", duration_text(duration))?;
+    }
+    writeln!(out, "buffer_request = \"{}\"", settings.buffer_request)
+}
+
+fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::Result {
+    writeln!(out, "\n[[route]]")?;
+    writeln!(out, "path = {}", quoted(entry.pattern.as_str()))?;
+    match &entry.target.kind {
+        RouteKind::Proxy {
+            upstream,
+            websocket,
+        } => {
+            let to = quoted(upstream);
+            writeln!(out, "proxy = {{ to = {to}, websocket = {websocket} }}")?;
+        }
+        RouteKind::Ask {
+            upstream,
+            ask,
+            stream,
+        } => {
+            let (to, cache) = (quoted(upstream), duration_text(ask.cache));
+            let at_once = ask.at_once;
+            write!(
+                out,
+                "sse = {{ ask = {{ to = {to}, at_once = {at_once}, cache = \"{cache}\" }}"
+            )?;
+            overrides(out, stream, &config.stream)?;
+        }
+        RouteKind::Public { channels, stream } => {
+            let channels = channels.iter().map(|channel| channel.as_str().to_owned());
+            write!(out, "sse = {{ channels = {}, public = true", list(channels))?;
+            overrides(out, stream, &config.stream)?;
+        }
+    }
+    writeln!(out, "limits = {{ body = \"{}\" }}", entry.target.body_limit)
+}
+
+/// Ends the line of an `sse` route with what it has differently.
+fn overrides(
+    out: &mut String,
+    settings: &stream::Settings,
+    defaults: &stream::Settings,
+) -> fmt::Result {
+    for ((key, value), (_, default)) in stream_keys(settings).iter().zip(stream_keys(defaults)) {
+        if *value != default {
+            write!(out, ", {key} = {value}")?;
+        }
+    }
+    writeln!(out, " }}")
+}
+
+/// The keys that `[sse]` and a route have in common, with their values as TOML.
+fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 5] {
+    let open_event = settings.open_event.as_ref();
+    let open_event = open_event.map_or("", |name| name.as_str());
+    [
+        ("heartbeat", quoted(&duration_text(settings.heartbeat))),
+        ("retry", quoted(&range_text(&settings.retry))),
+        ("slow_client", quoted(word(&SLOW, &settings.slow_client))),
+        ("open_event", quoted(open_event)),
+        ("backend_down", quoted(word(&DOWN, &settings.backend_down))),
+    ]
+}
+
+fn sse(out: &mut String, config: &Config) -> fmt::Result {
+    let history = &config.history;
+    let (events, age) = (history.events, duration_text(history.age));
+    writeln!(out, "\n[sse]")?;
+    for (key, value) in stream_keys(&config.stream) {
+        writeln!(out, "{key} = {value}")?;
+    }
+    writeln!(out, "history = {{ events = {events}, age = \"{age}\" }}")?;
+    writeln!(out, "history_memory = \"{}\"", history.memory)?;
+    writeln!(
+        out,
+        "closed_for = \"{}\"",
+        duration_text(history.closed_for)
+    )
+}
+
+fn publish(out: &mut String, config: &Config) -> fmt::Result {
+    writeln!(out, "\n[publish]")?;
+    writeln!(out, "max_event = \"{}\"", config.publish.max_event)?;
+    writeln!(out, "tokens = [")?;
+    for token in config.tokens.iter() {
+        write!(out, "  {{ name = {}, secret = \"***\"", quoted(&token.name))?;
+        if !token.channels.is_empty() {
+            let channels = token
+                .channels
+                .iter()
+                .map(|pattern| pattern.as_str().to_owned());
+            write!(out, ", channels = {}", list(channels))?;
+        }
+        writeln!(out, " }},")?;
+    }
+    writeln!(out, "]")
+}
+
+fn host(rule: &HostRule) -> String {
+    match rule {
+        HostRule::Any => "*".to_owned(),
+        HostRule::Exact(name) => name.clone(),
+        HostRule::Below(name) => format!(".{name}"),
+    }
+}
+
+fn list(members: impl Iterator<Item = String>) -> String {
+    let members: Vec<_> = members.map(|member| quoted(&member)).collect();
+    format!("[{}]", members.join(", "))
+}
+
+/// A TOML string that reads back as `text`, dollar signs included.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.replace('$', "$$")).to_string()
+}
+
+fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
+    let found = words.iter().find(|(_, known)| known == value);
+    found.map_or("", |(word, _)| word)
+}

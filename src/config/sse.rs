@@ -1,0 +1,60 @@
+//! `[sse]`, and the same keys in a route's `sse`.
+
+use super::reader::Section;
+use super::site::MOST;
+use crate::domain::{ByteSize, EventName};
+use crate::history;
+use crate::stream::{BackendDown, Settings, SlowClient};
+
+/// The words of `slow_client`.
+pub(super) const SLOW: [(&str, SlowClient); 2] =
+    [("close", SlowClient::Close), ("skip", SlowClient::Skip)];
+
+/// The words of `backend_down`.
+pub(super) const DOWN: [(&str, BackendDown); 3] = [
+    ("hold", BackendDown::Hold),
+    ("retry", BackendDown::Retry),
+    ("fail", BackendDown::Fail),
+];
+
+/// `[sse]`.
+pub(super) fn sse(document: &mut Section<'_>) -> (Settings, history::Settings) {
+    let mut stream = Settings::default();
+    let mut history = history::Settings::default();
+    document.table("sse", "sse", |section| {
+        stream = overrides(section, &stream);
+        section.table("history", "sse.history", |section| {
+            section.count("events", 1..=1_000_000, &mut history.events);
+            section.some_time("age", &mut history.age);
+        });
+        let memory = ByteSize::mib(1)..=MOST;
+        section.size("history_memory", memory, &mut history.memory);
+        section.duration("closed_for", &mut history.closed_for);
+    });
+    (stream, history)
+}
+
+/// The keys that a route may override; what is not given is as in `defaults`.
+pub(super) fn overrides(section: &mut Section<'_>, defaults: &Settings) -> Settings {
+    let mut stream = defaults.clone();
+    section.some_time("heartbeat", &mut stream.heartbeat);
+    if let Some(value) = section.value("retry")
+        && let Some(range) = value.range()
+    {
+        if range.end().is_zero() {
+            value.problem("zero makes no sense here", None);
+        }
+        stream.retry = range;
+    }
+    if let Some(text) = section.text("open_event") {
+        stream.open_event = match text.value.as_str() {
+            "" => None,
+            _ => text.parse(EventName::parse),
+        };
+    }
+    let slow = section.choice("slow_client", &SLOW);
+    stream.slow_client = slow.unwrap_or(stream.slow_client);
+    let down = section.choice("backend_down", &DOWN);
+    stream.backend_down = down.unwrap_or(stream.backend_down);
+    stream
+}

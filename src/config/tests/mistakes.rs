@@ -1,0 +1,277 @@
+//! One file for each kind of mistake, and the line that is told about it.
+
+use super::{SHORT, problems};
+
+/// `SHORT` with one text replaced, and the whole line that must be told.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    ("version = 1\n", "", "1:1: version: \"version\" is missing"),
+    (
+        "version = 1",
+        "version = 2",
+        "1:11: version: expected a whole number from 1 to 1",
+    ),
+    (
+        "proxy = \"django\"",
+        "proxy = \"djngo\"",
+        "8:9: route[0].proxy: unknown upstream \"djngo\" (did you mean \"django\"?)",
+    ),
+    (
+        "proxy = \"django\"",
+        "proxi = \"django\"",
+        "8:1: route[0].proxi: unknown key \"proxi\" (did you mean \"proxy\"?)",
+    ),
+    (
+        "proxy = \"django\"",
+        "sse = { ask = \"other\" }",
+        "8:15: route[0].sse.ask: unknown upstream \"other\" (there are: django)",
+    ),
+    (
+        "proxy = \"django\"",
+        "sse = { heartbeat = \"1s\" }",
+        "8:7: route[0].sse: it is not said who may listen (one of ask = \"django\", token = { … } and public = true)",
+    ),
+    (
+        "proxy = \"django\"",
+        "sse = { ask = \"django\", public = true }",
+        "8:34: route[0].sse.public: `public = true` beside `ask` or `token` (who may listen is said once)",
+    ),
+    (
+        "proxy = \"django\"",
+        "sse = { channels = [\"news\"] }",
+        "8:20: route[0].sse.channels: `channels` alone do not say who may listen (add public = true if that is everybody)",
+    ),
+    (
+        "proxy = \"django\"",
+        "sse = { public = true }",
+        "8:18: route[0].sse.public: a public route names its `channels` (as in channels = [\"news\"], public = true)",
+    ),
+    (
+        "proxy = \"django\"",
+        "sse = { public = true, channels = [] }",
+        "8:35: route[0].sse.channels: a stream without a channel",
+    ),
+    (
+        "proxy = \"django\"",
+        "sse = { public = true, channels = [\"ü-{ret}\"] }",
+        "8:37: route[0].sse.channels[0]: a channel name has only letters, digits and _ . : @ / -, not 'ü'",
+    ),
+    (
+        "proxy = \"django\"",
+        "sse = { public = true, channels = [\"a-{ret}\"] }",
+        "8:40: route[0].sse.channels[0]: the path has no \"ret\" (did you mean \"rest\"?)",
+    ),
+    (
+        "proxy = \"django\"",
+        "sse = { ask = { to = \"django\", at_once = 0 } }",
+        "8:42: route[0].sse.ask.at_once: expected a whole number from 1 to 100000",
+    ),
+    (
+        "proxy = \"django\"",
+        "sse = { ask = \"django\", heartbeat = \"0s\" }",
+        "8:37: route[0].sse.heartbeat: zero makes no sense here",
+    ),
+    (
+        "proxy = \"django\"",
+        "redirect = { to = \"/\" }",
+        "8:12: route[0].redirect: `redirect` is part of the contract but not in this version",
+    ),
+    (
+        "proxy = \"django\"",
+        "proxy = { to = \"django\", record = {} }",
+        "8:35: route[0].proxy.record: `record` is part of the contract but not in this version",
+    ),
+    (
+        "proxy = \"django\"",
+        "proxy = \"django\"\nsse = { ask = \"django\" }",
+        "9:7: route[0].sse: a route has one of `proxy` and `sse`, not both",
+    ),
+    (
+        "\nproxy = \"django\"",
+        "",
+        "6:1: route[0]: a route leads somewhere (one of proxy, sse, static, redirect, respond)",
+    ),
+    (
+        "<path:rest>",
+        "é<slg:x>",
+        "7:12: route[0].path: unknown converter \"slg\" (did you mean \"slug\"?)",
+    ),
+    (
+        "path = \"/<path:rest>\"",
+        "",
+        "6:1: route[0].path: \"path\" is missing",
+    ),
+    (
+        "proxy = \"django\"\n",
+        "proxy = \"django\"\n[[route]]\npath = \"/a/\"\nproxy = \"django\"",
+        "10:8: route[1].path: never reached, for \"/<path:rest>\" answers first (the first route that fits answers: put this one before it)",
+    ),
+    (
+        "address = \"127.0.0.1:8080\"",
+        "",
+        "2:1: listen.http.address: \"address\" is missing",
+    ),
+    (
+        "127.0.0.1:8080",
+        ":8080",
+        "3:11: listen.http.address: \":8080\" is no address to listen on (did you mean \"0.0.0.0:8080\"?)",
+    ),
+    (
+        "127.0.0.1:8080",
+        "systemd:http",
+        "3:11: listen.http.address: socket activation is part of the contract but not in this version",
+    ),
+    (
+        "[upstream.django]",
+        "tls = \"main\"\n[upstream.django]",
+        "4:7: listen.http.tls: `tls` is part of the contract but not in this version",
+    ),
+    (
+        "[upstream.django]",
+        "role = \"Internal\"\n[upstream.django]",
+        "4:8: listen.http.role: \"Internal\" is not known here (did you mean \"internal\"?)",
+    ),
+    (
+        "[upstream.django]",
+        "[listen.b]\naddress = \"0.0.0.0:8080\"\n[upstream.django]",
+        "5:11: listen.b.address: 0.0.0.0:8080 is taken by `listen.http` (0.0.0.0 is every address of this machine)",
+    ),
+    (
+        "[upstream.django]",
+        "[listen.b]\naddress = \"0.0.0.0:9\"\nrole = \"internal\"\n[upstream.django]",
+        "5:11: listen.b.address: an internal listener that others can reach needs [publish] tokens (listen on 127.0.0.1 or on a unix socket, or set tokens)",
+    ),
+    (
+        "[upstream.django]",
+        "role = \"internal\"\n[upstream.django]",
+        "1:1: listen: there is no public listener (as in [listen.http] with address = \"127.0.0.1:8080\")",
+    ),
+    (
+        "\"127.0.0.1:8000\"",
+        "\"http://127.0.0.1:8000/\"",
+        "5:12: upstream.django.servers[0]: \"http://127.0.0.1:8000/\" is no server (did you mean \"127.0.0.1:8000\"?)",
+    ),
+    (
+        "[\"127.0.0.1:8000\"]",
+        "\"127.0.0.1:8000\"",
+        "5:11: upstream.django.servers: expected a list, found a string (write [ … ])",
+    ),
+    (
+        "[\"127.0.0.1:8000\"]",
+        "[]",
+        "5:11: upstream.django.servers: an upstream has at least one server (as in [\"127.0.0.1:8000\"] or [\"unix:/run/gunicorn.sock\"])",
+    ),
+    (
+        "127.0.0.1:8000",
+        "x${MISSING}",
+        "5:14: upstream.django.servers[0]: the environment variable MISSING is not set (or give a default: ${MISSING:-…})",
+    ),
+    (
+        "[[route]]",
+        "connect_timeout = 2\n[[route]]",
+        "6:19: upstream.django.connect_timeout: expected a string, found an integer (write it with its unit, as in \"15s\")",
+    ),
+    (
+        "[[route]]",
+        "retry_for = \"2 weeks\"\n[[route]]",
+        "6:13: upstream.django.retry_for: \"2 weeks\": a duration is a whole number and a unit: ms, s, m, h or d, as in \"15s\"",
+    ),
+    (
+        "[[route]]",
+        "max_in_flight = 4\n[[route]]",
+        "6:17: upstream.django.max_in_flight: `max_in_flight` is part of the contract but not in this version (only 0, its default)",
+    ),
+    ("[[route]]", "servers = []\n[[route]]", "6:1: duplicate key"),
+    (
+        "[[route]]",
+        "heartbeat = 15s\n[[route]]",
+        "6:13: string values must be quoted, expected literal string",
+    ),
+    (
+        "[upstream.django]",
+        "[sever]\n[upstream.django]",
+        "4:2: sever: unknown key \"sever\" (did you mean \"server\"?)",
+    ),
+    (
+        "[upstream.django]",
+        "[upstream.\"a b\"]\nservers = [\"a:1\"]\n[upstream.django]",
+        "4:11: upstream.a b: a name has letters, digits, \"_\" and \"-\"",
+    ),
+    (
+        "[upstream.django]",
+        "[server]\nhosts = [\"*.example.com\"]\n[upstream.django]",
+        "5:10: server.hosts[0]: \"*.example.com\" is not how a host is written (did you mean \".example.com\"?)",
+    ),
+    (
+        "[upstream.django]",
+        "[server]\nhosts = []\n[upstream.django]",
+        "5:9: server.hosts: no host would be served ([\"*\"] lets every host in)",
+    ),
+    (
+        "[upstream.django]",
+        "[server]\ndrain = \"1s\"\ndrain_spread = \"2s\"\n[upstream.django]",
+        "6:16: server.drain_spread: longer than `drain` (streams must have ended when the drain is over)",
+    ),
+    (
+        "[upstream.django]",
+        "[trust]\nproxies = [\"10.0.0.0/33\"]\n[upstream.django]",
+        "5:12: trust.proxies[0]: \"10.0.0.0/33\" is no network (as in \"10.0.0.0/8\", \"10.1.2.3\", or \"unix:\" for unix sockets)",
+    ),
+    (
+        "[upstream.django]",
+        "[sse]\nretry = \"6s..2s\"\n[upstream.django]",
+        "5:9: sse.retry: \"6s..2s\": a range goes from the shorter to the longer, as in \"2s..6s\"",
+    ),
+    (
+        "[upstream.django]",
+        "[sse]\nhistory = { event = 1 }\n[upstream.django]",
+        "5:13: sse.history.event: unknown key \"event\" (did you mean \"events\"?)",
+    ),
+    (
+        "[upstream.django]",
+        "[limits]\nbody = \"10mb\"\n[upstream.django]",
+        "5:8: limits.body: \"10mb\": a size is a whole number and a unit: B, KiB, MiB, GiB, kB, MB or GB, as in \"256KiB\"",
+    ),
+    (
+        "[upstream.django]",
+        "[publish]\nmax_event = \"1GiB\"\n[upstream.django]",
+        "5:13: publish.max_event: an event of this size is more than `sse.history_memory` (that is 256MiB)",
+    ),
+    (
+        "[upstream.django]",
+        "[publish]\ntokens = [{ name = \"a\", secret = \"${EMPTY}\" }]\n[upstream.django]",
+        "5:34: publish.tokens[0].secret: a secret must not be empty",
+    ),
+    (
+        "[upstream.django]",
+        "[publish]\ntokens = [{ name = \"a\", secret = \"x\" }, { name = \"a\", secret = \"y\" }]\n[upstream.django]",
+        "5:50: publish.tokens[1].name: there are two tokens called \"a\"",
+    ),
+    (
+        "[upstream.django]",
+        "[publish]\ntokens = [{ name = \"a\" }]\n[upstream.django]",
+        "5:11: publish.tokens[0].secret: \"secret\" is missing",
+    ),
+    (
+        "[upstream.django]",
+        "[publish]\ntokens = [{ name = \"a\", webhook = \"w\" }]\n[upstream.django]",
+        "5:35: publish.tokens[0].webhook: `webhook` is part of the contract but not in this version",
+    ),
+    (
+        "[upstream.django]",
+        "[metrics]\npath = \"/m\"\n[upstream.django]",
+        "5:8: metrics.path: `path` is part of the contract but not in this version (only \"/metrics\", its default)",
+    ),
+    (
+        "[upstream.django]",
+        "[redis]\nurl = \"redis://x\"\n[upstream.django]",
+        "4:1: redis: `redis` is part of the contract but not in this version",
+    ),
+];
+
+#[test]
+fn each_mistake_is_told_once_with_its_place_and_a_hint() {
+    for (old, new, expected) in MISTAKES {
+        assert!(SHORT.contains(old), "{old}");
+        assert_eq!(problems(&SHORT.replacen(old, new, 1)), [*expected], "{new}");
+    }
+}
