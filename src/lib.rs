@@ -22,10 +22,15 @@ pub mod hub;
 pub mod publish;
 pub mod stream;
 
+pub mod console;
+
+pub mod internal;
 pub mod proxy;
 
 pub mod server;
 
 pub mod config;
+
+pub mod app;
 
 pub mod cli;

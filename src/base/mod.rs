@@ -1,5 +1,6 @@
 //! What every floor above needs and the domain does not know: logging, metrics, locks, random bits. Floor 1.
 
+pub mod descriptors;
 pub mod log;
 pub mod metrics;
 pub mod random;

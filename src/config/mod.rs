@@ -23,7 +23,6 @@ mod values;
 use std::path::Path;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use toml::de::DeTable;
 
 pub use problem::{ConfigError, Problem};
@@ -32,9 +31,9 @@ pub use substitute::{Environment, Process};
 
 use crate::base::log;
 use crate::domain::ByteSize;
+use crate::proxy::Trust;
 use crate::routes::{ChannelTemplate, Table};
 use crate::tokens::Tokens;
-use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::host::HostRule;
 use crate::{ask, history, server, stream};
 use reader::{Report, Section};
@@ -70,27 +69,6 @@ pub struct Config {
     pub tokens: Tokens,
     /// `[log]`.
     pub log: log::Settings,
-}
-
-/// `[trust]`: whom we believe about the client's address.
-#[derive(Debug, Clone)]
-pub struct Trust {
-    /// Peers with these addresses. Default none.
-    pub proxies: Vec<IpNet>,
-    /// Peers on unix sockets (`"unix:"` among the proxies). Default not.
-    pub unix: bool,
-    /// The header in which they name the client. Default `X-Forwarded-For`.
-    pub client_ip: ClientIpHeader,
-}
-
-impl Default for Trust {
-    fn default() -> Self {
-        Self {
-            proxies: Vec::new(),
-            unix: false,
-            client_ip: ClientIpHeader::XForwardedFor,
-        }
-    }
 }
 
 /// Where a route leads.

@@ -66,6 +66,17 @@ pub enum Found {
     Nowhere,
 }
 
+/// How much a log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Events that can be read.
+    pub events: usize,
+    /// Memory, overhead included.
+    pub bytes: usize,
+    /// Channels it knows, also those of which it only remembers what was dropped.
+    pub channels: usize,
+}
+
 /// What the log holds of one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Depth {
@@ -165,19 +176,28 @@ impl Log {
         lock(&self.0.state).read_all(position, most)
     }
 
-    /// Brings the gauges up to date; called before metrics are printed, for the log itself has better things to do.
-    pub fn observe(&self) {
+    /// How much the log holds now.
+    pub fn size(&self) -> Size {
         let mut state = lock(&self.0.state);
         state.trim(Instant::now());
-        let (events, bytes, channels) = (state.event_count(), state.bytes(), state.channel_count());
-        drop(state);
-        for (gauge, count) in [
-            (&self.0.metrics.events, events),
-            (&self.0.metrics.bytes, bytes),
-            (&self.0.metrics.channels, channels),
-        ] {
-            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        Size {
+            events: state.event_count(),
+            bytes: state.bytes(),
+            channels: state.channel_count(),
         }
+    }
+
+    /// Brings the gauges up to date; called before metrics are printed, for the log itself has better things to do.
+    pub fn observe(&self) {
+        let as_gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let Size {
+            events,
+            bytes,
+            channels,
+        } = self.size();
+        self.0.metrics.events.set(as_gauge(events));
+        self.0.metrics.bytes.set(as_gauge(bytes));
+        self.0.metrics.channels.set(as_gauge(channels));
     }
 
     /// What is there of each channel that holds events or is being read, in the order of the names.

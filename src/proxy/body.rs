@@ -20,7 +20,11 @@ pub(super) async fn take(
     upstream: &upstream::Settings,
 ) -> Result<RequestBody, Refusal> {
     if let Some(length) = parts.headers.get(CONTENT_LENGTH) {
-        let length = length.to_str().ok().and_then(|text| text.parse::<u64>().ok()).ok_or(Refusal::Length)?;
+        let length = length
+            .to_str()
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+            .ok_or(Refusal::Length)?;
         return match length {
             0 => Ok(RequestBody::Empty),
             _ if length > limit.get() => Err(Refusal::TooLarge(limit)),
@@ -31,5 +35,7 @@ pub(super) async fn take(
         return Ok(RequestBody::Empty);
     }
     let memory = upstream.buffer_request.as_len();
-    gather(incoming, limit.get(), memory, idle).await.map_err(|error| Refusal::gathering(error, limit))
+    gather(incoming, limit.get(), memory, idle)
+        .await
+        .map_err(|error| Refusal::gathering(error, limit))
 }

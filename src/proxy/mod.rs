@@ -96,12 +96,29 @@ struct Exchange<'a> {
 
 impl Proxy {
     /// A service for these routes. `tunnels` is how many WebSockets there may be at once.
-    pub fn new(settings: Settings, routes: Table<Route>, streams: Streams, log: Log, tunnels: Slots, registry: &Registry) -> Self {
+    pub fn new(
+        settings: Settings,
+        routes: Table<Route>,
+        streams: Streams,
+        log: Log,
+        tunnels: Slots,
+        registry: &Registry,
+    ) -> Self {
         let metrics = Metrics {
             answered: registry.counter_by("requests", "Requests on public listeners by status"),
-            failed: registry.counter_by("request_failures", "Requests that were not served, by who is at fault"),
+            failed: registry.counter_by(
+                "request_failures",
+                "Requests that were not served, by who is at fault",
+            ),
         };
-        Self { settings, routes, streams, log, tunnels: Tunnels::new(tunnels, registry), metrics }
+        Self {
+            settings,
+            routes,
+            streams,
+            log,
+            tunnels: Tunnels::new(tunnels, registry),
+            metrics,
+        }
     }
 
     /// Waits for the WebSockets to end; cuts them off after `patience`.
@@ -109,10 +126,17 @@ impl Proxy {
         self.tunnels.close(patience).await;
     }
 
-    async fn serve(&self, request: Request<Incoming>, conn: &ConnInfo, id: &RequestId) -> Result<Response<Body>, Refusal> {
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        conn: &ConnInfo,
+        id: &RequestId,
+    ) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-            return Err(Refusal::Method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+            return Err(Refusal::Method(
+                "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+            ));
         }
         let (host, text) = host::of_request(&parts).map_err(Refusal::Host)?;
         if !self.settings.hosts.iter().any(|rule| rule.matches(&host)) {
@@ -123,10 +147,21 @@ impl Proxy {
         let (entry, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
         let mut head = Head::rebuild(&parts, &text, &self.forwarded(&parts, conn, &text), id);
         head.tell_cursor(self.log.id(self.log.position()));
-        let exchange = Exchange { parts, incoming, route: &entry.target, captures, head };
+        let exchange = Exchange {
+            parts,
+            incoming,
+            route: &entry.target,
+            captures,
+            head,
+        };
         match &entry.target.kind {
-            Kind::Forward { upstream, websocket } => self.forward(exchange, upstream, *websocket).await,
-            Kind::Public { channels, settings } => self.open_public(exchange, channels, settings).await,
+            Kind::Forward {
+                upstream,
+                websocket,
+            } => self.forward(exchange, upstream, *websocket).await,
+            Kind::Public { channels, settings } => {
+                self.open_public(exchange, channels, settings).await
+            }
             Kind::Ask { asker, settings } => self.open_asked(exchange, asker, settings).await,
         }
     }
@@ -135,15 +170,29 @@ impl Proxy {
         let trust = &self.settings.trust;
         let unix = conn.peer == Peer::Unix && trust.unix;
         let trusted = |ip: IpAddr| {
-            (unix && ip == IpAddr::V4(Ipv4Addr::LOCALHOST)) || trust.proxies.iter().any(|net| net.contains(&ip))
+            (unix && ip == IpAddr::V4(Ipv4Addr::LOCALHOST))
+                || trust.proxies.iter().any(|net| net.contains(&ip))
         };
-        let own = Own { tls: conn.tls, local_port: conn.local_port, host };
-        forwarded(&parts.headers, conn.peer.ip(), trusted, own, &trust.client_ip)
+        let own = Own {
+            tls: conn.tls,
+            local_port: conn.local_port,
+            host,
+        };
+        forwarded(
+            &parts.headers,
+            conn.peer.ip(),
+            trusted,
+            own,
+            &trust.client_ip,
+        )
     }
 
     /// The id a trusted proxy gave, else a new one.
     fn request_id<B>(&self, request: &Request<B>, conn: &ConnInfo) -> RequestId {
-        let given = request.headers().get("x-request-id").filter(|_| self.settings.trust.trusts(conn.peer));
+        let given = request
+            .headers()
+            .get("x-request-id")
+            .filter(|_| self.settings.trust.trusts(conn.peer));
         let given = given.and_then(|value| RequestId::parse(value.to_str().ok()?));
         given.unwrap_or_else(|| RequestId::from_random(random::quick()))
     }
@@ -157,13 +206,19 @@ impl Handler for Proxy {
         let response = match self.serve(request, &conn, &id).await {
             Ok(response) => response,
             Err(refusal) => {
-                self.metrics.failed.get_or_create(&[("failure", refusal.failure().as_str())]).inc();
+                self.metrics
+                    .failed
+                    .get_or_create(&[("failure", refusal.failure().as_str())])
+                    .inc();
                 refusal.log(&conn, &id);
                 refusal.into_response(&id)
             }
         };
         let class = respond::class(response.status());
-        self.metrics.answered.get_or_create(&[("status", class)]).inc();
+        self.metrics
+            .answered
+            .get_or_create(&[("status", class)])
+            .inc();
         response
     }
 }

@@ -64,10 +64,13 @@ pub enum Refusal {
 
 impl Refusal {
     pub(super) fn upstream(upstream: &Upstream, source: UpstreamError) -> Self {
-        Self::Upstream { name: upstream.settings().name.clone(), source }
+        Self::Upstream {
+            name: upstream.settings().name.clone(),
+            source,
+        }
     }
 
-    pub(super) const fn gathering(error: GatherError, limit: ByteSize) -> Self {
+    pub(super) fn gathering(error: GatherError, limit: ByteSize) -> Self {
         match error {
             GatherError::TooLarge => Self::TooLarge(limit),
             other => Self::Body(other),
@@ -77,7 +80,9 @@ impl Refusal {
     /// The status a client gets.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Host(_) | Self::Path(_) | Self::HiddenSeparator | Self::Length => StatusCode::BAD_REQUEST,
+            Self::Host(_) | Self::Path(_) | Self::HiddenSeparator | Self::Length => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -94,9 +99,12 @@ impl Refusal {
     /// Who is at fault.
     pub const fn failure(&self) -> Failure {
         match self {
-            Self::Host(_) | Self::Path(_) | Self::HiddenSeparator | Self::Length | Self::NoRoute | Self::Method(_) => {
-                Failure::Client
-            }
+            Self::Host(_)
+            | Self::Path(_)
+            | Self::HiddenSeparator
+            | Self::Length
+            | Self::NoRoute
+            | Self::Method(_) => Failure::Client,
             Self::Misdirected => Failure::Denied,
             Self::TooLarge(_) | Self::Full => Failure::Limited,
             Self::Body(GatherError::Disk(_)) => Failure::Internal,
@@ -111,12 +119,30 @@ impl Refusal {
         let error: &dyn std::error::Error = self;
         let (status, request, conn) = (self.status().as_u16(), id.as_str(), conn.id.0);
         match self.failure() {
-            Failure::Internal => tracing::error!(conn.id = conn, request.id = request, status, error, "Request failed"),
+            Failure::Internal => tracing::error!(
+                conn.id = conn,
+                request.id = request,
+                status,
+                error,
+                "Request failed"
+            ),
             Failure::Upstream | Failure::Timeout => {
-                tracing::warn!(conn.id = conn, request.id = request, status, error, "Request failed");
+                tracing::warn!(
+                    conn.id = conn,
+                    request.id = request,
+                    status,
+                    error,
+                    "Request failed"
+                );
             }
             Failure::Client | Failure::Denied | Failure::Limited => {
-                tracing::debug!(conn.id = conn, request.id = request, status, error, "Request refused");
+                tracing::debug!(
+                    conn.id = conn,
+                    request.id = request,
+                    status,
+                    error,
+                    "Request refused"
+                );
             }
         }
     }
@@ -124,11 +150,18 @@ impl Refusal {
     pub(super) fn into_response(self, id: &RequestId) -> Response<Body> {
         let status = self.status();
         let reason = status.canonical_reason().unwrap_or("Error");
-        let text = format!("{} {reason}\n\nrequest id: {}\n", status.as_u16(), id.as_str());
+        let text = format!(
+            "{} {reason}\n\nrequest id: {}\n",
+            status.as_u16(),
+            id.as_str()
+        );
         let mut response = Response::new(Body::Text(Bytes::from(text)));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
             headers.insert(HeaderName::from_static("x-request-id"), id);
@@ -145,8 +178,12 @@ impl Refusal {
 
 const fn upstream_status(error: &UpstreamError) -> StatusCode {
     match error {
-        UpstreamError::Connect { .. } | UpstreamError::Reset(_) | UpstreamError::Invalid(_) => StatusCode::BAD_GATEWAY,
-        UpstreamError::ConnectTimeout { .. } | UpstreamError::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+        UpstreamError::Connect { .. } | UpstreamError::Reset(_) | UpstreamError::Invalid(_) => {
+            StatusCode::BAD_GATEWAY
+        }
+        UpstreamError::ConnectTimeout { .. } | UpstreamError::ResponseTimeout => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
         UpstreamError::RequestBody(RequestBodyFault::Idle) => StatusCode::REQUEST_TIMEOUT,
         UpstreamError::RequestBody(RequestBodyFault::Client) => StatusCode::BAD_REQUEST,
         UpstreamError::RequestBody(RequestBodyFault::Disk) => StatusCode::SERVICE_UNAVAILABLE,

@@ -21,7 +21,11 @@ pub struct Trust {
 
 impl Default for Trust {
     fn default() -> Self {
-        Self { proxies: Vec::new(), unix: false, client_ip: ClientIpHeader::XForwardedFor }
+        Self {
+            proxies: Vec::new(),
+            unix: false,
+            client_ip: ClientIpHeader::XForwardedFor,
+        }
     }
 }
 
@@ -48,6 +52,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { hosts: vec![HostRule::Any], trust: Trust::default(), body_idle: Duration::from_secs(30) }
+        Self {
+            hosts: vec![HostRule::Any],
+            trust: Trust::default(),
+            body_idle: Duration::from_secs(30),
+        }
     }
 }

@@ -18,7 +18,9 @@ impl Proxy {
         templates: &[ChannelTemplate],
         settings: &Arc<Settings>,
     ) -> Result<Response<Body>, Refusal> {
-        let Exchange { parts, captures, .. } = exchange;
+        let Exchange {
+            parts, captures, ..
+        } = exchange;
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return Err(Refusal::Method("GET, HEAD"));
         }
@@ -39,10 +41,25 @@ impl Proxy {
         asker: &Asker,
         settings: &Arc<Settings>,
     ) -> Result<Response<Body>, Refusal> {
-        let Exchange { parts, incoming, route, head, .. } = exchange;
+        let Exchange {
+            parts,
+            incoming,
+            route,
+            head,
+            ..
+        } = exchange;
         let idle = self.settings.body_idle;
         let body = body::take(&parts, incoming, route.body_limit, idle, asker.upstream()).await?;
-        self.open(&parts, settings, Source::Ask { asker: asker.clone(), head, body }).await
+        self.open(
+            &parts,
+            settings,
+            Source::Ask {
+                asker: asker.clone(),
+                head,
+                body,
+            },
+        )
+        .await
     }
 
     async fn open(
@@ -61,6 +78,9 @@ impl Proxy {
             wants_stream: headers::accepts_event_stream(&parts.headers),
             source,
         };
-        self.streams.open(settings, opening).await.map_err(Refusal::Stream)
+        self.streams
+            .open(settings, opening)
+            .await
+            .map_err(Refusal::Stream)
     }
 }

@@ -35,7 +35,12 @@ pub(super) struct Tunnels {
 impl Tunnels {
     pub(super) fn new(slots: Slots, registry: &Registry) -> Self {
         let open = registry.gauge("websockets_open", "WebSockets passed through");
-        Self { slots, tasks: TaskTracker::new(), abort: CancellationToken::new(), open }
+        Self {
+            slots,
+            tasks: TaskTracker::new(),
+            abort: CancellationToken::new(),
+            open,
+        }
     }
 
     pub(super) async fn close(&self, patience: Duration) {
@@ -59,7 +64,10 @@ impl Tunnels {
     }
 }
 
-async fn copy(client: OnUpgrade, upstream: OnUpgrade) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn copy(
+    client: OnUpgrade,
+    upstream: OnUpgrade,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut upstream = TokioIo::new(upstream.await?);
     let mut client = TokioIo::new(client.await?);
     copy_bidirectional(&mut client, &mut upstream).await?;
@@ -75,7 +83,9 @@ impl Proxy {
     ) -> Result<Response<Body>, Refusal> {
         let slot = self.tunnels.slots.take().ok_or(Refusal::Full)?;
         head.ask_for_websocket();
-        let answer = upstream.send(&head, RequestBody::Empty, upstream.settings().retry_for).await;
+        let answer = upstream
+            .send(&head, RequestBody::Empty, upstream.settings().retry_for)
+            .await;
         let mut answer = answer.map_err(|error| Refusal::upstream(upstream, error))?;
         let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
         let agreed = switched && headers::websocket_upgrade(answer.headers());
@@ -88,9 +98,16 @@ impl Proxy {
         if !agreed {
             return Ok(Response::from_parts(answer, Body::Answer(Box::new(body))));
         }
-        answer.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        answer.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        let near = parts.extensions.remove::<OnUpgrade>().ok_or(Refusal::BadUpgrade)?;
+        answer
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        answer
+            .headers
+            .insert(UPGRADE, HeaderValue::from_static("websocket"));
+        let near = parts
+            .extensions
+            .remove::<OnUpgrade>()
+            .ok_or(Refusal::BadUpgrade)?;
         self.tunnels.start(near, far, body, slot);
         Ok(Response::from_parts(answer, Body::empty()))
     }

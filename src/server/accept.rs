@@ -19,7 +19,6 @@ use super::{Address, Handler, Listen, Server, conn};
 use crate::base::metrics::Counted;
 use crate::domain::{ConnId, ConnInfo, Peer};
 use crate::limits::Slot;
-use crate::wire::guard::Guard;
 
 /// Connections the kernel keeps for us until we accept them.
 const BACKLOG: u32 = 4096;
@@ -154,12 +153,12 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
                     let id = ConnId(server.0.next_conn.fetch_add(1, Ordering::Relaxed));
                     let info = Arc::new(ConnInfo { id, peer, local_port, tls: false });
                     tune(&server, &socket);
-                    let guard = if listener.http2 { Guard::new() } else { Guard::http1_only() };
+                    let http2 = listener.http2;
                     let open = Counted::new(&server.0.metrics.open);
                     server.0.metrics.accepted.inc();
                     let (server, handler) = (server.clone(), Arc::clone(&handler));
                     connections.spawn(async move {
-                        conn::run(server, socket, guard, info, handler).await;
+                        conn::run(server, socket, http2, info, handler).await;
                         drop((slot, open));
                     });
                 }

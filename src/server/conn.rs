@@ -15,7 +15,6 @@ use super::activity::{Activity, Tracked};
 use super::io::{ClientIo, Socket};
 use super::{Handler, Server, Settings};
 use crate::domain::ConnInfo;
-use crate::wire::guard::Guard;
 
 /// Header fields of one request; cookie crumbs count singly.
 const MOST_HEADERS: usize = 100;
@@ -30,7 +29,7 @@ const H2_SEND_BUFFER: usize = 64 << 10;
 pub(super) async fn run<H: Handler>(
     server: Server,
     socket: Socket,
-    guard: Guard,
+    http2: bool,
     info: Arc<ConnInfo>,
     handler: Arc<H>,
 ) {
@@ -39,7 +38,7 @@ pub(super) async fn run<H: Handler>(
     let refused = inner.metrics.refused.clone();
     let io = TokioIo::new(ClientIo::new(
         socket,
-        guard,
+        http2,
         Arc::clone(&activity),
         &inner.settings,
         refused,

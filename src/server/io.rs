@@ -1,7 +1,8 @@
 //! A client's socket as hyper sees it: guarded against ambiguous framing, and with the timers that hyper does not have.
 //!
-//! The guard looks at every byte before hyper does. At the first one that makes a message ambiguous it puts a NUL in its
-//! place and delivers nothing more, so that hyper itself answers 400, after the answers to earlier requests, and closes.
+//! The guard looks at every byte before hyper does. The first one that makes a message ambiguous is withheld and nothing
+//! after it is delivered: in a head, hyper is given a poison in its stead, so that it answers 400 by itself, after the
+//! answers to earlier requests, and closes; in a body the read fails, and the request with it.
 //!
 //! Timers: a head must be whole within `header_timeout` of its first byte (of the accept, for the first), a connection
 //! without a request may be silent for `keepalive`, a write may stall for `body_idle`.
@@ -20,7 +21,7 @@ use tokio::time::Sleep;
 
 use super::Settings;
 use super::activity::Activity;
-use crate::wire::guard::{Guard, Verdict};
+use crate::wire::guard::{Guard, Limits, POISON, Verdict};
 
 /// A connected socket.
 #[derive(Debug)]
@@ -48,11 +49,21 @@ enum Awaited {
     Request(u64),
 }
 
+/// What reads get once the guard has found something.
+#[derive(Debug, Clone, Copy)]
+enum Poisoned {
+    /// In a head: these bytes, then the end.
+    Head(&'static [u8]),
+    /// In a body: an error.
+    Body,
+}
+
 #[derive(Debug)]
 pub(super) struct ClientIo {
     socket: Socket,
     guard: Guard,
-    poisoned: bool,
+    http2: bool,
+    poisoned: Option<Poisoned>,
     activity: Arc<Activity>,
     patience: Patience,
     reading: Option<(Awaited, Pin<Box<Sleep>>)>,
@@ -63,7 +74,7 @@ pub(super) struct ClientIo {
 impl ClientIo {
     pub(super) fn new(
         socket: Socket,
-        guard: Guard,
+        http2: bool,
         activity: Arc<Activity>,
         settings: &Settings,
         refused: Counter,
@@ -73,10 +84,12 @@ impl ClientIo {
             keepalive: settings.keepalive,
             write: settings.body_idle,
         };
+        let guard = Guard::new(Limits::default());
         Self {
             socket,
             guard,
-            poisoned: false,
+            http2,
+            poisoned: None,
             activity,
             patience,
             reading: None,
@@ -87,7 +100,7 @@ impl ClientIo {
 
     /// What the next byte would be, if there is a limit on the wait for it.
     fn awaited(&self) -> Option<Awaited> {
-        if self.activity.is_upgraded() || self.poisoned {
+        if self.activity.is_upgraded() || self.poisoned.is_some() {
             return None;
         }
         let first = self.activity.begun() == 0 && !self.guard.is_http2();
@@ -122,18 +135,41 @@ impl ClientIo {
             .map(|()| io::ErrorKind::TimedOut.into())
     }
 
-    /// Lets `guard` look at what was read since `before`.
-    fn examine(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
+    /// Lets the guard look at what was read since `before`.
+    fn examine(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
         if self.activity.is_upgraded() {
-            return;
+            return Ok(());
         }
         let new = buffer.filled().get(before..).unwrap_or_default();
         if let Verdict::Poisoned { at, why } = self.guard.feed(new) {
-            tracing::debug!(reason = ?why, "Ambiguous message refused");
+            tracing::debug!(reason = %why, "Ambiguous message refused");
             self.refused.inc();
-            self.poisoned = true;
             buffer.set_filled(before + at);
-            buffer.put_slice(b"\0");
+            self.poisoned = Some(if self.guard.in_body() {
+                Poisoned::Body
+            } else {
+                Poisoned::Head(POISON)
+            });
+            if at == 0 {
+                return self.poison(buffer);
+            }
+        }
+        if self.guard.is_http2() && !self.http2 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(())
+    }
+
+    fn poison(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        match &mut self.poisoned {
+            Some(Poisoned::Head(left)) => {
+                let (now, later) = left.split_at(left.len().min(buffer.remaining()));
+                buffer.put_slice(now);
+                *left = later;
+                Ok(())
+            }
+            Some(Poisoned::Body) => Err(io::ErrorKind::InvalidData.into()),
+            None => Ok(()),
         }
     }
 
@@ -163,16 +199,12 @@ impl AsyncRead for ClientIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.poisoned {
-            // As if the client had closed: what else it sent must not be looked at.
-            return Poll::Ready(Ok(()));
+        if this.poisoned.is_some() {
+            return Poll::Ready(this.poison(buffer));
         }
         let before = buffer.filled().len();
         match this.socket.poll_read(cx, buffer) {
-            Poll::Ready(Ok(())) => {
-                this.examine(buffer, before);
-                Poll::Ready(Ok(()))
-            }
+            Poll::Ready(Ok(())) => Poll::Ready(this.examine(buffer, before)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => this.poll_patience(cx).map(Err),
         }

@@ -30,7 +30,12 @@ struct Pause {
 
 impl AnswerBody {
     /// `pause` is the longest silence within the body; `None` for an event stream, which may be silent for long.
-    pub(super) fn new(status: StatusCode, incoming: Incoming, lease: Lease, pause: Option<Duration>) -> Self {
+    pub(super) fn new(
+        status: StatusCode,
+        incoming: Incoming,
+        lease: Lease,
+        pause: Option<Duration>,
+    ) -> Self {
         // After 101 the connection belongs to whoever takes it over.
         let switched = status == StatusCode::SWITCHING_PROTOCOLS;
         let pause = pause.map(|longest| Pause {

@@ -56,7 +56,8 @@ impl Head {
     /// Tells Django the end of the log, so that a page can render its data and open a stream from that very place.
     pub fn tell_cursor(&mut self, end: EventId) {
         if let Ok(end) = HeaderValue::from_str(&end.to_string()) {
-            self.headers.insert(HeaderName::from_static("sse-cursor"), end);
+            self.headers
+                .insert(HeaderName::from_static("sse-cursor"), end);
         }
     }
 

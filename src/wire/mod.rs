@@ -13,3 +13,4 @@ pub mod problem;
 pub mod publish;
 pub mod query;
 pub mod sse;
+pub mod tap;

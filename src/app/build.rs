@@ -1,0 +1,77 @@
+//! From the configuration to the route table: names become the things they name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::ask::{self, Asker};
+use crate::base::metrics::Registry;
+use crate::config::{Config, RouteKind};
+use crate::limits::Slots;
+use crate::proxy::{self, Kind, Route};
+use crate::routes::{Entry, Table};
+use crate::upstream::Upstream;
+
+/// What holds for all routes.
+pub(super) fn proxy(config: &Config) -> proxy::Settings {
+    proxy::Settings {
+        hosts: config.hosts.clone(),
+        trust: config.trust.clone(),
+        body_idle: config.server.body_idle,
+    }
+}
+
+/// The routes. Asks to one upstream share one budget, whichever route they come from.
+pub(super) fn routes(
+    config: &Config,
+    upstreams: &HashMap<String, Upstream>,
+    registry: &Registry,
+) -> Table<Route> {
+    let metrics = ask::Metrics::new(registry);
+    let mut budgets: HashMap<String, Slots> = HashMap::new();
+    let named = |name: &str| {
+        upstreams
+            .get(name)
+            .expect("a checked route names an upstream that exists")
+            .clone()
+    };
+    let entries = config.routes.entries().iter().map(|entry| {
+        let kind = match &entry.target.kind {
+            RouteKind::Proxy {
+                upstream,
+                websocket,
+            } => Kind::Forward {
+                upstream: named(upstream),
+                websocket: *websocket,
+            },
+            RouteKind::Public { channels, stream } => Kind::Public {
+                channels: channels.clone(),
+                settings: Arc::new(stream.clone()),
+            },
+            RouteKind::Ask {
+                upstream,
+                ask,
+                stream,
+            } => {
+                let budget = budgets
+                    .entry(upstream.clone())
+                    .or_insert_with(|| Slots::new(ask.at_once))
+                    .clone();
+                let longest = stream.longest_initial_state;
+                let asker = Asker::new(named(upstream), budget, ask, longest, &metrics);
+                Kind::Ask {
+                    asker,
+                    settings: Arc::new(stream.clone()),
+                }
+            }
+        };
+        Entry {
+            name: entry.name.clone(),
+            pattern: entry.pattern.clone(),
+            target: Route {
+                kind,
+                body_limit: entry.target.body_limit,
+            },
+        }
+    });
+    Table::new(entries.collect())
+}

@@ -1,0 +1,66 @@
+//! The end, from the top down: not ready, accept nothing, finish requests, end streams spread over a while, so that
+//! their clients do not all come back at once; then the internal listener, then the connections to Django.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::Gateway;
+use crate::hub::{Ending, Hub};
+
+/// How often some of the streams are ended.
+const STEP: Duration = Duration::from_millis(50);
+/// How long internal requests have once the public side is done.
+const INTERNAL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How fast to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Within `server.drain`, streams over `server.drain_spread`.
+    Gentle,
+    /// All streams at once, and little patience with requests.
+    Quick,
+}
+
+impl Gateway {
+    /// Ends the gateway. Events are delivered to the last moment of each stream.
+    pub async fn stop(self, pace: Pace) {
+        let (patience, spread) = match pace {
+            Pace::Gentle => (self.drain, self.drain_spread),
+            Pace::Quick => (Duration::from_secs(2).min(self.drain), Duration::ZERO),
+        };
+        tracing::info!(streams = self.hub.stream_count(), "Draining");
+        let deadline = Instant::now() + patience;
+        self.readiness.set(false);
+        self.public.stop();
+        let left = || deadline.saturating_duration_since(Instant::now());
+        // The connections end while the streams on them do.
+        tokio::join!(end_streams(&self.hub, spread.min(patience)), async {
+            self.public.finished(left()).await;
+        });
+        self.proxy.close_tunnels(left()).await;
+        self.internal.stop();
+        self.internal.finished(INTERNAL_PATIENCE).await;
+        for upstream in self.upstreams.values() {
+            upstream.close(left()).await;
+        }
+        tracing::info!("Stopped");
+    }
+}
+
+/// Ends the open streams in random order, evenly over `spread`.
+async fn end_streams(hub: &Hub, spread: Duration) {
+    let mut streams = hub.start_drain();
+    fastrand::shuffle(&mut streams);
+    let started = Instant::now();
+    let steps = u32::try_from(spread.as_millis() / STEP.as_millis())
+        .unwrap_or(u32::MAX)
+        .max(1);
+    let each = streams.len().div_ceil(steps as usize).max(1);
+    for (step, some) in (0_u32..).zip(streams.chunks(each)) {
+        sleep_until(started + STEP * step).await;
+        for id in some {
+            hub.end(*id, Ending::Drain);
+        }
+    }
+}

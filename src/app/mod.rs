@@ -1,0 +1,171 @@
+//! The composition root: builds every module from the bottom up, and ends them from the top down.
+//!
+//! `cli` calls [`Gateway::start`] with a checked configuration; the tests do the same in process. Nothing else knows all
+//! modules.
+
+mod build;
+mod drain;
+
+pub use drain::Pace;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::metrics::Registry;
+use crate::base::{descriptors, random};
+use crate::config::Config;
+use crate::console::{Console, Readiness};
+use crate::domain::Epoch;
+use crate::history::Log;
+use crate::hub::Hub;
+use crate::internal::Internal;
+use crate::limits::Slots;
+use crate::proxy::Proxy;
+use crate::publish::Publisher;
+use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
+use crate::stream::Streams;
+use crate::upstream::{Families, Upstream};
+
+/// Descriptors that are not for client connections: listeners, upstreams, temp files.
+const RESERVED_DESCRIPTORS: u64 = 512;
+/// Connections to internal listeners, whose callers are few.
+const INTERNAL_CONNECTIONS: usize = 4096;
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    hub: Hub,
+    readiness: Readiness,
+    public: Server,
+    internal: Server,
+    proxy: Arc<Proxy>,
+    upstreams: HashMap<String, Upstream>,
+    addresses: Vec<(String, Address)>,
+    drain: Duration,
+    drain_spread: Duration,
+}
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// No runtime could be made.
+    #[error("the runtime could not be started")]
+    Runtime(#[source] io::Error),
+}
+
+impl Gateway {
+    /// Binds every listener and serves them. Fails if any address is taken; then nothing is served.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let registry = Registry::default();
+        let settings = within_descriptors(config.server.clone());
+        let most = settings.max_connections;
+
+        let log = Log::new(
+            config.history.clone(),
+            Epoch::from_random(random::unguessable() as u64),
+            &registry,
+        );
+        let hub = Hub::new(log.clone(), &registry);
+        let families = Families::new(&registry);
+        let upstreams: HashMap<_, _> = config
+            .upstreams
+            .iter()
+            .map(|s| (s.name.clone(), Upstream::new(s.clone(), &families)))
+            .collect();
+        let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
+        let routes = build::routes(&config, &upstreams, &registry);
+        let rules = build::proxy(&config);
+        let proxy = Arc::new(Proxy::new(
+            rules,
+            routes,
+            streams,
+            log,
+            Slots::new(most),
+            &registry,
+        ));
+        let readiness = Readiness::default();
+        let console = Console::new(hub.clone(), registry.clone(), readiness.clone());
+        let publisher = Publisher::new(hub.clone(), config.publish.clone());
+        let internal = Arc::new(Internal::new(
+            config.tokens.clone(),
+            publisher,
+            console,
+            &registry,
+        ));
+
+        let metrics = Metrics::new(&registry);
+        let few = Settings {
+            max_connections: INTERNAL_CONNECTIONS,
+            ..settings.clone()
+        };
+        let servers = (Server::new(settings, &metrics), Server::new(few, &metrics));
+        let mut addresses = Vec::new();
+        for (listen, listener) in bind(&config.listen).await? {
+            addresses.push((listen.name.clone(), listener.address()));
+            tracing::info!(listen = listen.name, address = %listener.address(), role = ?listen.role, "Listening");
+            match listen.role {
+                Role::Public => servers.0.serve(listener, Arc::clone(&proxy)),
+                Role::Internal => servers.1.serve(listener, Arc::clone(&internal)),
+            }
+        }
+        readiness.set(true);
+        let Config {
+            drain,
+            drain_spread,
+            ..
+        } = config;
+        let (public, internal) = servers;
+        Ok(Self {
+            hub,
+            readiness,
+            public,
+            internal,
+            proxy,
+            upstreams,
+            addresses,
+            drain,
+            drain_spread,
+        })
+    }
+
+    /// Where the listener `name` listens; the port is the real one.
+    pub fn address(&self, name: &str) -> Option<&Address> {
+        self.addresses
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, address)| address)
+    }
+}
+
+/// All listeners, or none.
+async fn bind(listen: &[Listen]) -> Result<Vec<(&Listen, Listener)>, BindError> {
+    let mut bound = Vec::with_capacity(listen.len());
+    for listen in listen {
+        bound.push((listen, Listener::bind(listen).await?));
+    }
+    Ok(bound)
+}
+
+/// As many connections as there are descriptors for.
+fn within_descriptors(settings: Settings) -> Settings {
+    let descriptors = descriptors::raise();
+    let most = usize::try_from(descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(64))
+        .unwrap_or(usize::MAX);
+    if settings.max_connections > most {
+        tracing::warn!(
+            max_connections = settings.max_connections,
+            descriptors,
+            hint = "raise the limit on open files (LimitNOFILE= of systemd, ulimit -n)",
+            "Fewer connections than configured"
+        );
+    }
+    Settings {
+        max_connections: settings.max_connections.min(most),
+        ..settings
+    }
+}

@@ -1,0 +1,209 @@
+//! The internal service: Django publishes here, the operator looks here.
+//!
+//! `server` calls it for each request on an internal listener. It decides who is there (a bearer token; or, where there
+//! are none, a program on this machine and no web page), finds the endpoint, and turns problems into answers.
+
+mod body;
+mod endpoint;
+mod respond;
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, Method, Request, Response, request};
+use hyper::body::Incoming;
+
+use crate::base::metrics::{CounterBy, Registry};
+use crate::base::random;
+use crate::console::Console;
+use crate::domain::{ChannelPattern, ConnInfo, Peer, RequestId};
+use crate::publish::Publisher;
+use crate::server::Handler;
+use crate::tokens::{Grant, Tokens};
+use crate::wire::problem::Problem;
+use crate::wire::{host, query};
+
+pub use body::Body;
+use endpoint::Endpoint;
+
+/// The internal service.
+#[derive(Debug)]
+pub struct Internal {
+    tokens: Tokens,
+    publisher: Publisher,
+    console: Console,
+    answered: CounterBy,
+}
+
+impl Internal {
+    /// A service whose callers show one of `tokens`; if there are none, anybody on this machine may call, but no web
+    /// page.
+    pub fn new(
+        tokens: Tokens,
+        publisher: Publisher,
+        console: Console,
+        registry: &Registry,
+    ) -> Self {
+        let answered = registry.counter_by(
+            "internal_requests",
+            "Requests on internal listeners by status",
+        );
+        Self {
+            tokens,
+            publisher,
+            console,
+            answered,
+        }
+    }
+
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        conn: &ConnInfo,
+    ) -> Result<Response<Body>, Problem> {
+        let (parts, body) = request.into_parts();
+        let endpoint = endpoint::find(&parts)?;
+        let grant = if endpoint.is_open() {
+            None
+        } else {
+            self.authenticate(&parts, conn)?
+        };
+        let grant = grant.as_ref();
+        match endpoint {
+            Endpoint::Health => Ok(respond::text("ok\n")),
+            Endpoint::Ready if self.console.is_ready() => Ok(respond::text("ready\n")),
+            Endpoint::Ready => Ok(respond::not_ready()),
+            Endpoint::Metrics => Ok(respond::metrics(self.console.metrics(), &parts.headers)),
+            Endpoint::Events => {
+                is_json(&parts.headers)?;
+                Ok(respond::json(self.publisher.events(body, grant).await?))
+            }
+            Endpoint::ChannelEvents(channel) => {
+                let pairs = query::pairs(parts.uri.query().unwrap_or_default());
+                Ok(respond::json(
+                    self.publisher
+                        .channel_event(channel, pairs, body, grant)
+                        .await?,
+                ))
+            }
+            Endpoint::Channels => {
+                let pattern = query::first(parts.uri.query(), &["match"]);
+                let pattern = pattern.map(|text| pattern_of(&text, "match")).transpose()?;
+                Ok(respond::json(
+                    self.console.channels(pattern.as_ref(), grant),
+                ))
+            }
+            Endpoint::Stats => Ok(respond::json(self.console.stats())),
+            Endpoint::Tap => {
+                let pairs = query::pairs(parts.uri.query().unwrap_or_default());
+                let wanted = pairs.filter(|(name, _)| name == "channel");
+                let patterns = wanted
+                    .map(|(_, text)| pattern_of(&text, "channel"))
+                    .collect::<Result<_, _>>()?;
+                let tap = self.console.tap(patterns, grant.cloned());
+                tap.map(respond::tap)
+                    .ok_or_else(|| Problem::too_many_requests("too many taps are open".to_owned()))
+            }
+        }
+    }
+
+    /// The grant of the token that was shown; `None` where no token is needed.
+    fn authenticate(
+        &self,
+        parts: &request::Parts,
+        conn: &ConnInfo,
+    ) -> Result<Option<Grant>, Problem> {
+        if self.tokens.is_empty() {
+            return no_web_page(parts, conn).map(|()| None);
+        }
+        let shown = parts
+            .headers
+            .get(AUTHORIZATION)
+            .map(http::HeaderValue::as_bytes);
+        let Some(shown) = shown.and_then(bearer) else {
+            return Err(Problem::unauthorized(
+                "a bearer token is required".to_owned(),
+            ));
+        };
+        let grant = self.tokens.verify(shown);
+        grant
+            .map(Some)
+            .ok_or_else(|| Problem::unauthorized("the bearer token is not known here".to_owned()))
+    }
+}
+
+/// Without tokens a browser must not be able to call: not from a page of any site (those send `Origin` or
+/// `Sec-Fetch-Site`), nor by a name that somebody made point to this machine.
+fn no_web_page(parts: &request::Parts, conn: &ConnInfo) -> Result<(), Problem> {
+    let refuse = |detail: &str| Err(Problem::forbidden(detail.to_owned()));
+    if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key("sec-fetch-site") {
+        return refuse(
+            "a web page may not call the internal listener; set [publish] tokens to allow it",
+        );
+    }
+    // A browser cannot reach a unix socket, and programs put any name there.
+    if conn.peer == Peer::Unix && parts.headers.get_all(HOST).iter().count() <= 1 {
+        return Ok(());
+    }
+    match host::of_request(parts) {
+        Ok((host, _)) if host::is_loopback(&host) => Ok(()),
+        _ => {
+            refuse("without [publish] tokens the internal listener answers only to a loopback Host")
+        }
+    }
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
+}
+
+fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(given) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let given = given.to_str().unwrap_or_default();
+    let essence = given
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+    {
+        return Ok(());
+    }
+    let detail = "the body must be application/json".to_owned();
+    Err(Problem::unsupported_media_type(detail)
+        .with_hint(Some("Content-Type: application/json".to_owned())))
+}
+
+fn pattern_of(text: &str, parameter: &str) -> Result<ChannelPattern, Problem> {
+    ChannelPattern::parse(text).map_err(|error| {
+        Problem::invalid_parameter(error.to_string()).in_parameter(parameter.to_owned())
+    })
+}
+
+impl Handler for Internal {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>, conn: Arc<ConnInfo>) -> Response<Body> {
+        let head = request.method() == Method::HEAD;
+        let id = RequestId::from_random(random::quick());
+        let answer = self.serve(request, &conn).await;
+        let response = answer.unwrap_or_else(|problem| respond::problem(problem, &id, &conn));
+        self.answered
+            .get_or_create(&[("status", respond::class(response.status()))])
+            .inc();
+        // A HEAD answer has no body to hold open.
+        if head {
+            response.map(|body| body.head_only())
+        } else {
+            response
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The answers of the internal listener: the one place here that knows statuses and content types.
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::body::Body;
+use crate::console::Tap;
+use crate::domain::{ConnInfo, RequestId};
+use crate::wire::problem::{self, Problem};
+
+fn answer(content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+pub(super) fn text(text: &'static str) -> Response<Body> {
+    answer(
+        "text/plain; charset=utf-8",
+        Body::Text(Bytes::from_static(text.as_bytes())),
+    )
+}
+
+pub(super) fn not_ready() -> Response<Body> {
+    let mut response = text("not ready\n");
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+pub(super) fn json(json: Bytes) -> Response<Body> {
+    answer("application/json", Body::Text(json))
+}
+
+/// The same text is both formats; who does not ask for OpenMetrics is told the older name.
+pub(super) fn metrics(text: String, headers: &HeaderMap) -> Response<Body> {
+    let accepts = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let open = accepts
+        .into_iter()
+        .any(|value| value.contains("application/openmetrics-text"));
+    let content_type = if open {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    } else {
+        "text/plain; version=0.0.4; charset=utf-8"
+    };
+    answer(content_type, Body::Text(text.into()))
+}
+
+pub(super) fn tap(tap: Tap) -> Response<Body> {
+    answer("text/event-stream", Body::Tap(Box::new(tap)))
+}
+
+/// A problem as the publisher sees it, and a line in the log.
+pub(super) fn problem(problem: Problem, id: &RequestId, conn: &ConnInfo) -> Response<Body> {
+    let status = problem.status;
+    tracing::debug!(
+        conn.id = conn.id.0,
+        request.id = id.as_str(),
+        status = status.as_u16(),
+        code = problem.code,
+        "Internal request refused"
+    );
+    let problem = problem.of_request(id.clone());
+    let mut response = answer(problem::CONTENT_TYPE, Body::Text(problem.to_json()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// The metric label of a status.
+pub(super) fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    }
+}
