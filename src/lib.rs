@@ -24,3 +24,5 @@ pub mod stream;
 pub mod server;
 
 pub mod config;
+
+pub mod cli;
