@@ -9,6 +9,7 @@ pub mod wire;
 
 pub mod base;
 
+pub mod limits;
 pub mod routes;
 pub mod tokens;
 

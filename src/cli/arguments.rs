@@ -87,7 +87,7 @@ pub struct Connection {
 pub struct PublishArgs {
     /// The channel
     pub channel: String,
-    /// The data; "-" or nothing reads it from standard input
+    /// The data; "-" reads it from standard input
     pub data: Option<String>,
     /// The event's name
     #[arg(short, long)]
@@ -112,7 +112,7 @@ pub struct PublishArgs {
 /// `tidegate tail`.
 #[derive(Debug, Clone, Args)]
 pub struct TailArgs {
-    /// Channels, patterns of channels ("room-*"), or the URL of an event stream
+    /// Channels, or the URL of an event stream
     #[arg(
         value_name = "CHANNEL|URL",
         required_unless_present = "all",

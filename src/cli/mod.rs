@@ -1,13 +1,22 @@
 //! The command line: arguments, subcommands, exit codes. Floor 10; besides `main` the only place that prints.
+//!
+//! `client` talks to a listener; `publish` and `tail` are the commands that use it, and `remote` finds the listener for
+//! them; `error` says how each of their failures leaves.
 
 mod arguments;
 mod check;
+pub(crate) mod client;
+pub(crate) mod error;
 mod exit;
 mod file;
-mod publish;
+mod line;
+pub(crate) mod publish;
+mod remote;
 mod run;
+#[cfg(test)]
+mod scripted;
 mod show;
-mod tail;
+pub(crate) mod tail;
 mod terminal;
 
 use std::ffi::OsString;
@@ -45,8 +54,8 @@ fn dispatch(arguments: Arguments) -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Show(args)) => show::run(&args),
-        Some(Command::Publish(args)) => publish::run(&args),
-        Some(Command::Tail(args)) => tail::run(&args),
+        Some(Command::Publish(args)) => remote::publish(args),
+        Some(Command::Tail(args)) => remote::tail(&args),
         Some(Command::Version) => {
             terminal::data(concat!("tidegate ", env!("CARGO_PKG_VERSION"), "\n"));
             Exit::Good.into()

@@ -1,5 +1,137 @@
-//! Sockets to requests.
+//! From sockets to requests: listeners, connections, HTTP/1.1 and HTTP/2. Serves any [`Handler`]; knows no route.
+//!
+//! `app` makes one [`Server`] for the clients and one for the internal listeners, so that neither starves the other.
+//!
+//! Bounds: connections (accepting pauses at the limit and when descriptors run out), the size of a head, the time a
+//! head, a silent connection and a stalled write may take, HTTP/2 streams and resets.
 
+mod accept;
+mod activity;
+mod conn;
+mod io;
 mod settings;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::base::metrics::Registry;
+use crate::domain::ConnInfo;
+use crate::limits::Slots;
+
+pub use accept::{BindError, Listener};
 pub use settings::*;
+
+/// What answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// The body of an answer. An error in it breaks the answer off where the client can see it.
+    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + 'static;
+
+    /// Answers one request. Dropped when the client goes away.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        conn: Arc<ConnInfo>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// Serves listeners of one role. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Server(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    slots: Slots,
+    metrics: Metrics,
+    next_conn: Arc<AtomicU64>,
+    /// No new connections.
+    stop: CancellationToken,
+    /// No new requests.
+    finish: CancellationToken,
+    /// No patience left.
+    abort: CancellationToken,
+    loops: TaskTracker,
+}
+
+/// The metrics of all servers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    accepted: Counter,
+    open: Gauge,
+    pauses: Counter,
+    panics: Counter,
+    refused: Counter,
+}
+
+impl Metrics {
+    /// Registers them, once for all servers.
+    pub fn new(registry: &Registry) -> Self {
+        Self {
+            accepted: registry.counter("connections_accepted", "Client connections accepted"),
+            open: registry.gauge("connections_open", "Open client connections"),
+            pauses: registry.counter(
+                "accept_pauses",
+                "Times accepting paused for want of descriptors or memory",
+            ),
+            panics: registry.counter(
+                "connection_panics",
+                "Connections that ended by a fault of ours",
+            ),
+            refused: registry.counter(
+                "ambiguous_messages",
+                "Connections closed for a message of ambiguous framing",
+            ),
+        }
+    }
+}
+
+impl Server {
+    /// A server without listeners.
+    pub fn new(settings: Settings, metrics: &Metrics) -> Self {
+        Self(Arc::new(Inner {
+            slots: Slots::new(settings.max_connections),
+            settings,
+            metrics: metrics.clone(),
+            next_conn: Arc::default(),
+            stop: CancellationToken::new(),
+            finish: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            loops: TaskTracker::new(),
+        }))
+    }
+
+    /// Serves `listener` until the server stops.
+    pub fn serve<H: Handler>(&self, listener: Listener, handler: Arc<H>) {
+        self.0
+            .loops
+            .spawn(accept::run(self.clone(), listener, handler));
+    }
+
+    /// Accepts no more connections, and no more requests on those that are open.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+        self.0.finish.cancel();
+    }
+
+    /// Waits until all connections are done; after `patience` they are cut off. Call [`Server::stop`] first.
+    pub async fn finished(&self, patience: Duration) {
+        self.0.loops.close();
+        let deadline = Instant::now() + patience;
+        if timeout_at(deadline, self.0.loops.wait()).await.is_err() {
+            self.0.abort.cancel();
+            self.0.loops.wait().await;
+        }
+    }
+}

@@ -1,5 +1,115 @@
-//! Held streams.
+//! Held streams: opened, run and ended. Called by `proxy` for routes that say `sse`.
+//!
+//! [`Streams::open`] takes the slot first (the cheapest refusal), notes the place in the log, asks Django if the route
+//! says so, finds where the client was, and only then answers; so nothing falls between the answer and the stream, and
+//! whoever reads the first byte of a granted stream is on its channels already. The rest is [`Held`], a body.
+//!
+//! Bound: as many streams as there are slots; beyond, 503.
 
+mod body;
+mod held;
+mod open;
+mod permission;
+mod place;
+pub mod respond;
 mod settings;
+#[cfg(test)]
+mod tests;
 
+use std::sync::Arc;
+
+use prometheus_client::metrics::counter::Counter;
+
+use crate::ask::{Asker, Mistaken};
+use crate::base::metrics::{CounterBy, Registry};
+use crate::domain::ChannelName;
+use crate::hub::Hub;
+use crate::limits::Slots;
+use crate::upstream::{Head, RequestBody, UpstreamError};
+use crate::wire::last_event_id::LastEventId;
+
+pub use body::Body;
+pub use held::Held;
 pub use settings::*;
+
+/// Opens streams. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Streams(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    hub: Hub,
+    slots: Slots,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Metrics {
+    opened: Counter,
+    ended: CounterBy,
+    delivered: Counter,
+    resets: CounterBy,
+}
+
+/// Who says which channels a stream hears.
+#[derive(Debug)]
+pub enum Source {
+    /// The route: everybody may hear these, at least one, none twice.
+    Public(Vec<ChannelName>),
+    /// Django, asked with the client's own request.
+    Ask {
+        /// Who asks.
+        asker: Asker,
+        /// The client's request as it would be proxied.
+        head: Head,
+        /// Its body.
+        body: RequestBody,
+    },
+}
+
+/// A request for a stream.
+#[derive(Debug)]
+pub struct Opening {
+    /// Whether only the head of the answer is wanted (HEAD).
+    pub head_only: bool,
+    /// Where the client says it was.
+    pub last: Option<LastEventId>,
+    /// Whether the client names `text/event-stream` in `Accept`: what it gets else is probably a mistake of the view.
+    pub wants_stream: bool,
+    /// Who may listen to what.
+    pub source: Source,
+}
+
+/// Why no stream was opened, where Django gave no answer to pass on.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// All slots are taken.
+    #[error("no slot is free")]
+    Full,
+    /// The view's answer to the ask cannot be read.
+    #[error("the view's answer to the ask cannot be read")]
+    Mistaken(#[source] Mistaken),
+    /// Django could not be asked, and the route or the method does not allow to wait.
+    #[error("Django could not be asked")]
+    Down(#[source] UpstreamError),
+    /// An ask that must not be repeated could not be answered now.
+    #[error("Django cannot answer now")]
+    Busy,
+}
+
+impl Streams {
+    /// `slots` is how many streams there may be at once.
+    pub fn new(hub: Hub, slots: Slots, registry: &Registry) -> Self {
+        let metrics = Metrics {
+            opened: registry.counter("streams_opened", "Streams opened"),
+            ended: registry.counter_by("streams_ended", "Streams ended, by reason"),
+            delivered: registry.counter("events_delivered", "Events handed to streams"),
+            resets: registry.counter_by("stream_resets", "Resets sent, by reason"),
+        };
+        Self(Arc::new(Inner {
+            hub,
+            slots,
+            metrics: Arc::new(metrics),
+        }))
+    }
+}

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
@@ -29,10 +30,19 @@ struct Pause {
 
 impl AnswerBody {
     /// `pause` is the longest silence within the body; `None` for an event stream, which may be silent for long.
-    pub(super) fn new(incoming: Incoming, lease: Lease, pause: Option<Duration>) -> Self {
-        let pause = pause.map(|longest| Pause { longest, timer: Box::pin(tokio::time::sleep(longest)) });
-        let mut body = Self { incoming, lease: Some(lease), pause };
-        if body.incoming.is_end_stream() {
+    pub(super) fn new(status: StatusCode, incoming: Incoming, lease: Lease, pause: Option<Duration>) -> Self {
+        // After 101 the connection belongs to whoever takes it over.
+        let switched = status == StatusCode::SWITCHING_PROTOCOLS;
+        let pause = pause.map(|longest| Pause {
+            longest,
+            timer: Box::pin(tokio::time::sleep(longest)),
+        });
+        let mut body = Self {
+            incoming,
+            lease: Some(lease),
+            pause,
+        };
+        if body.incoming.is_end_stream() && !switched {
             body.finish();
         }
         body
@@ -50,7 +60,10 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = AnswerError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         loop {
             match Pin::new(&mut self.incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -66,13 +79,17 @@ impl Body for AnswerBody {
                         return Poll::Ready(Some(Ok(frame)));
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(AnswerError::Broken(error)))),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Some(Err(AnswerError::Broken(error))));
+                }
                 Poll::Ready(None) => {
                     self.finish();
                     return Poll::Ready(None);
                 }
                 Poll::Pending => {
-                    let Some(pause) = &mut self.pause else { return Poll::Pending };
+                    let Some(pause) = &mut self.pause else {
+                        return Poll::Pending;
+                    };
                     ready!(pause.timer.as_mut().poll(cx));
                     return Poll::Ready(Some(Err(AnswerError::Idle)));
                 }

@@ -14,7 +14,10 @@ pub struct Backoff {
 impl Backoff {
     /// Begins with about `first`, never much longer than `longest`.
     pub const fn new(first: Duration, longest: Duration) -> Self {
-        Self { next: first, longest }
+        Self {
+            next: first,
+            longest,
+        }
     }
 
     /// The next pause.
@@ -34,7 +37,10 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(300));
         for expected in [100, 200, 300, 300] {
             let pause = backoff.pause().as_millis();
-            assert!((expected * 3 / 4..=expected * 5 / 4).contains(&pause), "{pause} is about {expected}");
+            assert!(
+                (expected * 3 / 4..=expected * 5 / 4).contains(&pause),
+                "{pause} is about {expected}"
+            );
         }
     }
 }

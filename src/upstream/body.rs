@@ -64,7 +64,10 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self { since: Instant::now(), millis: Arc::default() }
+        Self {
+            since: Instant::now(),
+            millis: Arc::default(),
+        }
     }
 
     fn moved(&self) {
@@ -82,11 +85,22 @@ impl RequestBody {
     /// longer than `idle`.
     pub fn streamed(incoming: Incoming, length: u64, idle: Duration) -> Self {
         let pause = Box::pin(tokio::time::sleep(idle));
-        Self::Streamed(Streamed { incoming, length, idle, pause, progress: Progress::new() })
+        Self::Streamed(Streamed {
+            incoming,
+            length,
+            idle,
+            pause,
+            progress: Progress::new(),
+        })
     }
 
     pub(super) fn stored(file: File, length: u64) -> Self {
-        Self::File(Stored { file: Arc::new(file), at: 0, length, reading: None })
+        Self::File(Stored {
+            file: Arc::new(file),
+            at: 0,
+            length,
+            reading: None,
+        })
     }
 
     /// The number of bytes.
@@ -104,9 +118,12 @@ impl RequestBody {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Memory(bytes) => Some(Self::Memory(bytes.clone())),
-            Self::File(Stored { file, length, .. }) => {
-                Some(Self::File(Stored { file: Arc::clone(file), at: 0, length: *length, reading: None }))
-            }
+            Self::File(Stored { file, length, .. }) => Some(Self::File(Stored {
+                file: Arc::clone(file),
+                at: 0,
+                length: *length,
+                reading: None,
+            })),
             Self::Streamed(_) => None,
         }
     }
@@ -155,7 +172,10 @@ impl Body for RequestBody {
 }
 
 impl Stored {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         if self.at >= self.length {
             return Poll::Ready(None);
         }
@@ -170,14 +190,20 @@ impl Stored {
         });
         let read = ready!(Pin::new(reading).poll(cx));
         self.reading = None;
-        let bytes: Bytes = read.map_err(io::Error::other).and_then(|read| read).map_err(RequestBodyError::Disk)?;
+        let bytes: Bytes = read
+            .map_err(io::Error::other)
+            .and_then(|read| read)
+            .map_err(RequestBodyError::Disk)?;
         self.at += bytes.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 }
 
 impl Streamed {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         loop {
             match Pin::new(&mut self.incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -188,7 +214,9 @@ impl Streamed {
                         return Poll::Ready(Some(Ok(frame)));
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(RequestBodyError::Client(error)))),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Some(Err(RequestBodyError::Client(error))));
+                }
                 Poll::Ready(None) => {
                     self.progress.moved();
                     return Poll::Ready(None);

@@ -26,9 +26,15 @@ pub async fn gather(
     let mut spilled: Option<std::fs::File> = None;
     let mut length: u64 = 0;
     loop {
-        let frame = timeout(idle, incoming.frame()).await.map_err(|_| GatherError::Idle)?;
-        let Some(frame) = frame.transpose().map_err(GatherError::Client)? else { break };
-        let Ok(data) = frame.into_data() else { continue };
+        let frame = timeout(idle, incoming.frame())
+            .await
+            .map_err(|_| GatherError::Idle)?;
+        let Some(frame) = frame.transpose().map_err(GatherError::Client)? else {
+            break;
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         length += data.len() as u64;
         if length > limit {
             return Err(GatherError::TooLarge);
@@ -42,7 +48,10 @@ pub async fn gather(
     match spilled {
         None if kept.is_empty() => Ok(RequestBody::Empty),
         None => Ok(RequestBody::Memory(kept.freeze())),
-        Some(file) => Ok(RequestBody::stored(spill(Some(file), kept.freeze()).await?, length)),
+        Some(file) => Ok(RequestBody::stored(
+            spill(Some(file), kept.freeze()).await?,
+            length,
+        )),
     }
 }
 
@@ -54,5 +63,8 @@ async fn spill(file: Option<std::fs::File>, bytes: Bytes) -> Result<std::fs::Fil
         Ok(file)
     };
     let written = tokio::task::spawn_blocking(write).await;
-    written.map_err(std::io::Error::other).and_then(|written| written).map_err(GatherError::Disk)
+    written
+        .map_err(std::io::Error::other)
+        .and_then(|written| written)
+        .map_err(GatherError::Disk)
 }

@@ -1,11 +1,13 @@
 //! The head of a request as Django gets it: the header contract in one place, for proxied requests and asks alike.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE,
+};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, request};
 
 use super::body::RequestBody;
-use crate::domain::RequestId;
+use crate::domain::{EventId, RequestId};
 use crate::wire::forwarded::Forwarded;
 use crate::wire::headers;
 
@@ -23,7 +25,12 @@ pub struct Head {
 impl Head {
     /// Rebuilds the head of a client's request: what must not pass is removed first, what the gateway vouches for is
     /// added then. `host` is the one valid host of the request, as the client wrote it.
-    pub fn rebuild(parts: &request::Parts, host: &str, forwarded: &Forwarded, id: &RequestId) -> Self {
+    pub fn rebuild(
+        parts: &request::Parts,
+        host: &str,
+        forwarded: &Forwarded,
+        id: &RequestId,
+    ) -> Self {
         let mut headers = parts.headers.clone();
         headers::strip_request(&mut headers);
         join_cookies(&mut headers);
@@ -34,19 +41,39 @@ impl Head {
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
             headers.insert(HeaderName::from_static("x-request-id"), id);
         }
-        let target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        Self { method: parts.method.clone(), target, headers }
+        let target = parts
+            .uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        Self {
+            method: parts.method.clone(),
+            target,
+            headers,
+        }
+    }
+
+    /// Tells Django the end of the log, so that a page can render its data and open a stream from that very place.
+    pub fn tell_cursor(&mut self, end: EventId) {
+        if let Ok(end) = HeaderValue::from_str(&end.to_string()) {
+            self.headers.insert(HeaderName::from_static("sse-cursor"), end);
+        }
     }
 
     /// Asks for a WebSocket, as the client did (RFC 6455, section 4.1).
     pub fn ask_for_websocket(&mut self) {
-        self.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        self.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        self.headers
+            .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        self.headers
+            .insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
 
     /// Whether the request changes nothing (RFC 9110, section 9.2.1), so that it may be sent twice.
     pub const fn is_safe(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+        matches!(
+            self.method,
+            Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
+        )
     }
 
     pub(super) fn request(&self, body: RequestBody) -> Request<RequestBody> {
@@ -67,7 +94,9 @@ impl Head {
 /// several by commas.
 fn join_cookies(headers: &mut HeaderMap) {
     let mut pieces = headers.get_all(COOKIE).iter();
-    let (Some(first), Some(second)) = (pieces.next(), pieces.next()) else { return };
+    let (Some(first), Some(second)) = (pieces.next(), pieces.next()) else {
+        return;
+    };
     let mut joined = first.as_bytes().to_vec();
     for piece in std::iter::once(second).chain(pieces) {
         joined.extend_from_slice(b"; ");

@@ -66,7 +66,10 @@ impl Families {
     /// Registers them, once for all upstreams.
     pub fn new(registry: &Registry) -> Self {
         Self {
-            seconds: registry.seconds_by("upstream_response_duration_seconds", "From sending a request to the head of its answer"),
+            seconds: registry.seconds_by(
+                "upstream_response_duration_seconds",
+                "From sending a request to the head of its answer",
+            ),
             connects: registry.counter_by_name("upstream_connects", "Connections opened"),
             retries: registry.counter_by_name("upstream_retries", "Requests sent again"),
         }
@@ -87,7 +90,12 @@ impl Upstream {
     pub fn new(settings: Settings, families: &Families) -> Self {
         let metrics = families.of(&settings.name);
         let pools = settings.servers.iter().cloned().map(Pool::new).collect();
-        Self(Arc::new(Inner { settings, pools, drivers: TaskTracker::new(), metrics }))
+        Self(Arc::new(Inner {
+            settings,
+            pools,
+            drivers: TaskTracker::new(),
+            metrics,
+        }))
     }
 
     /// Its settings.

@@ -41,8 +41,6 @@ struct Idle {
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) sender: SendRequest<RequestBody>,
-    /// Whether it carried a request before.
-    pub(super) reused: bool,
     _in_flight: InFlight,
 }
 
@@ -57,15 +55,15 @@ impl Drop for InFlight {
 
 impl Pool {
     pub(super) fn new(server: Server) -> Self {
-        Self(Arc::new(Inner { server, idle: Mutex::default(), in_flight: AtomicUsize::new(0) }))
+        Self(Arc::new(Inner {
+            server,
+            idle: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+        }))
     }
 
     pub(super) fn in_flight(&self) -> usize {
         self.0.in_flight.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn server(&self) -> &Server {
-        &self.0.server
     }
 
     pub(super) fn clear(&self) {
@@ -81,22 +79,37 @@ impl Pool {
                 // The rest has been idle for longer still.
                 idle.clear();
             } else if sender.is_ready() {
-                return Some(Lease { sender, reused: true, _in_flight: in_flight });
+                return Some(Lease {
+                    sender,
+                    _in_flight: in_flight,
+                });
             }
         }
         None
     }
 
     /// A new connection.
-    pub(super) async fn connect(&self, patience: Duration, drivers: &TaskTracker) -> Result<Lease, UpstreamError> {
+    pub(super) async fn connect(
+        &self,
+        patience: Duration,
+        drivers: &TaskTracker,
+    ) -> Result<Lease, UpstreamError> {
         let in_flight = self.count();
         let server = || self.0.server.to_string();
         let sender = match timeout(patience, self.open(drivers)).await {
             Ok(Ok(sender)) => sender,
-            Ok(Err(source)) => return Err(UpstreamError::Connect { server: server(), source }),
+            Ok(Err(source)) => {
+                return Err(UpstreamError::Connect {
+                    server: server(),
+                    source,
+                });
+            }
             Err(_) => return Err(UpstreamError::ConnectTimeout { server: server() }),
         };
-        Ok(Lease { sender, reused: false, _in_flight: in_flight })
+        Ok(Lease {
+            sender,
+            _in_flight: in_flight,
+        })
     }
 
     async fn open(&self, drivers: &TaskTracker) -> io::Result<SendRequest<RequestBody>> {
@@ -119,10 +132,16 @@ impl Pool {
 impl Lease {
     /// Returns the connection; the answer must have been read to its end.
     pub(super) fn give_back(self) {
-        let Self { sender, _in_flight: in_flight, .. } = self;
+        let Self {
+            sender,
+            _in_flight: in_flight,
+        } = self;
         let mut idle = lock(&in_flight.0.0.idle);
         if !sender.is_closed() && idle.len() < MOST_IDLE {
-            idle.push(Idle { sender, since: Instant::now() });
+            idle.push(Idle {
+                sender,
+                since: Instant::now(),
+            });
         }
     }
 }
@@ -131,7 +150,9 @@ async fn handshake<S>(socket: S, drivers: &TaskTracker) -> io::Result<SendReques
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(io::Error::other)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(socket))
+        .await
+        .map_err(io::Error::other)?;
     drivers.spawn(async move {
         // The request on the connection is told the same error; nobody else needs to know.
         if let Err(error) = connection.with_upgrades().await {

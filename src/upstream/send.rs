@@ -12,13 +12,13 @@ use http::Response;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::Upstream;
 use super::answer::AnswerBody;
 use super::backoff::Backoff;
 use super::body::{Progress, RequestBody};
 use super::error::{RequestBodyError, UpstreamError};
 use super::head::Head;
 use super::pool::{Lease, Pool};
-use super::Upstream;
 use crate::wire::headers;
 
 /// How often a safe request is sent again after its connection ended before the answer.
@@ -53,7 +53,9 @@ impl Upstream {
                 Err(failed) => failed,
             };
             let next = match (&failed.error, failed.unsent) {
-                (UpstreamError::Connect { source, .. }, Some(unsent)) if is_restarting(source) => Some(unsent),
+                (UpstreamError::Connect { source, .. }, Some(unsent)) if is_restarting(source) => {
+                    Some(unsent)
+                }
                 (UpstreamError::Reset(_), Some(unsent)) => Some(unsent),
                 (UpstreamError::Reset(_), None) if resets < MOST_RESETS => {
                     resets += 1;
@@ -71,28 +73,50 @@ impl Upstream {
         }
     }
 
-    async fn attempt(&self, head: &Head, body: RequestBody) -> Result<Response<AnswerBody>, Failed> {
+    async fn attempt(
+        &self,
+        head: &Head,
+        body: RequestBody,
+    ) -> Result<Response<AnswerBody>, Failed> {
         let Some(pool) = self.0.pools.iter().min_by_key(|pool| pool.in_flight()) else {
             let source = io::Error::from(io::ErrorKind::NotFound);
-            return Err(Failed { error: UpstreamError::Connect { server: String::new(), source }, unsent: None });
+            return Err(Failed {
+                error: UpstreamError::Connect {
+                    server: String::new(),
+                    source,
+                },
+                unsent: None,
+            });
         };
-        let reuse = if head.is_safe() { self.0.settings.idle_reuse } else { JUST_USED.min(self.0.settings.idle_reuse) };
+        let reuse = if head.is_safe() {
+            self.0.settings.idle_reuse
+        } else {
+            JUST_USED.min(self.0.settings.idle_reuse)
+        };
         let mut body = body;
         if let Some(lease) = pool.idle(reuse) {
             match self.exchange(lease, head, body).await {
                 // The server closed it in the same moment; nothing was sent, so a new one is tried at once.
-                Err(Failed { error: UpstreamError::Reset(_), unsent: Some(unsent) }) => body = unsent,
+                Err(Failed {
+                    error: UpstreamError::Reset(_),
+                    unsent: Some(unsent),
+                }) => body = unsent,
                 done => return done,
             }
         }
         match self.connect(pool).await {
             Ok(lease) => self.exchange(lease, head, body).await,
-            Err(error) => Err(Failed { error, unsent: Some(body) }),
+            Err(error) => Err(Failed {
+                error,
+                unsent: Some(body),
+            }),
         }
     }
 
     async fn connect(&self, pool: &Pool) -> Result<Lease, UpstreamError> {
-        let lease = pool.connect(self.0.settings.connect_timeout, &self.0.drivers).await?;
+        let lease = pool
+            .connect(self.0.settings.connect_timeout, &self.0.drivers)
+            .await?;
         self.0.metrics.connects.inc();
         Ok(lease)
     }
@@ -108,13 +132,24 @@ impl Upstream {
         let answer = lease.sender.try_send_request(head.request(body));
         let answer = match self.in_time(answer, &progress).await {
             Some(answer) => answer,
-            None => return Err(Failed { error: UpstreamError::ResponseTimeout, unsent: None }),
+            None => {
+                return Err(Failed {
+                    error: UpstreamError::ResponseTimeout,
+                    unsent: None,
+                });
+            }
         };
         let response = answer.map_err(|mut error| {
             let unsent = error.take_message().map(http::Request::into_body);
-            Failed { error: classify(error.into_error()), unsent }
+            Failed {
+                error: classify(error.into_error()),
+                unsent,
+            }
         })?;
-        self.0.metrics.seconds.observe(started.elapsed().as_secs_f64());
+        self.0
+            .metrics
+            .seconds
+            .observe(started.elapsed().as_secs_f64());
         Ok(self.received(response, lease))
     }
 
@@ -134,20 +169,32 @@ impl Upstream {
     fn received(&self, response: Response<Incoming>, lease: Lease) -> Response<AnswerBody> {
         let endless = headers::is_event_stream(response.headers());
         let pause = (!endless).then_some(self.0.settings.response_timeout);
-        response.map(|incoming| AnswerBody::new(incoming, lease, pause))
+        let status = response.status();
+        response.map(|incoming| AnswerBody::new(status, incoming, lease, pause))
     }
 }
 
 /// What it looks like while gunicorn restarts: nobody listens, the socket is not there yet, or its backlog is full.
 fn is_restarting(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, NotFound, WouldBlock};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | NotFound | WouldBlock)
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, NotFound, WouldBlock,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | NotFound | WouldBlock
+    )
 }
 
 fn classify(error: hyper::Error) -> UpstreamError {
-    let ours = error.source().and_then(|source| source.downcast_ref::<RequestBodyError>());
+    let ours = error
+        .source()
+        .and_then(|source| source.downcast_ref::<RequestBodyError>());
     if let Some(ours) = ours {
         return UpstreamError::RequestBody(ours.fault());
     }
-    if error.is_parse() { UpstreamError::Invalid(error) } else { UpstreamError::Reset(error) }
+    if error.is_parse() {
+        UpstreamError::Invalid(error)
+    } else {
+        UpstreamError::Reset(error)
+    }
 }

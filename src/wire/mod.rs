@@ -2,7 +2,9 @@
 //!
 //! No I/O, no clock, no logging, no panic on any input.
 
+pub mod ask;
 pub mod forwarded;
+pub mod guard;
 pub mod headers;
 pub mod host;
 pub mod last_event_id;

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::{Epoch, EventId, Position};
+use crate::wire::sse::{self, Parsed, Parser};
 
 /// Any JSON value that is no string.
 fn structures() -> impl Strategy<Value = Value> {
@@ -37,6 +39,24 @@ fn data_in(body: &str) -> Bytes {
     }
 }
 
+/// What a listener reads of the event that `body` publishes, however the network cuts it.
+fn received(body: &Value, cut: usize) -> Vec<Parsed> {
+    let text = serde_json::to_string_pretty(body).expect("a value is JSON");
+    let Ok(Publish::One(event)) = read(text.as_bytes(), ROOM) else {
+        panic!("{text}");
+    };
+    let own = EventId {
+        epoch: Epoch::from_random(1),
+        position: Position::after(1),
+    };
+    let frame = sse::event(&event, own).into_bytes();
+    let mut parser = Parser::new(usize::MAX);
+    let pieces = frame.chunks(cut);
+    pieces
+        .flat_map(|piece| parser.feed(piece).expect("no limit"))
+        .collect()
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(body in any::<Vec<u8>>()) {
@@ -66,5 +86,24 @@ proptest! {
         prop_assert_eq!(&data, &serde_json::to_vec(&value).unwrap());
         let again = data_in(&format!("{{\"channel\":\"a\",\"data\":{}}}", std::str::from_utf8(&data).unwrap()));
         prop_assert_eq!(again, data);
+    }
+
+    #[test]
+    fn json_reaches_the_listener_as_it_is(value in structures(), cut in 1_usize..50) {
+        let events = received(&json!({"channel": "a", "data": value}), cut);
+        prop_assert_eq!(events.len(), 1);
+        prop_assert_eq!(&events[0].data, &value.to_string());
+    }
+
+    #[test]
+    fn a_text_reaches_the_listener_but_for_the_kind_of_its_line_ends(
+        text in "(.|\r|\n|\0|data:|id: |event: | ){0,40}",
+        name in "[^\r\n\0]{1,20}",
+        id in "[^\r\n\0]{1,20}",
+        cut in 1_usize..50,
+    ) {
+        let events = received(&json!({"channel": "a", "data": text, "event": name, "id": id}), cut);
+        let data = text.replace("\r\n", "\n").replace('\r', "\n");
+        prop_assert_eq!(events, [Parsed { event: name, data, id, retry: None }]);
     }
 }

@@ -15,11 +15,14 @@ use crate::domain::{Event, EventId, EventName, Frame, RetryMs};
 /// A comment, which keeps the connection from looking idle and wakes no listener.
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
-/// Encodes `event`, whose id is the publisher's or else `own`, in one allocation. Without data (a bare close) there is
-/// nothing to say: the frame is empty.
+/// Encodes `event`, whose id is the publisher's or else `own`, in one allocation. Without data (a bare close) only the
+/// id is said, which no browser dispatches: but it comes back with the reconnect, which so is known to have seen the end.
 pub fn event(event: &Event, own: EventId) -> Frame {
     let Some(data) = &event.data else {
-        return Frame::new(Bytes::new());
+        return Frame::new(match &event.id {
+            Some(id) => place(id),
+            None => place(own),
+        });
     };
     Frame::new(build(|out| {
         if let Some(name) = &event.name {
@@ -51,9 +54,9 @@ pub fn head(retry: RetryMs, id: Option<&str>) -> Bytes {
 }
 
 /// Moves the client's last event id without an event.
-pub fn place(id: EventId) -> Bytes {
+pub fn place(id: impl fmt::Display) -> Bytes {
     build(|out| {
-        out.field("id", id);
+        out.field("id", &id);
         out.raw(b"\n");
     })
 }

@@ -95,6 +95,11 @@ impl Parser {
         &self.last_id
     }
 
+    /// The last `retry:` that no event has carried out yet, such as the one in the head of a stream.
+    pub const fn retry(&self) -> Option<u64> {
+        self.retry
+    }
+
     /// Whether an event was too large, so that nothing more will come.
     pub const fn too_large(&self) -> bool {
         self.too_large

@@ -1,0 +1,97 @@
+//! Answers that serve others with the same credentials and URL for a moment, where a route allows it.
+//!
+//! Only grants are kept. The key is a tuple of everything the answer may depend on, never a joined string.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tokio::time::Instant;
+
+use super::{Facts, Grant};
+use crate::base::sync::lock;
+use crate::upstream::Head;
+
+/// Answers kept at once; beyond, new ones are not kept until old ones have run out.
+const MOST: usize = 1024;
+
+/// What makes two asks the same: the method, the URL with its host, the credentials, the origin (an answer's CORS
+/// headers may name it), and where the client was.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    method: Method,
+    target: PathAndQuery,
+    headers: [Vec<HeaderValue>; 5],
+    last: Option<HeaderValue>,
+    whole: bool,
+}
+
+impl Key {
+    pub(super) fn of(head: &Head, facts: &Facts) -> Self {
+        let all = |name| values(&head.headers, &name);
+        let proto = HeaderName::from_static("x-forwarded-proto");
+        Self {
+            method: head.method.clone(),
+            target: head.target.clone(),
+            headers: [
+                all(HOST),
+                all(COOKIE),
+                all(AUTHORIZATION),
+                all(ORIGIN),
+                all(proto),
+            ],
+            last: facts.last.as_ref().and_then(super::LastEventId::as_header),
+            whole: facts.whole,
+        }
+    }
+
+    /// An answer to anything but a read may depend on the body.
+    const fn can_be_shared(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD)
+    }
+}
+
+fn values(headers: &HeaderMap, name: &HeaderName) -> Vec<HeaderValue> {
+    headers.get_all(name).iter().cloned().collect()
+}
+
+#[derive(Debug)]
+pub(super) struct Cache {
+    keep_for: Duration,
+    kept: Mutex<HashMap<Key, (Instant, Grant)>>,
+}
+
+impl Cache {
+    pub(super) fn new(keep_for: Duration) -> Self {
+        Self {
+            keep_for,
+            kept: Mutex::default(),
+        }
+    }
+
+    pub(super) fn find(&self, key: &Key) -> Option<Grant> {
+        if self.keep_for.is_zero() || !key.can_be_shared() {
+            return None;
+        }
+        let kept = lock(&self.kept);
+        kept.get(key)
+            .filter(|(at, _)| at.elapsed() < self.keep_for)
+            .map(|(_, grant)| grant.clone())
+    }
+
+    pub(super) fn keep(&self, key: Key, grant: &Grant) {
+        if self.keep_for.is_zero() || !key.can_be_shared() {
+            return;
+        }
+        let mut kept = lock(&self.kept);
+        if kept.len() >= MOST {
+            kept.retain(|_, (at, _)| at.elapsed() < self.keep_for);
+        }
+        if kept.len() < MOST {
+            kept.insert(key, (Instant::now(), grant.clone()));
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! A proxied request: down to Django once, and back once.
+
+use http::{Response, Version};
+
+use super::respond::Refusal;
+use super::{Exchange, Proxy, body};
+use crate::stream::Body;
+use crate::upstream::Upstream;
+use crate::wire::headers;
+
+impl Proxy {
+    pub(super) async fn forward(
+        &self,
+        exchange: Exchange<'_>,
+        upstream: &Upstream,
+        websocket: bool,
+    ) -> Result<Response<Body>, Refusal> {
+        let Exchange { mut parts, incoming, route, head, .. } = exchange;
+        if websocket && parts.version == Version::HTTP_11 && headers::websocket_upgrade(&parts.headers) {
+            return self.tunnel(&mut parts, head, upstream).await;
+        }
+        let settings = upstream.settings();
+        let body = body::take(&parts, incoming, route.body_limit, self.settings.body_idle, settings).await?;
+        let answer = upstream.send(&head, body, settings.retry_for).await;
+        let (mut parts, body) = answer.map_err(|error| Refusal::upstream(upstream, error))?.into_parts();
+        headers::strip_response(&mut parts.headers);
+        // An HTTP/1.0 server behind us says nothing about how we speak to the client.
+        parts.version = Version::HTTP_11;
+        Ok(Response::from_parts(parts, Body::Answer(Box::new(body))))
+    }
+}

@@ -1,0 +1,169 @@
+//! The public service: finds the route of a request, then forwards it or opens a stream.
+//!
+//! `server` calls it for each request on a public listener. What no request may carry is refused first (host, target,
+//! method); the path is decoded once, and the route rule, the ask and the channel all see that one text.
+
+mod body;
+mod forward;
+pub mod respond;
+mod settings;
+mod stream;
+mod tunnel;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use http::{Method, Request, Response, request};
+use hyper::body::Incoming;
+
+use crate::ask::Asker;
+use crate::base::metrics::{CounterBy, Registry};
+use crate::base::random;
+use crate::domain::{ByteSize, ConnInfo, Peer, RequestId};
+use crate::history::Log;
+use crate::limits::Slots;
+use crate::routes::{Captures, ChannelTemplate, Table};
+use crate::server::Handler;
+use crate::stream::{Body, Streams};
+use crate::upstream::{Head, Upstream};
+use crate::wire::forwarded::{Forwarded, Own, forwarded};
+use crate::wire::{host, path};
+
+use respond::Refusal;
+pub use settings::*;
+use tunnel::Tunnels;
+
+/// What a route does.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Where its requests go.
+    pub kind: Kind,
+    /// The longest request body: 413 above.
+    pub body_limit: ByteSize,
+}
+
+/// The kinds of routes.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// `proxy`.
+    Forward {
+        /// Where to.
+        upstream: Upstream,
+        /// Whether WebSockets pass.
+        websocket: bool,
+    },
+    /// `sse = { channels, public = true }`.
+    Public {
+        /// The channels, with variables of the path.
+        channels: Vec<ChannelTemplate>,
+        /// How the streams behave.
+        settings: Arc<crate::stream::Settings>,
+    },
+    /// `sse = { ask }`.
+    Ask {
+        /// Who asks.
+        asker: Asker,
+        /// How the streams behave.
+        settings: Arc<crate::stream::Settings>,
+    },
+}
+
+/// The public service.
+#[derive(Debug)]
+pub struct Proxy {
+    settings: Settings,
+    routes: Table<Route>,
+    streams: Streams,
+    log: Log,
+    tunnels: Tunnels,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Metrics {
+    answered: CounterBy,
+    failed: CounterBy,
+}
+
+/// A request that may be served.
+struct Exchange<'a> {
+    parts: request::Parts,
+    incoming: Incoming,
+    route: &'a Route,
+    captures: Captures<'a>,
+    head: Head,
+}
+
+impl Proxy {
+    /// A service for these routes. `tunnels` is how many WebSockets there may be at once.
+    pub fn new(settings: Settings, routes: Table<Route>, streams: Streams, log: Log, tunnels: Slots, registry: &Registry) -> Self {
+        let metrics = Metrics {
+            answered: registry.counter_by("requests", "Requests on public listeners by status"),
+            failed: registry.counter_by("request_failures", "Requests that were not served, by who is at fault"),
+        };
+        Self { settings, routes, streams, log, tunnels: Tunnels::new(tunnels, registry), metrics }
+    }
+
+    /// Waits for the WebSockets to end; cuts them off after `patience`.
+    pub async fn close_tunnels(&self, patience: std::time::Duration) {
+        self.tunnels.close(patience).await;
+    }
+
+    async fn serve(&self, request: Request<Incoming>, conn: &ConnInfo, id: &RequestId) -> Result<Response<Body>, Refusal> {
+        let (parts, incoming) = request.into_parts();
+        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+            return Err(Refusal::Method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        }
+        let (host, text) = host::of_request(&parts).map_err(Refusal::Host)?;
+        if !self.settings.hosts.iter().any(|rule| rule.matches(&host)) {
+            return Err(Refusal::Misdirected);
+        }
+        let raw = parts.uri.path().to_owned();
+        let decoded = path::decode(&raw).map_err(Refusal::Path)?;
+        let (entry, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
+        let mut head = Head::rebuild(&parts, &text, &self.forwarded(&parts, conn, &text), id);
+        head.tell_cursor(self.log.id(self.log.position()));
+        let exchange = Exchange { parts, incoming, route: &entry.target, captures, head };
+        match &entry.target.kind {
+            Kind::Forward { upstream, websocket } => self.forward(exchange, upstream, *websocket).await,
+            Kind::Public { channels, settings } => self.open_public(exchange, channels, settings).await,
+            Kind::Ask { asker, settings } => self.open_asked(exchange, asker, settings).await,
+        }
+    }
+
+    fn forwarded(&self, parts: &request::Parts, conn: &ConnInfo, host: &str) -> Forwarded {
+        let trust = &self.settings.trust;
+        let unix = conn.peer == Peer::Unix && trust.unix;
+        let trusted = |ip: IpAddr| {
+            (unix && ip == IpAddr::V4(Ipv4Addr::LOCALHOST)) || trust.proxies.iter().any(|net| net.contains(&ip))
+        };
+        let own = Own { tls: conn.tls, local_port: conn.local_port, host };
+        forwarded(&parts.headers, conn.peer.ip(), trusted, own, &trust.client_ip)
+    }
+
+    /// The id a trusted proxy gave, else a new one.
+    fn request_id<B>(&self, request: &Request<B>, conn: &ConnInfo) -> RequestId {
+        let given = request.headers().get("x-request-id").filter(|_| self.settings.trust.trusts(conn.peer));
+        let given = given.and_then(|value| RequestId::parse(value.to_str().ok()?));
+        given.unwrap_or_else(|| RequestId::from_random(random::quick()))
+    }
+}
+
+impl Handler for Proxy {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>, conn: Arc<ConnInfo>) -> Response<Body> {
+        let id = self.request_id(&request, &conn);
+        let response = match self.serve(request, &conn, &id).await {
+            Ok(response) => response,
+            Err(refusal) => {
+                self.metrics.failed.get_or_create(&[("failure", refusal.failure().as_str())]).inc();
+                refusal.log(&conn, &id);
+                refusal.into_response(&id)
+            }
+        };
+        let class = respond::class(response.status());
+        self.metrics.answered.get_or_create(&[("status", class)]).inc();
+        response
+    }
+}

@@ -1,0 +1,165 @@
+//! What a refused request becomes: the one place here that turns a failure into a status and a log line.
+//!
+//! Clients get a fixed text and the request id; what exactly went wrong stands in the log under that id.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::domain::{ByteSize, ConnInfo, Failure, RequestId};
+use crate::stream::{Body, OpenError};
+use crate::upstream::{GatherError, RequestBodyFault, Upstream, UpstreamError};
+use crate::wire::host::HostError;
+use crate::wire::path::PathError;
+
+/// Why a request was not served.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No valid host, or two that disagree.
+    #[error("the request's host is missing or ambiguous")]
+    Host(#[source] HostError),
+    /// A host that is not served here.
+    #[error("this host is not served here")]
+    Misdirected,
+    /// A path that cannot be read in one way only.
+    #[error("the path is ambiguous")]
+    Path(#[source] PathError),
+    /// An encoded separator in the path of a stream.
+    #[error("the path of a stream hides a separator")]
+    HiddenSeparator,
+    /// A `Content-Length` that is no number.
+    #[error("the length of the body cannot be read")]
+    Length,
+    /// No route fits.
+    #[error("no route fits")]
+    NoRoute,
+    /// A method that the route does not know; those it does.
+    #[error("the method is not allowed")]
+    Method(&'static str),
+    /// The body is longer than the limit.
+    #[error("the body is longer than {0}")]
+    TooLarge(ByteSize),
+    /// The body could not be gathered.
+    #[error("the body could not be gathered")]
+    Body(#[source] GatherError),
+    /// Django gave no answer.
+    #[error("upstream {name} gave no answer")]
+    Upstream {
+        /// Its name.
+        name: String,
+        /// The reason.
+        #[source]
+        source: UpstreamError,
+    },
+    /// Django switched to a protocol that was not asked for.
+    #[error("the upstream switched to a protocol nobody asked for")]
+    BadUpgrade,
+    /// No slot is free.
+    #[error("no slot is free")]
+    Full,
+    /// No stream was opened.
+    #[error("no stream was opened")]
+    Stream(#[source] OpenError),
+}
+
+impl Refusal {
+    pub(super) fn upstream(upstream: &Upstream, source: UpstreamError) -> Self {
+        Self::Upstream { name: upstream.settings().name.clone(), source }
+    }
+
+    pub(super) const fn gathering(error: GatherError, limit: ByteSize) -> Self {
+        match error {
+            GatherError::TooLarge => Self::TooLarge(limit),
+            other => Self::Body(other),
+        }
+    }
+
+    /// The status a client gets.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Host(_) | Self::Path(_) | Self::HiddenSeparator | Self::Length => StatusCode::BAD_REQUEST,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(GatherError::Idle) => StatusCode::REQUEST_TIMEOUT,
+            Self::Body(GatherError::Disk(_)) | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Body(GatherError::Client(_) | GatherError::TooLarge) => StatusCode::BAD_REQUEST,
+            Self::Upstream { source, .. } => upstream_status(source),
+            Self::BadUpgrade => StatusCode::BAD_GATEWAY,
+            Self::Stream(error) => error.status(),
+        }
+    }
+
+    /// Who is at fault.
+    pub const fn failure(&self) -> Failure {
+        match self {
+            Self::Host(_) | Self::Path(_) | Self::HiddenSeparator | Self::Length | Self::NoRoute | Self::Method(_) => {
+                Failure::Client
+            }
+            Self::Misdirected => Failure::Denied,
+            Self::TooLarge(_) | Self::Full => Failure::Limited,
+            Self::Body(GatherError::Disk(_)) => Failure::Internal,
+            Self::Body(_) => Failure::Client,
+            Self::Upstream { source, .. } => source.failure(),
+            Self::BadUpgrade => Failure::Upstream,
+            Self::Stream(error) => error.failure(),
+        }
+    }
+
+    pub(super) fn log(&self, conn: &ConnInfo, id: &RequestId) {
+        let error: &dyn std::error::Error = self;
+        let (status, request, conn) = (self.status().as_u16(), id.as_str(), conn.id.0);
+        match self.failure() {
+            Failure::Internal => tracing::error!(conn.id = conn, request.id = request, status, error, "Request failed"),
+            Failure::Upstream | Failure::Timeout => {
+                tracing::warn!(conn.id = conn, request.id = request, status, error, "Request failed");
+            }
+            Failure::Client | Failure::Denied | Failure::Limited => {
+                tracing::debug!(conn.id = conn, request.id = request, status, error, "Request refused");
+            }
+        }
+    }
+
+    pub(super) fn into_response(self, id: &RequestId) -> Response<Body> {
+        let status = self.status();
+        let reason = status.canonical_reason().unwrap_or("Error");
+        let text = format!("{} {reason}\n\nrequest id: {}\n", status.as_u16(), id.as_str());
+        let mut response = Response::new(Body::Text(Bytes::from(text)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+            headers.insert(HeaderName::from_static("x-request-id"), id);
+        }
+        if let Self::Method(allowed) = self {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+const fn upstream_status(error: &UpstreamError) -> StatusCode {
+    match error {
+        UpstreamError::Connect { .. } | UpstreamError::Reset(_) | UpstreamError::Invalid(_) => StatusCode::BAD_GATEWAY,
+        UpstreamError::ConnectTimeout { .. } | UpstreamError::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+        UpstreamError::RequestBody(RequestBodyFault::Idle) => StatusCode::REQUEST_TIMEOUT,
+        UpstreamError::RequestBody(RequestBodyFault::Client) => StatusCode::BAD_REQUEST,
+        UpstreamError::RequestBody(RequestBodyFault::Disk) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The metric label of a status.
+pub(super) fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    }
+}

@@ -1,0 +1,53 @@
+//! Which sites are served, and whose word counts.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::domain::Peer;
+use crate::wire::forwarded::ClientIpHeader;
+use crate::wire::host::HostRule;
+
+/// Who may tell us the client's address: `[trust]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    /// Networks of proxies. Default none.
+    pub proxies: Vec<IpNet>,
+    /// Whether peers on a unix socket are such proxies. Default no.
+    pub unix: bool,
+    /// Which of their headers names the client. Default `X-Forwarded-For`.
+    pub client_ip: ClientIpHeader,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self { proxies: Vec::new(), unix: false, client_ip: ClientIpHeader::XForwardedFor }
+    }
+}
+
+impl Trust {
+    /// Whether `peer` is a trusted proxy.
+    pub fn trusts(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Unix => self.unix,
+            Peer::Tcp(_) => self.proxies.iter().any(|net| net.contains(&peer.ip())),
+        }
+    }
+}
+
+/// What holds for all routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The hosts that are served; any other gets 421. Default all.
+    pub hosts: Vec<HostRule>,
+    /// Default nobody.
+    pub trust: Trust,
+    /// The longest pause within a request's body. Default 30 s.
+    pub body_idle: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { hosts: vec![HostRule::Any], trust: Trust::default(), body_idle: Duration::from_secs(30) }
+    }
+}

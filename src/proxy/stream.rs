@@ -1,0 +1,66 @@
+//! Requests on routes that hold a stream.
+
+use std::sync::Arc;
+
+use http::{Method, Response, request};
+
+use super::respond::Refusal;
+use super::{Exchange, Proxy, body};
+use crate::ask::Asker;
+use crate::routes::ChannelTemplate;
+use crate::stream::{Body, Opening, Settings, Source};
+use crate::wire::{headers, last_event_id, path};
+
+impl Proxy {
+    pub(super) async fn open_public(
+        &self,
+        exchange: Exchange<'_>,
+        templates: &[ChannelTemplate],
+        settings: &Arc<Settings>,
+    ) -> Result<Response<Body>, Refusal> {
+        let Exchange { parts, captures, .. } = exchange;
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            return Err(Refusal::Method("GET, HEAD"));
+        }
+        let mut channels = Vec::with_capacity(templates.len());
+        for template in templates {
+            // A path that names no channel leads nowhere.
+            let channel = template.fill(&captures).map_err(|_| Refusal::NoRoute)?;
+            if !channels.contains(&channel) {
+                channels.push(channel);
+            }
+        }
+        self.open(&parts, settings, Source::Public(channels)).await
+    }
+
+    pub(super) async fn open_asked(
+        &self,
+        exchange: Exchange<'_>,
+        asker: &Asker,
+        settings: &Arc<Settings>,
+    ) -> Result<Response<Body>, Refusal> {
+        let Exchange { parts, incoming, route, head, .. } = exchange;
+        let idle = self.settings.body_idle;
+        let body = body::take(&parts, incoming, route.body_limit, idle, asker.upstream()).await?;
+        self.open(&parts, settings, Source::Ask { asker: asker.clone(), head, body }).await
+    }
+
+    async fn open(
+        &self,
+        parts: &request::Parts,
+        settings: &Arc<Settings>,
+        source: Source,
+    ) -> Result<Response<Body>, Refusal> {
+        // A path that another reader could take apart differently must not decide who hears what.
+        if path::hides_separator(parts.uri.path()) {
+            return Err(Refusal::HiddenSeparator);
+        }
+        let opening = Opening {
+            head_only: parts.method == Method::HEAD,
+            last: last_event_id::of_request(&parts.headers, parts.uri.query()),
+            wants_stream: headers::accepts_event_stream(&parts.headers),
+            source,
+        };
+        self.streams.open(settings, opening).await.map_err(Refusal::Stream)
+    }
+}

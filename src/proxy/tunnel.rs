@@ -1,0 +1,97 @@
+//! WebSockets: once both sides have agreed to switch, bytes pass in both directions until one of them ends.
+//!
+//! Nothing is copied before Django has answered 101 (RFC 9931): until then this is an ordinary request. Bound: as many
+//! tunnels as there are slots; beyond, 503.
+
+use std::time::Duration;
+
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, Response, StatusCode, request};
+use hyper::upgrade::{OnUpgrade, on};
+use hyper_util::rt::TokioIo;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::io::copy_bidirectional;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Proxy;
+use super::respond::Refusal;
+use crate::base::metrics::{Counted, Registry};
+use crate::limits::{Slot, Slots};
+use crate::stream::Body;
+use crate::upstream::{AnswerBody, Head, RequestBody, Upstream};
+use crate::wire::headers;
+
+/// The open WebSockets.
+#[derive(Debug)]
+pub(super) struct Tunnels {
+    slots: Slots,
+    tasks: TaskTracker,
+    abort: CancellationToken,
+    open: Gauge,
+}
+
+impl Tunnels {
+    pub(super) fn new(slots: Slots, registry: &Registry) -> Self {
+        let open = registry.gauge("websockets_open", "WebSockets passed through");
+        Self { slots, tasks: TaskTracker::new(), abort: CancellationToken::new(), open }
+    }
+
+    pub(super) async fn close(&self, patience: Duration) {
+        self.tasks.close();
+        if timeout(patience, self.tasks.wait()).await.is_err() {
+            self.abort.cancel();
+            self.tasks.wait().await;
+        }
+    }
+
+    /// Copies between the two sides. `answer` keeps the count of requests in flight until the end.
+    fn start(&self, client: OnUpgrade, upstream: OnUpgrade, answer: AnswerBody, slot: Slot) {
+        let (abort, open) = (self.abort.clone(), Counted::new(&self.open));
+        self.tasks.spawn(async move {
+            let copied = abort.run_until_cancelled(copy(client, upstream)).await;
+            if let Some(Err(error)) = copied {
+                tracing::debug!(error = error.as_ref(), "WebSocket ended");
+            }
+            drop((answer, slot, open));
+        });
+    }
+}
+
+async fn copy(client: OnUpgrade, upstream: OnUpgrade) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut upstream = TokioIo::new(upstream.await?);
+    let mut client = TokioIo::new(client.await?);
+    copy_bidirectional(&mut client, &mut upstream).await?;
+    Ok(())
+}
+
+impl Proxy {
+    pub(super) async fn tunnel(
+        &self,
+        parts: &mut request::Parts,
+        mut head: Head,
+        upstream: &Upstream,
+    ) -> Result<Response<Body>, Refusal> {
+        let slot = self.tunnels.slots.take().ok_or(Refusal::Full)?;
+        head.ask_for_websocket();
+        let answer = upstream.send(&head, RequestBody::Empty, upstream.settings().retry_for).await;
+        let mut answer = answer.map_err(|error| Refusal::upstream(upstream, error))?;
+        let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let agreed = switched && headers::websocket_upgrade(answer.headers());
+        if switched && !agreed {
+            return Err(Refusal::BadUpgrade);
+        }
+        let far = on(&mut answer);
+        let (mut answer, body) = answer.into_parts();
+        headers::strip_response(&mut answer.headers);
+        if !agreed {
+            return Ok(Response::from_parts(answer, Body::Answer(Box::new(body))));
+        }
+        answer.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        answer.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        let near = parts.extensions.remove::<OnUpgrade>().ok_or(Refusal::BadUpgrade)?;
+        self.tunnels.start(near, far, body, slot);
+        Ok(Response::from_parts(answer, Body::empty()))
+    }
+}

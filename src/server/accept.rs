@@ -1,0 +1,221 @@
+//! Listening and accepting.
+//!
+//! An accept loop never ends because of an error: for want of descriptors or memory it pauses, while the streams that
+//! are open live on. It owns its connections, and notices if one of them panics.
+
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
+use tokio::task::{JoinError, JoinSet};
+
+use super::io::Socket;
+use super::{Address, Handler, Listen, Server, conn};
+use crate::base::metrics::Counted;
+use crate::domain::{ConnId, ConnInfo, Peer};
+use crate::limits::Slot;
+use crate::wire::guard::Guard;
+
+/// Connections the kernel keeps for us until we accept them.
+const BACKLOG: u32 = 4096;
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct Listener {
+    name: String,
+    http2: bool,
+    socket: Bound,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixListener, Unlink),
+}
+
+/// Removes the socket file when the listener goes.
+#[derive(Debug)]
+struct Unlink(PathBuf);
+
+impl Drop for Unlink {
+    fn drop(&mut self) {
+        // Somebody else may have removed it; either way it is gone.
+        let _gone = std::fs::remove_file(&self.0);
+    }
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} (listen.{name})")]
+pub struct BindError {
+    /// The listener's name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// The reason.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Listener {
+    /// Binds the address. A unix socket that a dead process left behind is replaced, a live one is not.
+    pub async fn bind(listen: &Listen) -> Result<Self, BindError> {
+        let bound = match &listen.address {
+            Address::Tcp(address) => tcp(*address).map(Bound::Tcp),
+            Address::Unix(path) => unix(path)
+                .await
+                .map(|socket| Bound::Unix(socket, Unlink(path.clone()))),
+        };
+        let refused = |source| BindError {
+            name: listen.name.clone(),
+            address: listen.address.to_string(),
+            source,
+        };
+        Ok(Self {
+            name: listen.name.clone(),
+            http2: listen.http2,
+            socket: bound.map_err(refused)?,
+        })
+    }
+
+    /// Where it listens; the port is the real one.
+    pub fn address(&self) -> Address {
+        match &self.socket {
+            Bound::Tcp(socket) => {
+                Address::Tcp(socket.local_addr().expect("a bound socket has an address"))
+            }
+            Bound::Unix(_, Unlink(path)) => Address::Unix(path.clone()),
+        }
+    }
+
+    /// The name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Peer, Option<u16>)> {
+        match &self.socket {
+            Bound::Tcp(listener) => {
+                let (socket, peer) = listener.accept().await?;
+                let port = socket.local_addr().map(|address| address.port()).ok();
+                Ok((Socket::Tcp(socket), Peer::Tcp(peer), port))
+            }
+            Bound::Unix(listener, _) => {
+                let (socket, _) = listener.accept().await?;
+                Ok((Socket::Unix(socket), Peer::Unix, None))
+            }
+        }
+    }
+}
+
+fn tcp(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+async fn unix(path: &Path) -> io::Result<UnixListener> {
+    let is_socket =
+        std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)?
+            }
+            _ => return Err(io::ErrorKind::AddrInUse.into()),
+        }
+    }
+    UnixListener::bind(path)
+}
+
+/// Accepts until the server stops, then waits for the connections.
+pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler: Arc<H>) {
+    let mut connections = JoinSet::new();
+    let mut pause = Duration::ZERO;
+    loop {
+        tokio::select! {
+            // Stopping first; then what has ended, which may free a slot; then new ones.
+            biased;
+            () = server.0.stop.cancelled() => break,
+            Some(ended) = connections.join_next() => notice(&server, ended),
+            (slot, accepted) = next(&server, &listener, pause) => match accepted {
+                Ok((socket, peer, local_port)) => {
+                    pause = Duration::ZERO;
+                    let id = ConnId(server.0.next_conn.fetch_add(1, Ordering::Relaxed));
+                    let info = Arc::new(ConnInfo { id, peer, local_port, tls: false });
+                    tune(&server, &socket);
+                    let guard = if listener.http2 { Guard::new() } else { Guard::http1_only() };
+                    let open = Counted::new(&server.0.metrics.open);
+                    server.0.metrics.accepted.inc();
+                    let (server, handler) = (server.clone(), Arc::clone(&handler));
+                    connections.spawn(async move {
+                        conn::run(server, socket, guard, info, handler).await;
+                        drop((slot, open));
+                    });
+                }
+                Err(error) => pause = after(&server, &listener, &error, pause),
+            },
+        }
+    }
+    drop(listener);
+    while let Some(ended) = connections.join_next().await {
+        notice(&server, ended);
+    }
+}
+
+/// A slot first, so that at the limit clients wait in the kernel and not in our memory.
+async fn next(
+    server: &Server,
+    listener: &Listener,
+    pause: Duration,
+) -> (Slot, io::Result<(Socket, Peer, Option<u16>)>) {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+    (server.0.slots.wait().await, listener.accept().await)
+}
+
+/// How long to pause after a failed accept: not at all if it was the client's fault, else 10 ms to 100 ms.
+fn after(server: &Server, listener: &Listener, error: &io::Error, before: Duration) -> Duration {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    if matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    ) {
+        return Duration::ZERO;
+    }
+    if before.is_zero() {
+        tracing::error!(listen = listener.name, %error, "Accepting pauses");
+    }
+    server.0.metrics.pauses.inc();
+    (before * 2).clamp(Duration::from_millis(10), Duration::from_millis(100))
+}
+
+/// Small writes go out at once; a peer that is gone without a word is noticed when it acknowledges nothing for
+/// `body_idle`. A socket that refuses either works all the same.
+fn tune(server: &Server, socket: &Socket) {
+    if let Socket::Tcp(socket) = socket {
+        let _best_effort = socket.set_nodelay(true);
+        let _best_effort =
+            SockRef::from(socket).set_tcp_user_timeout(Some(server.0.settings.body_idle));
+    }
+}
+
+fn notice(server: &Server, ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        server.0.metrics.panics.inc();
+        tracing::error!(%error, "Connection panicked");
+    }
+}

@@ -1,0 +1,103 @@
+//! What goes on on one connection, shared by its socket and its requests: the socket's timers depend on it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+/// Shared by one connection's parts.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    /// Requests whose answer is not finished.
+    open: AtomicUsize,
+    /// Requests begun so far.
+    begun: AtomicU64,
+    /// An answer without framing broke off: the connection must not end as if it were complete.
+    broken: AtomicBool,
+    /// The connection was handed over to another protocol.
+    upgraded: AtomicBool,
+}
+
+impl Activity {
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn upgrade(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Relaxed)
+    }
+}
+
+/// A request in progress, a guard.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer's body; the request is in progress until it is dropped.
+#[derive(Debug)]
+pub(super) struct Tracked<B> {
+    body: Pin<Box<B>>,
+    busy: Busy,
+    /// Whether the end of the connection is the end of the answer (HTTP/1.0).
+    unframed: bool,
+}
+
+impl<B> Tracked<B> {
+    pub(super) fn new(body: B, busy: Busy, unframed: bool) -> Self {
+        Self {
+            body: Box::pin(body),
+            busy,
+            unframed,
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Tracked<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let next = self.body.as_mut().poll_frame(cx);
+        if self.unframed && matches!(next, Poll::Ready(Some(Err(_)))) {
+            self.busy.0.broken.store(true, Ordering::Relaxed);
+        }
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,388 @@
+//! One held stream: a cursor, a permission and a heartbeat.
+//!
+//! Polled by the connection that owns it. The order of a poll is its meaning: give what is ready; register for wakes;
+//! then look whether the stream must end, whether the permission has changed, what the log has; then the heartbeat.
+//! Because registering comes before looking, nothing that happens in between is missed.
+//!
+//! Nothing is queued for a stream that is not polled. `ready` holds at most what one read takes.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep};
+
+use super::open::log_mistake;
+use super::permission::{Asking, Permission};
+use super::place::{self, Place, Reason};
+use super::{Inner, Metrics, Settings, SlowClient};
+use crate::ask::{Facts, Grant, Verdict};
+use crate::base::random;
+use crate::domain::{Frame, Position, RetryMs};
+use crate::history::{Cursor, Log, Progress};
+use crate::hub::{Ending, Hub, Membership, Seat};
+use crate::limits::Slot;
+use crate::wire::last_event_id::LastEventId;
+use crate::wire::sse;
+
+/// The most events of one read.
+const READ: usize = 32;
+/// The most events a stream is still given when the gateway drains.
+const LAST_READS: usize = 1024;
+
+/// Where a client comes from.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    /// The end of the log before anybody was asked.
+    pub(super) now: Position,
+    /// Where the client says it was.
+    pub(super) last: Option<LastEventId>,
+}
+
+/// A held stream, polled as a body.
+#[derive(Debug)]
+pub struct Held {
+    ready: VecDeque<Frame>,
+    seat: Seat,
+    reading: Reading,
+    permission: Permission,
+    heartbeat: Pin<Box<Sleep>>,
+    last_write: Instant,
+    settings: Arc<Settings>,
+    hub: Hub,
+    metrics: Arc<Metrics>,
+    _slot: Slot,
+}
+
+/// What a stream reads.
+#[derive(Debug)]
+enum Reading {
+    /// Nothing yet: its channels are not known.
+    Nothing(Arrival),
+    /// Its channels, from its place.
+    Channels(
+        Cursor,
+        #[expect(dead_code, reason = "held for its drop")] Membership,
+    ),
+    /// Nothing any more; what is ready is still given.
+    Over,
+}
+
+impl Held {
+    pub(super) fn new(
+        seat: Seat,
+        slot: Slot,
+        settings: Arc<Settings>,
+        streams: &Inner,
+        arrival: Arrival,
+        permission: Permission,
+    ) -> Self {
+        streams.metrics.opened.inc();
+        Self {
+            ready: VecDeque::new(),
+            seat,
+            reading: Reading::Nothing(arrival),
+            permission,
+            heartbeat: Box::pin(tokio::time::sleep(settings.heartbeat)),
+            last_write: Instant::now(),
+            settings,
+            hub: streams.hub.clone(),
+            metrics: Arc::clone(&streams.metrics),
+            _slot: slot,
+        }
+    }
+
+    /// The first bytes of a stream that is not granted yet. A client that came with an id keeps it: a place it has not
+    /// reached must not take its stead.
+    pub(super) fn wait_for_permission(&mut self) {
+        let id = match &self.reading {
+            Reading::Nothing(Arrival { now, last: None }) => Some(self.log().id(*now).to_string()),
+            _ => None,
+        };
+        self.say_head(drawn(&self.settings.retry), id.as_deref());
+    }
+
+    /// The first bytes of a granted stream. The id comes after an initial state: a client cut off within that state must
+    /// not come back as one who has it.
+    pub(super) fn begin(&mut self, grant: &Grant, place: Place, asking: Option<Box<Asking>>) {
+        let retry = grant
+            .terms
+            .retry
+            .unwrap_or_else(|| drawn(&self.settings.retry));
+        let known = match place {
+            Place::At(position) if grant.initial.is_empty() => {
+                Some(self.log().id(position).to_string())
+            }
+            _ => None,
+        };
+        self.say_head(retry, known.as_deref());
+        self.start(grant, place, known.is_some());
+        self.permit(grant, asking);
+    }
+
+    fn say_head(&mut self, retry: RetryMs, id: Option<&str>) {
+        self.say(sse::head(retry, id));
+        if let Some(name) = &self.settings.open_event {
+            let data = format!(r#"{{"stream":"{}"}}"#, self.seat.id());
+            self.say(sse::named(&name.clone(), &data));
+        }
+    }
+
+    /// Goes on its channels, with the initial state and, unless `told`, the place it begins at.
+    fn start(&mut self, grant: &Grant, place: Place, told: bool) {
+        let Reading::Nothing(Arrival { now, .. }) = self.reading else {
+            return;
+        };
+        let channels = &grant.terms.channels;
+        let (position, reset) = match place {
+            Place::At(position) => (position, None),
+            Place::Unknown(reason) => (now, Some(reason)),
+            Place::Over => return self.end("closed"),
+        };
+        let membership = self.seat.join(channels);
+        self.reading = Reading::Channels(self.log().cursor(channels.clone(), position), membership);
+        if !grant.initial.is_empty() {
+            self.say(grant.initial.clone());
+        }
+        match reset {
+            Some(reason) => self.reset(reason, position),
+            None if told => {}
+            None => self.say(sse::place(self.log().id(position))),
+        }
+        // The first read is part of the beginning: what it finds missing is a reset, not a slow client.
+        if self.read() == Some(Progress::Gap) {
+            self.skip();
+        }
+    }
+
+    fn permit(&mut self, grant: &Grant, asking: Option<Box<Asking>>) {
+        self.permission = match (grant.terms.expires, asking) {
+            (Some(expires), Some(asking)) => {
+                Permission::Until(Box::pin(tokio::time::sleep(expires)), asking)
+            }
+            _ => Permission::Lasting,
+        };
+    }
+
+    /// The next bytes; `None` at the end.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                self.last_write = Instant::now();
+                return Poll::Ready(Some(frame.into_bytes()));
+            }
+            if matches!(self.reading, Reading::Over) {
+                return Poll::Ready(None);
+            }
+            self.seat.register(cx.waker());
+            if let Some(ending) = self.seat.ending() {
+                self.leave(ending);
+            } else if !self.poll_permission(cx) && !self.advance() {
+                ready!(self.poll_heartbeat(cx));
+                self.say(Bytes::from_static(sse::HEARTBEAT));
+            }
+        }
+    }
+
+    /// Whether something changed.
+    fn poll_permission(&mut self, cx: &mut Context<'_>) -> bool {
+        match &mut self.permission {
+            Permission::Lasting => false,
+            Permission::Until(timer, asking) => {
+                let expired = timer.as_mut().poll(cx).is_ready();
+                if expired {
+                    let asking = asking.clone();
+                    self.permission = Permission::Asked(asking.until_clear(self.facts(), false));
+                }
+                expired
+            }
+            Permission::Asked(answering) => match answering.poll(cx) {
+                Poll::Ready((verdict, asking)) => {
+                    self.settle(verdict, asking);
+                    true
+                }
+                Poll::Pending => false,
+            },
+        }
+    }
+
+    /// What Django is told when it is asked again: the client has everything up to the cursor.
+    fn facts(&self) -> Facts {
+        let last = match &self.reading {
+            Reading::Channels(cursor, _) => Some(cursor.position()),
+            Reading::Nothing(_) | Reading::Over => None,
+        };
+        Facts {
+            stream: self.seat.id(),
+            last: last.map(|position| LastEventId::Own(self.log().id(position))),
+            whole: last.is_some_and(|position| self.log().is_whole_since(position)),
+        }
+    }
+
+    fn settle(&mut self, verdict: Verdict, asking: Box<Asking>) {
+        let grant = match verdict {
+            Verdict::Granted(grant) => grant,
+            Verdict::Mistaken(mistaken) => {
+                log_mistake(&asking.asker, &mistaken);
+                return self.end("refused");
+            }
+            // The client is told by the status of its reconnect.
+            Verdict::Answered(_) | Verdict::Login(_) | Verdict::Busy(_) | Verdict::Down(_) => {
+                return self.end("refused");
+            }
+        };
+        if let Reading::Nothing(arrival) = &self.reading {
+            let place = place::find(
+                self.log(),
+                &grant.terms.channels,
+                arrival.last.as_ref(),
+                arrival.now,
+            );
+            let told = matches!(place, Place::At(position) if position == arrival.now && arrival.last.is_none())
+                && grant.initial.is_empty();
+            if let Some(retry) = grant.terms.retry {
+                self.say(sse::retry(retry));
+            }
+            self.start(&grant, place, told);
+        } else {
+            self.move_to(&grant);
+        }
+        if !matches!(self.reading, Reading::Over) {
+            self.permit(&grant, Some(asking));
+        }
+    }
+
+    /// Goes on with the channels of a new grant, from the same place.
+    fn move_to(&mut self, grant: &Grant) {
+        let Reading::Channels(cursor, _) = &self.reading else {
+            return;
+        };
+        if cursor.channels() != grant.terms.channels {
+            let cursor = self
+                .log()
+                .cursor(grant.terms.channels.clone(), cursor.position());
+            self.reading = Reading::Channels(cursor, self.seat.join(&grant.terms.channels));
+        }
+    }
+
+    /// Takes what the log has for this stream; whether anything changed.
+    fn advance(&mut self) -> bool {
+        if matches!(self.permission, Permission::Asked(_)) {
+            return false;
+        }
+        match (self.read(), self.settings.slow_client) {
+            (None | Some(Progress::UpToDate), _) => !self.ready.is_empty(),
+            (Some(Progress::Gap), SlowClient::Close) => {
+                self.end("slow");
+                true
+            }
+            (Some(Progress::Gap), SlowClient::Skip) => {
+                self.skip();
+                true
+            }
+            (Some(Progress::More | Progress::Closed), _) => true,
+        }
+    }
+
+    fn read(&mut self) -> Option<Progress> {
+        let Reading::Channels(cursor, _) = &mut self.reading else {
+            return None;
+        };
+        let before = self.ready.len();
+        let progress = cursor.read(self.seat.id(), READ, &mut self.ready);
+        self.metrics
+            .delivered
+            .inc_by((self.ready.len() - before) as u64);
+        if progress == Progress::Closed {
+            self.end("closed");
+        }
+        Some(progress)
+    }
+
+    /// Goes on with the newest, and says so.
+    fn skip(&mut self) {
+        if let Reading::Channels(cursor, _) = &mut self.reading {
+            let position = cursor.skip();
+            self.reset(Reason::History, position);
+        }
+    }
+
+    fn reset(&mut self, reason: Reason, position: Position) {
+        self.metrics
+            .resets
+            .get_or_create(&[("reason", reason.as_str())])
+            .inc();
+        self.say(sse::reset(reason.as_str(), self.log().id(position)));
+    }
+
+    fn leave(&mut self, ending: Ending) {
+        match ending {
+            Ending::Drain => {
+                // What was published so far is still the client's; a reader far behind gets the rest when it is back.
+                let may_read = !matches!(self.permission, Permission::Asked(_));
+                while may_read
+                    && self.ready.len() < LAST_READS
+                    && self.read() == Some(Progress::More)
+                {}
+                if !matches!(self.reading, Reading::Over) {
+                    self.say(sse::retry(drawn(&self.settings.retry)));
+                }
+                self.end("drain");
+            }
+            Ending::Kick => self.end("kick"),
+        }
+    }
+
+    /// Ends the stream after what is ready. Leaves its channels now.
+    fn end(&mut self, reason: &'static str) {
+        if !matches!(self.reading, Reading::Over) {
+            self.reading = Reading::Over;
+            self.permission = Permission::Lasting;
+            self.metrics
+                .ended
+                .get_or_create(&[("reason", reason)])
+                .inc();
+        }
+    }
+
+    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // The timer is not moved at each write: when it fires too early, it is set to when it is due.
+        loop {
+            ready!(self.heartbeat.as_mut().poll(cx));
+            let due = self.last_write + self.settings.heartbeat;
+            let now = Instant::now();
+            self.heartbeat.as_mut().reset(if due > now {
+                due
+            } else {
+                now + self.settings.heartbeat
+            });
+            if due <= now {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn say(&mut self, bytes: Bytes) {
+        self.ready.push_back(Frame::new(bytes));
+    }
+
+    fn log(&self) -> &Log {
+        self.hub.log()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Whoever is still reading when the connection is gone has left by itself.
+        self.end("client");
+    }
+}
+
+/// A `retry:` drawn for one client.
+pub(super) fn drawn(range: &RangeInclusive<Duration>) -> RetryMs {
+    RetryMs(u32::try_from(random::duration(range).as_millis()).unwrap_or(u32::MAX))
+}

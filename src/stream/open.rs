@@ -1,0 +1,278 @@
+//! Opening a stream: from the request to the head of its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderName, LOCATION};
+use http::{Method, Response, StatusCode};
+use tokio::time::timeout;
+
+use super::held::{Arrival, Held};
+use super::permission::{Asking, Permission};
+use super::place::{self, Place};
+use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
+use crate::ask::{Asker, Facts, Grant, Mistaken, Verdict};
+use crate::base::random;
+use crate::domain::StreamId;
+use crate::limits::Slot;
+use crate::upstream::{AnswerBody, Head, RequestBody};
+use crate::wire::ask::Terms;
+use crate::wire::headers;
+use crate::wire::last_event_id::LastEventId;
+
+/// How long a new stream waits for its turn to ask before it is held.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it waits for its turn where it must not be held.
+const PATIENCE_UNHELD: Duration = Duration::from_secs(10);
+
+/// A stream that is about to be opened.
+struct Candidate<'a> {
+    streams: &'a Streams,
+    settings: &'a Arc<Settings>,
+    id: StreamId,
+    slot: Slot,
+    head_only: bool,
+    arrival: Arrival,
+}
+
+impl Streams {
+    /// Opens a stream, or passes Django's refusal on.
+    pub async fn open(
+        &self,
+        settings: &Arc<Settings>,
+        opening: Opening,
+    ) -> Result<Response<Body>, OpenError> {
+        let Opening {
+            head_only,
+            last,
+            wants_stream,
+            source,
+        } = opening;
+        let slot = self.0.slots.take().ok_or(OpenError::Full)?;
+        let id = StreamId::from_random(random::unguessable());
+        let arrival = Arrival {
+            now: self.0.hub.log().position(),
+            last,
+        };
+        let candidate = Candidate {
+            streams: self,
+            settings,
+            id,
+            slot,
+            head_only,
+            arrival,
+        };
+        match source {
+            Source::Public(channels) => {
+                let terms = Terms {
+                    channels,
+                    user: None,
+                    expires: None,
+                    retry: None,
+                };
+                let grant = Grant {
+                    terms,
+                    initial: bytes::Bytes::new(),
+                    cors: HeaderMap::new(),
+                };
+                Ok(candidate.granted(grant, None))
+            }
+            Source::Ask { asker, head, body } => {
+                candidate.ask(asker, head, body, wants_stream).await
+            }
+        }
+    }
+}
+
+impl Candidate<'_> {
+    async fn ask(
+        self,
+        asker: Asker,
+        head: Head,
+        body: RequestBody,
+        wants_stream: bool,
+    ) -> Result<Response<Body>, OpenError> {
+        // Only a read may be asked twice, so only a read may be held.
+        let repeatable = matches!(head.method, Method::GET | Method::HEAD);
+        let may_hold = repeatable && self.settings.backend_down == BackendDown::Hold;
+        let facts = self.facts();
+        let asking = Box::new(Asking {
+            asker: asker.clone(),
+            head: head.clone(),
+        });
+        let patience = if may_hold { PATIENCE } else { PATIENCE_UNHELD };
+        let Ok(turn) = timeout(patience, asker.turn()).await else {
+            return if may_hold {
+                Ok(self.hold(asking, facts, false))
+            } else {
+                Err(OpenError::Busy)
+            };
+        };
+        match asker.ask(turn, head, body, &facts).await {
+            Verdict::Granted(grant) => Ok(self.granted(*grant, Some(asking))),
+            Verdict::Answered(answer) => {
+                if answer.status().is_success()
+                    && answer.status() != StatusCode::NO_CONTENT
+                    && wants_stream
+                {
+                    tracing::warn!(
+                        upstream = asker.upstream().name,
+                        status = answer.status().as_u16(),
+                        hint = "a view that answers an ask names the channel in the header SSE-Channel",
+                        "Ask answered without a channel"
+                    );
+                }
+                Ok(passed_on(answer))
+            }
+            Verdict::Login(answer) => Ok(login(answer)),
+            Verdict::Mistaken(mistaken) => {
+                log_mistake(&asker, &mistaken);
+                Err(OpenError::Mistaken(mistaken))
+            }
+            Verdict::Busy(answer) => {
+                tracing::warn!(
+                    upstream = asker.upstream().name,
+                    status = answer.status().as_u16(),
+                    "Ask not answered"
+                );
+                match self.settings.backend_down {
+                    _ if !repeatable => Err(OpenError::Busy),
+                    BackendDown::Hold => Ok(self.hold(asking, facts, true)),
+                    BackendDown::Retry => Ok(self.retry()),
+                    BackendDown::Fail => Ok(passed_on(answer)),
+                }
+            }
+            Verdict::Down(error) => {
+                tracing::warn!(
+                    upstream = asker.upstream().name,
+                    error = &error as &dyn std::error::Error,
+                    "Ask failed"
+                );
+                match self.settings.backend_down {
+                    _ if !repeatable => Err(OpenError::Busy),
+                    BackendDown::Hold => Ok(self.hold(asking, facts, true)),
+                    BackendDown::Retry => Ok(self.retry()),
+                    BackendDown::Fail => Err(OpenError::Down(error)),
+                }
+            }
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let log = self.streams.0.hub.log();
+        let whole = match &self.arrival.last {
+            Some(LastEventId::Own(id)) => log
+                .place(*id)
+                .is_some_and(|place| log.is_whole_since(place)),
+            // Which place a publisher's id stands for is known only with the channels.
+            None | Some(LastEventId::Foreign(_) | LastEventId::Unusable) => false,
+        };
+        Facts {
+            stream: self.id,
+            last: self.arrival.last.clone(),
+            whole,
+        }
+    }
+
+    /// A stream whose permission is there.
+    fn granted(self, grant: Grant, asking: Option<Box<Asking>>) -> Response<Body> {
+        let log = self.streams.0.hub.log();
+        let place = place::find(
+            log,
+            &grant.terms.channels,
+            self.arrival.last.as_ref(),
+            self.arrival.now,
+        );
+        if place == Place::Over {
+            return respond::over();
+        }
+        let (id, cors, head_only) = (self.id, grant.cors.clone(), self.head_only);
+        if head_only {
+            return respond::stream(id, cors, Body::empty());
+        }
+        let mut held = self.held(Permission::Lasting);
+        held.begin(&grant, place, asking);
+        respond::stream(id, cors, Body::Held(Box::new(held)))
+    }
+
+    /// A stream that is told to wait, with its 200, until Django says something clear.
+    fn hold(self, asking: Box<Asking>, facts: Facts, in_vain: bool) -> Response<Body> {
+        if self.head_only {
+            return respond::stream(self.id, HeaderMap::new(), Body::empty());
+        }
+        let id = self.id;
+        let mut held = self.held(Permission::Asked(asking.until_clear(facts, in_vain)));
+        held.wait_for_permission();
+        respond::stream(id, HeaderMap::new(), Body::Held(Box::new(held)))
+    }
+
+    /// A stream that ends at once and comes back later.
+    fn retry(self) -> Response<Body> {
+        let id = self.id;
+        let retry = super::held::drawn(&self.settings.retry);
+        let body = if self.head_only {
+            Body::empty()
+        } else {
+            Body::Text(crate::wire::sse::retry(retry))
+        };
+        respond::stream(id, HeaderMap::new(), body)
+    }
+
+    fn held(self, permission: Permission) -> Held {
+        let seat = self.streams.0.hub.seat(self.id);
+        Held::new(
+            seat,
+            self.slot,
+            Arc::clone(self.settings),
+            &self.streams.0,
+            self.arrival,
+            permission,
+        )
+    }
+}
+
+/// Tells the operator what is wrong with the view.
+pub(super) fn log_mistake(asker: &Asker, mistaken: &Mistaken) {
+    tracing::warn!(
+        upstream = asker.upstream().name,
+        error = mistaken as &dyn std::error::Error,
+        hint = mistaken.hint(),
+        "Answer to an ask cannot be read"
+    );
+}
+
+/// Django's own answer, as any proxied one.
+fn passed_on(answer: Response<AnswerBody>) -> Response<Body> {
+    let (mut parts, body) = answer.into_parts();
+    headers::strip_response(&mut parts.headers);
+    Response::from_parts(parts, Body::Answer(Box::new(body)))
+}
+
+/// 401 for a redirect: an `EventSource` would follow it and find a login page. What the redirect says of cookies is
+/// passed on, where it leads is not.
+fn login(answer: Response<AnswerBody>) -> Response<Body> {
+    let (mut parts, _) = answer.into_parts();
+    headers::strip_response(&mut parts.headers);
+    for name in [
+        LOCATION,
+        http::header::CONTENT_LENGTH,
+        http::header::CONTENT_TYPE,
+        http::header::CONTENT_ENCODING,
+    ] {
+        parts.headers.remove(name);
+    }
+    parts.status = StatusCode::UNAUTHORIZED;
+    parts.headers.insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    // RFC 9110, section 15.5.2 asks for a challenge; this one makes no browser open a dialog.
+    parts.headers.insert(
+        HeaderName::from_static("www-authenticate"),
+        http::HeaderValue::from_static("Session"),
+    );
+    Response::from_parts(
+        parts,
+        Body::Text(bytes::Bytes::from_static(b"Log in first.\n")),
+    )
+}

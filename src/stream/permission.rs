@@ -1,0 +1,76 @@
+//! How long a stream may listen, and how it is asked again without closing.
+//!
+//! A stream delivers nothing while its permission is being asked for: an expired permission never turns into
+//! anonymous. The asking itself goes on, with growing pauses, until Django says something clear.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Sleep;
+
+use crate::ask::{Asker, Facts, Verdict};
+use crate::upstream::{Backoff, Head, RequestBody};
+
+/// The first and the longest pause between two asks that Django could not answer.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// Whether a stream may deliver now.
+#[derive(Debug)]
+pub(super) enum Permission {
+    /// For as long as the stream lasts.
+    Lasting,
+    /// Until the timer fires.
+    Until(Pin<Box<Sleep>>, Box<Asking>),
+    /// Not now.
+    Asked(Answering),
+}
+
+/// All that is needed to ask again.
+#[derive(Debug, Clone)]
+pub(super) struct Asking {
+    pub(super) asker: Asker,
+    pub(super) head: Head,
+}
+
+/// The answer to come.
+pub(super) struct Answering(Pin<Box<dyn Future<Output = (Verdict, Box<Asking>)> + Send>>);
+
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answering")
+    }
+}
+
+impl Answering {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Verdict, Box<Asking>)> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl Asking {
+    /// Asks until the verdict is neither [`Verdict::Busy`] nor [`Verdict::Down`]; after a pause, if it was asked just
+    /// now and in vain.
+    pub(super) fn until_clear(self: Box<Self>, facts: Facts, in_vain: bool) -> Answering {
+        Answering(Box::pin(async move {
+            let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+            if in_vain {
+                tokio::time::sleep(backoff.pause()).await;
+            }
+            loop {
+                let turn = self.asker.turn().await;
+                match self
+                    .asker
+                    .ask(turn, self.head.clone(), RequestBody::Empty, &facts)
+                    .await
+                {
+                    Verdict::Busy(_) | Verdict::Down(_) => {
+                        tokio::time::sleep(backoff.pause()).await
+                    }
+                    clear => return (clear, self),
+                }
+            }
+        }))
+    }
+}

@@ -1,0 +1,77 @@
+//! Where in the log a stream begins: at what the client has seen, at now, or with a reset.
+
+use crate::domain::{ChannelName, EventId, Position, PublisherId};
+use crate::history::{Found, Log};
+use crate::wire::last_event_id::LastEventId;
+
+/// Where a stream begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// After this place, with nothing missing.
+    At(Position),
+    /// What the client may have missed cannot be known.
+    Unknown(Reason),
+    /// The client has seen the closing event of every channel: there is nothing more to come.
+    Over,
+}
+
+/// What a `reset` says, and the label it is counted under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Events after the client's place have been dropped.
+    History,
+    /// The id is of no event that these channels still hold.
+    UnknownId,
+    /// The id was used in several of the channels, for different events.
+    AmbiguousId,
+    /// The id is no id at all.
+    MalformedId,
+}
+
+impl Reason {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::History => "history",
+            Self::UnknownId => "unknown-id",
+            Self::AmbiguousId => "ambiguous-id",
+            Self::MalformedId => "malformed-id",
+        }
+    }
+}
+
+/// Finds the place of a client that was at `last`, in the channels it may hear now. A client without an id begins at
+/// `now`, the place that was noted before anybody was asked.
+pub(super) fn find(
+    log: &Log,
+    channels: &[ChannelName],
+    last: Option<&LastEventId>,
+    now: Position,
+) -> Place {
+    let found = match last {
+        None => return Place::At(now),
+        Some(LastEventId::Unusable) => Err(Reason::MalformedId),
+        Some(LastEventId::Foreign(id)) => by_publisher(log, channels, id),
+        Some(LastEventId::Own(id)) => own(log, channels, *id),
+    };
+    match found {
+        Ok(position) if log.has_seen_the_end(channels, position) => Place::Over,
+        Ok(position) => Place::At(position),
+        Err(reason) => Place::Unknown(reason),
+    }
+}
+
+/// An id of this log is a place in it, whichever channel it came from. One of another life may still be an id that a
+/// publisher gave.
+fn own(log: &Log, channels: &[ChannelName], id: EventId) -> Result<Position, Reason> {
+    log.place(id)
+        .map_or_else(|| by_publisher(log, channels, &id.to_string()), Ok)
+}
+
+fn by_publisher(log: &Log, channels: &[ChannelName], id: &str) -> Result<Position, Reason> {
+    let id = PublisherId::parse(id).map_err(|_| Reason::MalformedId)?;
+    match log.find(channels, &id) {
+        Found::At(position) => Ok(position),
+        Found::Ambiguous => Err(Reason::AmbiguousId),
+        Found::Nowhere => Err(Reason::UnknownId),
+    }
+}

@@ -1,0 +1,63 @@
+//! The heads of answers about streams: the one place here that knows statuses.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::OpenError;
+use super::body::Body;
+use crate::domain::{Failure, StreamId};
+
+/// The head of every event stream. Proxies in front must neither keep nor transform nor gather it.
+pub(super) fn stream(id: StreamId, more: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.extend(more);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(HeaderName::from_static("sse-stream"), id);
+    }
+    response
+}
+
+/// 204, which tells an `EventSource` to stop.
+pub(super) fn over() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl OpenError {
+    /// The status a client gets.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Full | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Mistaken(_) => StatusCode::NOT_FOUND,
+            Self::Down(error) => match error.failure() {
+                Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
+                Failure::Client => StatusCode::BAD_REQUEST,
+                Failure::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+                Failure::Denied | Failure::Limited | Failure::Upstream => StatusCode::BAD_GATEWAY,
+            },
+        }
+    }
+
+    /// Who is at fault.
+    pub const fn failure(&self) -> Failure {
+        match self {
+            Self::Full => Failure::Limited,
+            Self::Mistaken(_) | Self::Busy => Failure::Upstream,
+            Self::Down(error) => error.failure(),
+        }
+    }
+}
