@@ -5,9 +5,9 @@
 //! public interface.
 
 pub mod domain;
-pub mod wire;
 
 pub mod base;
+pub mod wire;
 
 pub mod limits;
 pub mod routes;
@@ -21,6 +21,8 @@ pub mod hub;
 
 pub mod publish;
 pub mod stream;
+
+pub mod proxy;
 
 pub mod server;
 
