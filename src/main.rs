@@ -1,3 +1,7 @@
 //! The `tidegate` program: everything is in the library, so that tests can reach it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidegate::cli::start(std::env::args_os())
+}

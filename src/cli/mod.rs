@@ -1,16 +1,70 @@
-//! The command line: floor 10.
+//! The command line: arguments, subcommands, exit codes. Floor 10; besides `main` the only place that prints.
 //!
-//! `client` talks to a listener, `publish` and `tail` are the commands that use it; `error` says how each failure leaves.
+//! `client` talks to a listener; `publish` and `tail` are the commands that use it, and `remote` finds the listener for
+//! them; `error` says how each of their failures leaves.
 
-#[allow(dead_code, reason = "until the arguments are read, only tests call it")]
+mod arguments;
+mod check;
 pub(crate) mod client;
-#[allow(dead_code, reason = "until the arguments are read, only tests call it")]
 pub(crate) mod error;
-#[allow(dead_code, reason = "until the arguments are read, only tests call it")]
+mod exit;
+mod file;
 mod line;
-#[allow(dead_code, reason = "until the arguments are read, only tests call it")]
 pub(crate) mod publish;
+mod remote;
+mod run;
 #[cfg(test)]
 mod scripted;
-#[allow(dead_code, reason = "until the arguments are read, only tests call it")]
+mod show;
 pub(crate) mod tail;
+mod terminal;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+pub use arguments::{
+    Arguments, CheckArgs, Command, Connection, FileArgs, PublishArgs, RunArgs, TailArgs,
+};
+pub use exit::Exit;
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "gateway.toml";
+
+/// Does what the command line says; the first argument is the program's name.
+pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => dispatch(arguments),
+        Err(error) => {
+            // Help and the version are no mistakes: clap says them on standard output and exits with 0.
+            drop(error.print());
+            if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Good.into()
+            }
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Show(args)) => show::run(&args),
+        Some(Command::Publish(args)) => remote::publish(args),
+        Some(Command::Tail(args)) => remote::tail(&args),
+        Some(Command::Version) => {
+            terminal::data(concat!("tidegate ", env!("CARGO_PKG_VERSION"), "\n"));
+            Exit::Good.into()
+        }
+        None if Path::new(DEFAULT_FILE).exists() => run::run(&RunArgs::default()),
+        None => {
+            terminal::say(Arguments::command().render_help());
+            terminal::say(format_args!("There is no {DEFAULT_FILE} here to run with."));
+            Exit::Usage.into()
+        }
+    }
+}

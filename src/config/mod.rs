@@ -135,7 +135,7 @@ pub fn parse(text: &str, environment: &dyn Environment) -> Result<Config, Vec<Pr
 
 fn build(document: &mut Section<'_>) -> Config {
     if let Some(value) = document.required("version") {
-        value.count(1..=1);
+        value.version();
     }
     let mut server = server::Settings::default();
     let site = site::server(document, &mut server);

@@ -160,6 +160,20 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The version of the file's format, of which there is one.
+    pub(super) fn version(&self) {
+        match self.tree {
+            DeValue::Integer(version) if version.as_str() == "1" => {}
+            DeValue::Integer(_) => {
+                self.problem(
+                    "a version this program does not know",
+                    Some("it knows 1".to_owned()),
+                );
+            }
+            _ => self.expected("a whole number", None),
+        }
+    }
+
     /// A whole number within `limits`.
     pub(super) fn count(&self, limits: RangeInclusive<usize>) -> Option<usize> {
         let number = match self.tree {

@@ -167,6 +167,9 @@ fn sse(out: &mut String, config: &Config) -> fmt::Result {
 fn publish(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "\n[publish]")?;
     writeln!(out, "max_event = \"{}\"", config.publish.max_event)?;
+    if config.tokens.is_empty() {
+        return writeln!(out, "tokens = []");
+    }
     writeln!(out, "tokens = [")?;
     for token in config.tokens.iter() {
         write!(out, "  {{ name = {}, secret = \"***\"", quoted(&token.name))?;

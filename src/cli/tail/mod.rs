@@ -73,11 +73,6 @@ impl Source {
             }
         }
     }
-
-    /// Whether the internal listener is needed.
-    pub(crate) const fn is_internal(&self) -> bool {
-        !matches!(self, Self::Url { .. })
-    }
 }
 
 /// Shows the events of `source`. The internal listener and the token are used for the tap only: a public server is

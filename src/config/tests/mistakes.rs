@@ -8,7 +8,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "version = 1",
         "version = 2",
-        "1:11: version: expected a whole number from 1 to 1",
+        "1:11: version: a version this program does not know (it knows 1)",
     ),
     (
         "proxy = \"django\"",

@@ -1,0 +1,174 @@
+//! The arguments of every subcommand, as clap reads them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A reverse proxy for Django that holds every event stream itself.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, about)]
+pub struct Arguments {
+    /// What to do; without it, `run` if ./gateway.toml exists.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve (also without a subcommand, when ./gateway.toml exists)
+    Run(RunArgs),
+    /// Tell every mistake in the file, with line and column
+    Check(CheckArgs),
+    /// Print the configuration in force, defaults included, secrets masked
+    Show(FileArgs),
+    /// Publish an event
+    Publish(PublishArgs),
+    /// Print events as they pass
+    Tail(TailArgs),
+    /// Print the version
+    Version,
+}
+
+/// Which file.
+#[derive(Debug, Clone, Args)]
+pub struct FileArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", default_value = super::DEFAULT_FILE)]
+    pub config: PathBuf,
+}
+
+impl Default for FileArgs {
+    fn default() -> Self {
+        Self {
+            config: super::DEFAULT_FILE.into(),
+        }
+    }
+}
+
+/// `tidegate run`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    /// Which file.
+    #[command(flatten)]
+    pub file: FileArgs,
+}
+
+/// `tidegate check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Which file.
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Also connect to every server of every upstream
+    #[arg(long)]
+    pub online: bool,
+    /// Print the result as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the internal listener of a running gateway is, and the token for it.
+#[derive(Debug, Clone, Args)]
+pub struct Connection {
+    /// Find the internal listener and a token in this file [default: ./gateway.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The internal listener itself
+    #[arg(long, value_name = "URL|unix:PATH")]
+    pub internal: Option<String>,
+    /// The bearer token
+    #[arg(long)]
+    pub token: Option<String>,
+}
+
+/// `tidegate publish`.
+#[derive(Debug, Clone, Args)]
+pub struct PublishArgs {
+    /// The channel
+    pub channel: String,
+    /// The data; "-" reads it from standard input
+    pub data: Option<String>,
+    /// The event's name
+    #[arg(short, long)]
+    pub event: Option<String>,
+    /// The event's own id
+    #[arg(long)]
+    pub id: Option<String>,
+    /// End the channel's streams after this event
+    #[arg(long)]
+    pub close: bool,
+    /// Standard input is a stream of JSON events, one a line, each delivered as it comes
+    #[arg(long, conflicts_with_all = ["event", "id", "close"])]
+    pub ndjson: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Where to.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `tidegate tail`.
+#[derive(Debug, Clone, Args)]
+pub struct TailArgs {
+    /// Channels, or the URL of an event stream
+    #[arg(
+        value_name = "CHANNEL|URL",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    pub channels: Vec<String>,
+    /// Every channel
+    #[arg(long)]
+    pub all: bool,
+    /// Print each event as a line of JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Where from.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_contract_s_command_lines_are_read() {
+        for line in [
+            "",
+            "run -c other.toml",
+            "check --online --json",
+            "show --config x",
+            "publish room-1 - -e tick --id 7 --close --internal unix:/run/x --token t --json",
+            "publish room-1 {} -c gateway.toml",
+            "publish room-1 --ndjson",
+            "publish room-1 --close",
+            "tail a b --json",
+            "tail --all --internal http://127.0.0.1:9090",
+            "tail http://localhost/events/",
+            "version",
+        ] {
+            let words = ["tidegate"].into_iter().chain(line.split_whitespace());
+            assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
+        }
+        for line in [
+            "serve",
+            "publish",
+            "tail",
+            "tail --all a",
+            "check -x",
+            "run more",
+        ] {
+            let words = ["tidegate"].into_iter().chain(line.split_whitespace());
+            assert!(Arguments::try_parse_from(words).is_err(), "{line}");
+        }
+    }
+}

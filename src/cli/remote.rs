@@ -1,0 +1,191 @@
+//! `tidegate publish` and `tidegate tail`: where the running gateway is, and with which token it is spoken to.
+//!
+//! `--internal` and `--token` say it; else the file does. A token of the file goes to an address of the command line
+//! only if the file was named there too.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::arguments::{Connection, PublishArgs, TailArgs};
+use super::client::Target;
+use super::error::CommandError;
+use super::exit::Exit;
+use super::tail::Source;
+use super::terminal::say;
+use super::{DEFAULT_FILE, file};
+use crate::config::Config;
+use crate::domain::ChannelName;
+use crate::server::{Address, Role};
+use crate::tokens::Token;
+
+/// Where to, and with which token.
+type Way = (Target, Option<String>);
+
+/// Runs `tidegate publish`.
+pub(super) fn publish(args: PublishArgs) -> ExitCode {
+    let channels: Vec<_> = ChannelName::parse(&args.channel).into_iter().collect();
+    let (target, token) = match way(&args.connection, Some(&channels)) {
+        Ok(way) => way,
+        Err(exit) => return exit,
+    };
+    let args = super::publish::PublishArgs {
+        channel: args.channel,
+        data: args.data,
+        event: args.event,
+        id: args.id,
+        close: args.close,
+        ndjson: args.ndjson,
+        json: args.json,
+    };
+    finish(super::publish::publish(target, token.as_deref(), args))
+}
+
+/// Runs `tidegate tail`.
+pub(super) fn tail(args: &TailArgs) -> ExitCode {
+    let source = match Source::of(&args.channels, args.all) {
+        Ok(source) => source,
+        Err(error) => return failed(&error),
+    };
+    let way = match &source {
+        Source::Url { server, .. } => Ok((server.clone(), None)),
+        Source::Channels(channels) => way(&args.connection, Some(channels)),
+        Source::All => way(&args.connection, None),
+    };
+    match way {
+        Ok((target, token)) => finish(super::tail::tail(
+            target,
+            token.as_deref(),
+            source,
+            args.json,
+        )),
+        Err(exit) => exit,
+    }
+}
+
+fn finish(command: impl Future<Output = Result<(), CommandError>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(format_args!("no runtime: {error}"));
+            return Exit::Failed.into();
+        }
+    };
+    let result = runtime.block_on(command);
+    // A read of standard input that nobody waits for any more must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Exit::Good.into(),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &CommandError) -> ExitCode {
+    say(error.report());
+    ExitCode::from(error.exit_code())
+}
+
+/// `channels`: what the token must be good for; `None` is every channel.
+fn way(connection: &Connection, channels: Option<&[ChannelName]>) -> Result<Way, ExitCode> {
+    let mut token = connection.token.clone();
+    if let Some(address) = &connection.internal {
+        let target = Target::parse(address).map_err(|error| failed(&error.into()))?;
+        if let (None, Some(path)) = (&token, &connection.config) {
+            token = fitting(&file::load(path)?, channels);
+        }
+        return Ok((target, token));
+    }
+    let path = connection.config.as_deref();
+    let path = path.unwrap_or_else(|| Path::new(DEFAULT_FILE));
+    let config = file::load(path)?;
+    let Some(target) = internal(&config) else {
+        let path = path.display();
+        say(format_args!(
+            "{path} has no internal listener with a port: name one by --internal"
+        ));
+        return Err(Exit::Config.into());
+    };
+    Ok((target, token.or_else(|| fitting(&config, channels))))
+}
+
+/// The first internal listener that can be found from outside the gateway.
+fn internal(config: &Config) -> Option<Target> {
+    let internal = |listen: &&crate::server::Listen| listen.role == Role::Internal;
+    config
+        .listen
+        .iter()
+        .filter(internal)
+        .find_map(|listen| match &listen.address {
+            Address::Unix(path) => Some(Target::Unix(path.clone())),
+            Address::Tcp(address) if address.port() == 0 => None,
+            Address::Tcp(address) => Target::parse(&format!("http://{}", reachable(*address))).ok(),
+        })
+}
+
+/// The address to connect to for one that is listened on.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// The first token that is good for all the channels; else the first, so that the gateway says what is wrong.
+fn fitting(config: &Config, channels: Option<&[ChannelName]>) -> Option<String> {
+    let allows = |token: &Token, channel: &ChannelName| {
+        let patterns = &token.channels;
+        patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(channel))
+    };
+    let fits = |token: &&Token| match channels {
+        Some(channels) => channels.iter().all(|channel| allows(token, channel)),
+        None => token.channels.is_empty(),
+    };
+    let mut tokens = config.tokens.iter();
+    let token = config.tokens.iter().find(fits).or_else(|| tokens.next())?;
+    Some(token.secret.expose().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Process, parse};
+
+    fn config(listen: &str) -> Config {
+        let text = format!(
+            "version = 1\n[listen.http]\naddress = \"127.0.0.1:0\"\n[listen.a]\nrole = \"internal\"\naddress = \"{listen}\"\n\
+             [upstream.django]\nservers = [\"127.0.0.1:1\"]\n[[route]]\npath = \"/<path:rest>\"\nproxy = \"django\"\n\
+             [publish]\ntokens = [{{ name = \"a\", secret = \"one\", channels = [\"a-*\"] }}, {{ name = \"b\", secret = \"two\" }}]\n"
+        );
+        parse(&text, &Process).unwrap()
+    }
+
+    #[test]
+    fn the_internal_listener_is_found_in_the_file() {
+        for (listen, target) in [
+            ("127.0.0.1:9090", Some("http://127.0.0.1:9090")),
+            ("0.0.0.0:9090", Some("http://127.0.0.1:9090")),
+            ("[::]:9090", Some("http://[::1]:9090")),
+            ("unix:/run/x", Some("unix:/run/x")),
+            ("127.0.0.1:0", None),
+        ] {
+            let expected = target.map(|target| Target::parse(target).unwrap());
+            assert_eq!(internal(&config(listen)), expected, "{listen}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_fits_is_taken() {
+        let config = config("unix:/run/x");
+        let channel = |name| ChannelName::parse(name).unwrap();
+        let token = |channels: &[ChannelName]| fitting(&config, Some(channels)).unwrap();
+        assert_eq!(token(&[channel("a-1")]), "one");
+        assert_eq!(token(&[channel("a-1"), channel("b-1")]), "two");
+        assert_eq!(fitting(&config, None).unwrap(), "two");
+    }
+}
