@@ -1,13 +1,92 @@
 //! `tidegate run`: serve until told to stop.
+//!
+//! SIGTERM drains gently, SIGINT (Ctrl-C) quickly; a second signal of either kind ends the process at once.
 
+use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::arguments::RunArgs;
 use super::exit::Exit;
-use super::terminal::say;
+use super::{file, terminal};
+use crate::app::{Gateway, Pace, StartError};
+use crate::base::log;
+use crate::config::Config;
+
+/// How long what runs off the event loop may still take.
+const LAST_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Runs the subcommand.
-pub(super) fn run(_args: &RunArgs) -> ExitCode {
-    say("`run` is not in this build");
-    Exit::Failed.into()
+pub(super) fn run(args: &RunArgs) -> ExitCode {
+    let config = match file::load(&args.file.config) {
+        Ok(config) => config,
+        Err(exit) => return exit.into(),
+    };
+    log::start(config.log);
+    match serve(config) {
+        Ok(()) => Exit::Good.into(),
+        Err(error) => {
+            terminal::say(with_causes(&error));
+            Exit::Failed.into()
+        }
+    }
+}
+
+fn serve(config: Config) -> Result<(), StartError> {
+    let runtime = runtime(config.workers).map_err(StartError::Runtime)?;
+    let served = runtime.block_on(async {
+        let mut signals = Signals::new().map_err(StartError::Runtime)?;
+        let gateway = Gateway::start(config).await?;
+        let pace = signals.next().await;
+        tokio::select! {
+            () = gateway.stop(pace) => {}
+            _ = signals.next() => tracing::warn!("Stopped at once by a second signal"),
+        }
+        Ok(())
+    });
+    runtime.shutdown_timeout(LAST_PATIENCE);
+    served
+}
+
+fn runtime(workers: usize) -> io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if workers > 0 {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build()
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Pace {
+        tokio::select! {
+            _ = self.terminate.recv() => Pace::Gentle,
+            _ = self.interrupt.recv() => Pace::Quick,
+        }
+    }
+}
+
+/// An error and what caused it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
