@@ -15,14 +15,14 @@
 )]
 
 //mod asks;
-//mod draining;
+mod draining;
 mod failing;
 mod hostile;
 mod hosts;
 mod house;
-//mod limits;
-//mod proxying;
+mod limits;
+mod proxying;
 //mod publishing;
 //mod streams;
 mod support;
-//mod websockets;
+mod websockets;
