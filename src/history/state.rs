@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{AppendError, Depth, Found, Progress, Settings};
+use super::{AppendError, Depth, Found, Progress, Settings, Told};
 use crate::domain::{ChannelName, Event, EventId, Frame, Position, PublisherId, StreamId};
 
 /// What one event costs beside its frame: tree node, entry, reference counts. An estimate on the safe side.
@@ -366,11 +366,7 @@ impl State {
         (Progress::More, position)
     }
 
-    pub(super) fn read_all(
-        &self,
-        from: Position,
-        most: usize,
-    ) -> Option<(Vec<(Arc<[ChannelName]>, Frame)>, Position)> {
+    pub(super) fn read_all(&self, from: Position, most: usize) -> Option<(Vec<Told>, Position)> {
         if self.dropped > from {
             return None;
         }

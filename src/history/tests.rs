@@ -106,7 +106,7 @@ async fn a_closed_channel_is_remembered_for_closed_for_even_without_readers() {
     });
     let a = [channel("a")];
     log.append(&[event(&["a"], true)], number).unwrap();
-    advance(closed_for - Duration::from_millis(1)).await;
+    advance(closed_for.saturating_sub(Duration::from_millis(1))).await;
     log.observe();
     assert!(log.has_seen_the_end(&a, Position::after(1)));
     advance(Duration::from_millis(1)).await;
@@ -249,11 +249,11 @@ fn a_publishers_id_is_found_where_it_was_used_last() {
     .unwrap();
     let (a, b) = (channel("a"), channel("b"));
     assert_eq!(
-        log.find(&[a.clone()], &id("x")),
+        log.find(std::slice::from_ref(&a), &id("x")),
         Found::At(Position::after(3))
     );
     assert_eq!(
-        log.find(&[b.clone()], &id("x")),
+        log.find(std::slice::from_ref(&b), &id("x")),
         Found::Nowhere,
         "not a channel of this reader"
     );
@@ -396,7 +396,7 @@ fn run(steps: Vec<Step>, settings: &Settings, exact: bool) {
                     }
                 }
                 Step::Leave { reader } if reader < readers.len() => {
-                    drop(readers.swap_remove(reader))
+                    drop(readers.swap_remove(reader));
                 }
                 Step::Wait(seconds) => advance(Duration::from_secs(seconds)).await,
                 Step::Open { .. } | Step::Read { .. } | Step::Leave { .. } => {}

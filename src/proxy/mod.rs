@@ -17,13 +17,13 @@ use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 
 use crate::ask::Asker;
-use crate::base::metrics::{CounterBy, Registry};
+use crate::base::handler::Handler;
+use crate::base::metrics::{CounterBy, Registry, status_class};
 use crate::base::random;
 use crate::domain::{ByteSize, ConnInfo, Peer, RequestId};
 use crate::history::Log;
 use crate::limits::Slots;
 use crate::routes::{Captures, ChannelTemplate, Table};
-use crate::server::Handler;
 use crate::stream::{Body, Streams};
 use crate::upstream::{Head, Upstream};
 use crate::wire::forwarded::{Forwarded, Own, forwarded};
@@ -214,7 +214,7 @@ impl Handler for Proxy {
                 refusal.into_response(&id)
             }
         };
-        let class = respond::class(response.status());
+        let class = status_class(response.status());
         self.metrics
             .answered
             .get_or_create(&[("status", class)])

@@ -99,16 +99,16 @@ impl Refusal {
     /// Who is at fault.
     pub const fn failure(&self) -> Failure {
         match self {
+            Self::Misdirected => Failure::Denied,
+            Self::TooLarge(_) | Self::Full => Failure::Limited,
+            Self::Body(GatherError::Disk(_)) => Failure::Internal,
             Self::Host(_)
             | Self::Path(_)
             | Self::HiddenSeparator
             | Self::Length
             | Self::NoRoute
-            | Self::Method(_) => Failure::Client,
-            Self::Misdirected => Failure::Denied,
-            Self::TooLarge(_) | Self::Full => Failure::Limited,
-            Self::Body(GatherError::Disk(_)) => Failure::Internal,
-            Self::Body(_) => Failure::Client,
+            | Self::Method(_)
+            | Self::Body(_) => Failure::Client,
             Self::Upstream { source, .. } => source.failure(),
             Self::BadUpgrade => Failure::Upstream,
             Self::Stream(error) => error.failure(),
@@ -187,16 +187,5 @@ const fn upstream_status(error: &UpstreamError) -> StatusCode {
         UpstreamError::RequestBody(RequestBodyFault::Idle) => StatusCode::REQUEST_TIMEOUT,
         UpstreamError::RequestBody(RequestBodyFault::Client) => StatusCode::BAD_REQUEST,
         UpstreamError::RequestBody(RequestBodyFault::Disk) => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-/// The metric label of a status.
-pub(super) fn class(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        100..200 => "1xx",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        _ => "5xx",
     }
 }

@@ -55,7 +55,7 @@ impl Proxy {
             settings,
             Source::Ask {
                 asker: asker.clone(),
-                head,
+                head: Box::new(head),
                 body,
             },
         )

@@ -60,8 +60,8 @@ pub enum Source {
     Ask {
         /// Who asks.
         asker: Asker,
-        /// The client's request as it would be proxied.
-        head: Head,
+        /// The client's request as it would be proxied; boxed, because it is large.
+        head: Box<Head>,
         /// Its body.
         body: RequestBody,
     },

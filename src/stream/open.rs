@@ -75,7 +75,7 @@ impl Streams {
                     initial: bytes::Bytes::new(),
                     cors: HeaderMap::new(),
                 };
-                Ok(candidate.granted(grant, None))
+                Ok(candidate.granted(&grant, None))
             }
             Source::Ask { asker, head, body } => {
                 candidate.ask(asker, head, body, wants_stream).await
@@ -88,7 +88,7 @@ impl Candidate<'_> {
     async fn ask(
         self,
         asker: Asker,
-        head: Head,
+        head: Box<Head>,
         body: RequestBody,
         wants_stream: bool,
     ) -> Result<Response<Body>, OpenError> {
@@ -98,7 +98,7 @@ impl Candidate<'_> {
         let facts = self.facts();
         let asking = Box::new(Asking {
             asker: asker.clone(),
-            head: head.clone(),
+            head: Head::clone(&head),
         });
         let patience = if may_hold { PATIENCE } else { PATIENCE_UNHELD };
         let Ok(turn) = timeout(patience, asker.turn()).await else {
@@ -108,8 +108,8 @@ impl Candidate<'_> {
                 Err(OpenError::Busy)
             };
         };
-        match asker.ask(turn, head, body, &facts).await {
-            Verdict::Granted(grant) => Ok(self.granted(*grant, Some(asking))),
+        match asker.ask(turn, *head, body, &facts).await {
+            Verdict::Granted(grant) => Ok(self.granted(&grant, Some(asking))),
             Verdict::Answered(answer) => {
                 if answer.status().is_success()
                     && answer.status() != StatusCode::NO_CONTENT
@@ -175,7 +175,7 @@ impl Candidate<'_> {
     }
 
     /// A stream whose permission is there.
-    fn granted(self, grant: Grant, asking: Option<Box<Asking>>) -> Response<Body> {
+    fn granted(self, grant: &Grant, asking: Option<Box<Asking>>) -> Response<Body> {
         let log = self.streams.0.hub.log();
         let place = place::find(
             log,
@@ -191,7 +191,7 @@ impl Candidate<'_> {
             return respond::stream(id, cors, Body::empty());
         }
         let mut held = self.held(Permission::Lasting);
-        held.begin(&grant, place, asking);
+        held.begin(grant, place, asking);
         respond::stream(id, cors, Body::Held(Box::new(held)))
     }
 

@@ -66,7 +66,7 @@ impl Asking {
                     .await
                 {
                     Verdict::Busy(_) | Verdict::Down(_) => {
-                        tokio::time::sleep(backoff.pause()).await
+                        tokio::time::sleep(backoff.pause()).await;
                     }
                     clear => return (clear, self),
                 }

@@ -130,14 +130,11 @@ impl Upstream {
         let started = Instant::now();
         let progress = body.progress();
         let answer = lease.sender.try_send_request(head.request(body));
-        let answer = match self.in_time(answer, &progress).await {
-            Some(answer) => answer,
-            None => {
-                return Err(Failed {
-                    error: UpstreamError::ResponseTimeout,
-                    unsent: None,
-                });
-            }
+        let Some(answer) = self.in_time(answer, &progress).await else {
+            return Err(Failed {
+                error: UpstreamError::ResponseTimeout,
+                unsent: None,
+            });
         };
         let response = answer.map_err(|mut error| {
             let unsent = error.take_message().map(http::Request::into_body);
