@@ -159,6 +159,11 @@ impl Log {
         lock(&self.0.state).find(channels, id, Instant::now())
     }
 
+    /// Whether events of `channels` after `position` have been dropped.
+    pub fn has_gap(&self, channels: &[ChannelName], position: Position) -> bool {
+        lock(&self.0.state).has_gap(channels, position, Instant::now())
+    }
+
     /// Whether every one of `channels` is closed and a reader at `position` has seen each closing event.
     pub fn has_seen_the_end(&self, channels: &[ChannelName], position: Position) -> bool {
         lock(&self.0.state).has_seen_the_end(channels, position, Instant::now())

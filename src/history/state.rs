@@ -366,6 +366,22 @@ impl State {
         (Progress::More, position)
     }
 
+    /// Whether an event of any of `channels` after `position` has been dropped.
+    pub(super) fn has_gap(
+        &mut self,
+        channels: &[ChannelName],
+        position: Position,
+        now: Instant,
+    ) -> bool {
+        self.trim(now);
+        let dropped = |name| {
+            self.channels
+                .get(name)
+                .map_or_else(|| self.floor(name), |channel| channel.dropped)
+        };
+        channels.iter().any(|name| dropped(name) > position)
+    }
+
     pub(super) fn read_all(&self, from: Position, most: usize) -> Option<(Vec<Told>, Position)> {
         if self.dropped > from {
             return None;

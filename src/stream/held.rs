@@ -22,7 +22,7 @@ use super::place::{self, Place, Reason};
 use super::{Inner, Metrics, Settings, SlowClient};
 use crate::ask::{Facts, Grant, Verdict};
 use crate::base::random;
-use crate::domain::{Frame, Position, RetryMs};
+use crate::domain::{EventId, Frame, Position, RetryMs};
 use crate::history::{Cursor, Log, Progress};
 use crate::hub::{Ending, Hub, Membership, Seat};
 use crate::limits::Slot;
@@ -145,15 +145,18 @@ impl Held {
         };
         let membership = self.seat.join(channels);
         self.reading = Reading::Channels(self.log().cursor(channels.clone(), position), membership);
+        // A reset comes before the state that answers it, and the place after both.
+        let id = self.log().id(position);
+        if let Some(reason) = reset {
+            self.reset(reason, grant.initial.is_empty().then_some(id));
+        }
         if !grant.initial.is_empty() {
             self.say(grant.initial.clone());
         }
-        match reset {
-            Some(reason) => self.reset(reason, position),
-            None if told => {}
-            None => self.say(sse::place(self.log().id(position))),
+        if !(told || reset.is_some() && grant.initial.is_empty()) {
+            self.say(sse::place(id));
         }
-        // The first read is part of the beginning: what it finds missing is a reset, not a slow client.
+        // What was dropped since a moment ago is a reset as well, not a slow client.
         if self.read() == Some(Progress::Gap) {
             self.skip();
         }
@@ -307,16 +310,16 @@ impl Held {
     fn skip(&mut self) {
         if let Reading::Channels(cursor, _) = &mut self.reading {
             let position = cursor.skip();
-            self.reset(Reason::History, position);
+            self.reset(Reason::History, Some(self.log().id(position)));
         }
     }
 
-    fn reset(&mut self, reason: Reason, position: Position) {
+    fn reset(&mut self, reason: Reason, id: Option<EventId>) {
         self.metrics
             .resets
             .get_or_create(&[("reason", reason.as_str())])
             .inc();
-        self.say(sse::reset(reason.as_str(), self.log().id(position)));
+        self.say(sse::reset(reason.as_str(), id));
     }
 
     fn leave(&mut self, ending: Ending) {
