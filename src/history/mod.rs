@@ -8,6 +8,7 @@
 //! - a reader whose place has been dropped is told so ([`Progress::Gap`]); nothing is ever skipped silently;
 //! - events, age and memory are bounded, and so is the table of channels.
 
+mod channel;
 mod cursor;
 mod settings;
 mod state;

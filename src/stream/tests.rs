@@ -204,6 +204,7 @@ async fn a_slow_stream_ends_or_is_told_what_it_misses() {
     for (slow_client, ended) in [(SlowClient::Close, true), (SlowClient::Skip, false)] {
         let streams = streams(history::Settings {
             events: 2,
+            lag: crate::domain::ByteSize::bytes(0),
             ..history::Settings::default()
         });
         let settings = Settings {
