@@ -88,6 +88,7 @@ struct Metrics {
 /// A request that may be served.
 struct Exchange<'a> {
     parts: request::Parts,
+    client: IpAddr,
     incoming: Incoming,
     route: &'a Route,
     captures: Captures<'a>,
@@ -145,10 +146,12 @@ impl Proxy {
         let raw = parts.uri.path().to_owned();
         let decoded = path::decode(&raw).map_err(Refusal::Path)?;
         let (entry, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
-        let mut head = Head::rebuild(&parts, &text, &self.forwarded(&parts, conn, &text), id);
+        let forwarded = self.forwarded(&parts, conn, &text);
+        let mut head = Head::rebuild(&parts, &text, &forwarded, id);
         head.tell_cursor(self.log.id(self.log.position()));
         let exchange = Exchange {
             parts,
+            client: forwarded.client,
             incoming,
             route: &entry.target,
             captures,

@@ -7,6 +7,7 @@
 //! Nothing is queued for a stream that is not polled. `ready` holds at most what one read takes.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,16 +17,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
-use super::open::log_mistake;
+use super::open::{TooMany, log_mistake};
 use super::permission::{Asking, Permission};
 use super::place::{self, Place, Reason};
-use super::{Inner, Metrics, Settings, SlowClient};
+use super::{Settings, SlowClient, Streams};
 use crate::ask::{Facts, Grant, Verdict};
 use crate::base::random;
-use crate::domain::{EventId, Frame, Position, RetryMs};
+use crate::domain::{EventId, Frame, Position, RetryMs, UserId};
 use crate::history::{Cursor, Log, Progress};
-use crate::hub::{Ending, Hub, Membership, Seat};
-use crate::limits::Slot;
+use crate::hub::{Ending, Membership, Seat};
+use crate::limits::{Share, Slot};
 use crate::wire::last_event_id::LastEventId;
 use crate::wire::sse;
 
@@ -43,6 +44,16 @@ pub(super) struct Arrival {
     pub(super) last: Option<LastEventId>,
 }
 
+/// What a stream occupies, all guards.
+#[derive(Debug)]
+pub(super) struct Places {
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(super) slot: Slot,
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(super) client: Option<Share<IpAddr>>,
+    pub(super) user: Option<Share<UserId>>,
+}
+
 /// A held stream, polled as a body.
 #[derive(Debug)]
 pub struct Held {
@@ -53,9 +64,8 @@ pub struct Held {
     heartbeat: Pin<Box<Sleep>>,
     last_write: Instant,
     settings: Arc<Settings>,
-    hub: Hub,
-    metrics: Arc<Metrics>,
-    _slot: Slot,
+    streams: Streams,
+    places: Places,
 }
 
 /// What a stream reads.
@@ -75,13 +85,13 @@ enum Reading {
 impl Held {
     pub(super) fn new(
         seat: Seat,
-        slot: Slot,
+        places: Places,
         settings: Arc<Settings>,
-        streams: &Inner,
+        streams: Streams,
         arrival: Arrival,
         permission: Permission,
     ) -> Self {
-        streams.metrics.opened.inc();
+        streams.0.metrics.opened.inc();
         Self {
             ready: VecDeque::new(),
             seat,
@@ -90,9 +100,8 @@ impl Held {
             heartbeat: Box::pin(tokio::time::sleep(settings.heartbeat)),
             last_write: Instant::now(),
             settings,
-            hub: streams.hub.clone(),
-            metrics: Arc::clone(&streams.metrics),
-            _slot: slot,
+            streams,
+            places,
         }
     }
 
@@ -163,7 +172,8 @@ impl Held {
     }
 
     fn permit(&mut self, grant: &Grant, asking: Option<Box<Asking>>) {
-        self.permission = match (grant.terms.expires, asking) {
+        let expires = grant.terms.expires.or(self.settings.recheck);
+        self.permission = match (expires, asking) {
             (Some(expires), Some(asking)) => {
                 Permission::Until(Box::pin(tokio::time::sleep(expires)), asking)
             }
@@ -238,6 +248,12 @@ impl Held {
                 return self.end("refused");
             }
         };
+        // The old share goes first: the same user keeps its place.
+        self.places.user = None;
+        match self.streams.0.user_share(&self.settings, &grant.terms) {
+            Ok(share) => self.places.user = share,
+            Err(TooMany) => return self.end("limited"),
+        }
         if let Reading::Nothing(arrival) = &self.reading {
             let place = place::find(
                 self.log(),
@@ -297,7 +313,9 @@ impl Held {
         };
         let before = self.ready.len();
         let progress = cursor.read(self.seat.id(), READ, &mut self.ready);
-        self.metrics
+        self.streams
+            .0
+            .metrics
             .delivered
             .inc_by((self.ready.len() - before) as u64);
         if progress == Progress::Closed {
@@ -315,7 +333,9 @@ impl Held {
     }
 
     fn reset(&mut self, reason: Reason, id: Option<EventId>) {
-        self.metrics
+        self.streams
+            .0
+            .metrics
             .resets
             .get_or_create(&[("reason", reason.as_str())])
             .inc();
@@ -345,7 +365,9 @@ impl Held {
         if !matches!(self.reading, Reading::Over) {
             self.reading = Reading::Over;
             self.permission = Permission::Lasting;
-            self.metrics
+            self.streams
+                .0
+                .metrics
                 .ended
                 .get_or_create(&[("reason", reason)])
                 .inc();
@@ -374,7 +396,7 @@ impl Held {
     }
 
     fn log(&self) -> &Log {
-        self.hub.log()
+        self.streams.0.hub.log()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Opening a stream: from the request to the head of its answer.
 
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,14 +9,14 @@ use http::header::{HeaderMap, HeaderName, LOCATION};
 use http::{Method, Response, StatusCode};
 use tokio::time::timeout;
 
-use super::held::{Arrival, Held};
+use super::held::{Arrival, Held, Places};
 use super::permission::{Asking, Permission};
 use super::place::{self, Place};
-use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
+use super::{BackendDown, Body, Inner, OpenError, Opening, Settings, Source, Streams, respond};
 use crate::ask::{Asker, Facts, Grant, Mistaken, Verdict};
 use crate::base::random;
-use crate::domain::StreamId;
-use crate::limits::Slot;
+use crate::domain::{StreamId, UserId};
+use crate::limits::Share;
 use crate::upstream::{AnswerBody, Head, RequestBody};
 use crate::wire::ask::Terms;
 use crate::wire::headers;
@@ -30,7 +32,7 @@ struct Candidate<'a> {
     streams: &'a Streams,
     settings: &'a Arc<Settings>,
     id: StreamId,
-    slot: Slot,
+    places: Places,
     head_only: bool,
     arrival: Arrival,
 }
@@ -44,11 +46,19 @@ impl Streams {
     ) -> Result<Response<Body>, OpenError> {
         let Opening {
             head_only,
+            client,
             last,
             wants_stream,
             source,
         } = opening;
         let slot = self.0.slots.take().ok_or(OpenError::Full)?;
+        let share = |most: NonZeroUsize| {
+            self.0
+                .clients
+                .take(network(client), most.get())
+                .ok_or(OpenError::TooMany)
+        };
+        let client = settings.per_ip.map(share).transpose()?;
         let id = StreamId::from_random(random::unguessable());
         let arrival = Arrival {
             now: self.0.hub.log().position(),
@@ -58,7 +68,11 @@ impl Streams {
             streams: self,
             settings,
             id,
-            slot,
+            places: Places {
+                slot,
+                client,
+                user: None,
+            },
             head_only,
             arrival,
         };
@@ -75,7 +89,7 @@ impl Streams {
                     initial: bytes::Bytes::new(),
                     cors: HeaderMap::new(),
                 };
-                Ok(candidate.granted(&grant, None))
+                candidate.granted(&grant, None)
             }
             Source::Ask { asker, head, body } => {
                 candidate.ask(asker, head, body, wants_stream).await
@@ -109,7 +123,7 @@ impl Candidate<'_> {
             };
         };
         match asker.ask(turn, *head, body, &facts).await {
-            Verdict::Granted(grant) => Ok(self.granted(&grant, Some(asking))),
+            Verdict::Granted(grant) => self.granted(&grant, Some(asking)),
             Verdict::Answered(answer) => {
                 if answer.status().is_success()
                     && answer.status() != StatusCode::NO_CONTENT
@@ -175,7 +189,13 @@ impl Candidate<'_> {
     }
 
     /// A stream whose permission is there.
-    fn granted(self, grant: &Grant, asking: Option<Box<Asking>>) -> Response<Body> {
+    fn granted(
+        mut self,
+        grant: &Grant,
+        asking: Option<Box<Asking>>,
+    ) -> Result<Response<Body>, OpenError> {
+        let user = self.streams.0.user_share(self.settings, &grant.terms);
+        self.places.user = user.map_err(|TooMany| OpenError::TooMany)?;
         let log = self.streams.0.hub.log();
         let place = place::find(
             log,
@@ -184,15 +204,15 @@ impl Candidate<'_> {
             self.arrival.now,
         );
         if place == Place::Over {
-            return respond::over();
+            return Ok(respond::over());
         }
         let (id, cors, head_only) = (self.id, grant.cors.clone(), self.head_only);
         if head_only {
-            return respond::stream(id, cors, Body::empty());
+            return Ok(respond::stream(id, cors, Body::empty()));
         }
         let mut held = self.held(Permission::Lasting);
         held.begin(grant, place, asking);
-        respond::stream(id, cors, Body::Held(Box::new(held)))
+        Ok(respond::stream(id, cors, Body::Held(Box::new(held))))
     }
 
     /// A stream that is told to wait, with its 200, until Django says something clear.
@@ -222,9 +242,9 @@ impl Candidate<'_> {
         let seat = self.streams.0.hub.seat(self.id);
         Held::new(
             seat,
-            self.slot,
+            self.places,
             Arc::clone(self.settings),
-            &self.streams.0,
+            self.streams.clone(),
             self.arrival,
             permission,
         )
@@ -275,4 +295,31 @@ fn login(answer: Response<AnswerBody>) -> Response<Body> {
         parts,
         Body::Text(bytes::Bytes::from_static(b"Log in first.\n")),
     )
+}
+
+/// This user has as many streams as it may.
+pub(super) struct TooMany;
+
+impl Inner {
+    /// The place of the grant's user among its streams; none if there is no user or no limit.
+    pub(super) fn user_share(
+        &self,
+        settings: &Settings,
+        terms: &Terms,
+    ) -> Result<Option<Share<UserId>>, TooMany> {
+        let limited = terms.user.clone().zip(settings.per_user);
+        limited
+            .map(|(user, most)| self.users.take(user, most.get()).ok_or(TooMany))
+            .transpose()
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, of which one client may use all.
+fn network(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
+    }
 }

@@ -14,6 +14,8 @@ use crate::history::{self, Log};
 use crate::hub::Ending;
 use crate::wire::sse;
 
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 fn streams(history: history::Settings) -> Streams {
     let registry = Registry::default();
     let log = Log::new(history, Epoch::from_random(1), &registry);
@@ -50,6 +52,7 @@ impl Streams {
         let source = Source::Public(vec![channel("a")]);
         let opening = Opening {
             head_only: false,
+            client: CLIENT,
             last,
             wants_stream: true,
             source,
@@ -285,6 +288,7 @@ async fn slots_are_bounded_and_come_back() {
     let source = || Source::Public(vec![channel("a")]);
     let opening = || Opening {
         head_only: false,
+        client: CLIENT,
         last: None,
         wants_stream: true,
         source: source(),
@@ -296,4 +300,26 @@ async fn slots_are_bounded_and_come_back() {
     ));
     drop(first);
     assert!(streams.open(&settings, opening()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_client_has_no_more_streams_than_it_may() {
+    let streams = streams(history::Settings::default());
+    let settings = Settings {
+        per_ip: std::num::NonZeroUsize::new(1),
+        ..Settings::default()
+    };
+    let first = streams.held(&settings, None).await;
+    let source = Source::Public(vec![channel("a")]);
+    let opening = Opening {
+        head_only: false,
+        client: CLIENT,
+        last: None,
+        wants_stream: true,
+        source,
+    };
+    let refused = streams.open(&Arc::new(settings.clone()), opening).await;
+    assert!(matches!(refused, Err(OpenError::TooMany)));
+    drop(first);
+    streams.held(&settings, None).await;
 }
