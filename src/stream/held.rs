@@ -7,7 +7,6 @@
 //! Nothing is queued for a stream that is not polled. `ready` holds at most what one read takes.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,16 +16,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
-use super::open::{TooMany, log_mistake};
-use super::permission::{Asking, Permission};
+use super::permission::{Asking, Permission, log_mistake};
 use super::place::{self, Place, Reason};
+use super::places::{Places, TooMany};
 use super::{Settings, SlowClient, Streams};
 use crate::ask::{Facts, Grant, Verdict};
 use crate::base::random;
-use crate::domain::{EventId, Frame, Position, RetryMs, UserId};
+use crate::domain::{EventId, Frame, Position, RetryMs};
 use crate::history::{Cursor, Log, Progress};
 use crate::hub::{Ending, Membership, Seat};
-use crate::limits::{Share, Slot};
 use crate::wire::last_event_id::LastEventId;
 use crate::wire::sse;
 
@@ -42,16 +40,6 @@ pub(super) struct Arrival {
     pub(super) now: Position,
     /// Where the client says it was.
     pub(super) last: Option<LastEventId>,
-}
-
-/// What a stream occupies, all guards.
-#[derive(Debug)]
-pub(super) struct Places {
-    #[expect(dead_code, reason = "held for its drop")]
-    pub(super) slot: Slot,
-    #[expect(dead_code, reason = "held for its drop")]
-    pub(super) client: Option<Share<IpAddr>>,
-    pub(super) user: Option<Share<UserId>>,
 }
 
 /// A held stream, polled as a body.

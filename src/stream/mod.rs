@@ -11,6 +11,7 @@ mod held;
 mod open;
 mod permission;
 mod place;
+mod places;
 pub mod respond;
 mod settings;
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Opening a stream: from the request to the head of its answer.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +8,14 @@ use http::header::{HeaderMap, HeaderName, LOCATION};
 use http::{Method, Response, StatusCode};
 use tokio::time::timeout;
 
-use super::held::{Arrival, Held, Places};
-use super::permission::{Asking, Permission};
+use super::held::{Arrival, Held};
+use super::permission::{Asking, Permission, log_mistake};
 use super::place::{self, Place};
-use super::{BackendDown, Body, Inner, OpenError, Opening, Settings, Source, Streams, respond};
-use crate::ask::{Asker, Facts, Grant, Mistaken, Verdict};
+use super::places::{Places, TooMany, network};
+use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
+use crate::ask::{Asker, Facts, Grant, Verdict};
 use crate::base::random;
-use crate::domain::{StreamId, UserId};
-use crate::limits::Share;
+use crate::domain::StreamId;
 use crate::upstream::{AnswerBody, Head, RequestBody};
 use crate::wire::ask::Terms;
 use crate::wire::headers;
@@ -251,16 +250,6 @@ impl Candidate<'_> {
     }
 }
 
-/// Tells the operator what is wrong with the view.
-pub(super) fn log_mistake(asker: &Asker, mistaken: &Mistaken) {
-    tracing::warn!(
-        upstream = asker.upstream().name,
-        error = mistaken as &dyn std::error::Error,
-        hint = mistaken.hint(),
-        "Answer to an ask cannot be read"
-    );
-}
-
 /// Django's own answer, as any proxied one.
 fn passed_on(answer: Response<AnswerBody>) -> Response<Body> {
     let (mut parts, body) = answer.into_parts();
@@ -295,31 +284,4 @@ fn login(answer: Response<AnswerBody>) -> Response<Body> {
         parts,
         Body::Text(bytes::Bytes::from_static(b"Log in first.\n")),
     )
-}
-
-/// This user has as many streams as it may.
-pub(super) struct TooMany;
-
-impl Inner {
-    /// The place of the grant's user among its streams; none if there is no user or no limit.
-    pub(super) fn user_share(
-        &self,
-        settings: &Settings,
-        terms: &Terms,
-    ) -> Result<Option<Share<UserId>>, TooMany> {
-        let limited = terms.user.clone().zip(settings.per_user);
-        limited
-            .map(|(user, most)| self.users.take(user, most.get()).ok_or(TooMany))
-            .transpose()
-    }
-}
-
-/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, of which one client may use all.
-fn network(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
-            address.to_bits() & !u128::from(u64::MAX),
-        )),
-    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Sleep;
 
-use crate::ask::{Asker, Facts, Verdict};
+use crate::ask::{Asker, Facts, Mistaken, Verdict};
 use crate::upstream::{Backoff, Head, RequestBody};
 
 /// The first and the longest pause between two asks that Django could not answer.
@@ -73,4 +73,14 @@ impl Asking {
             }
         }))
     }
+}
+
+/// Tells the operator what is wrong with the view.
+pub(super) fn log_mistake(asker: &Asker, mistaken: &Mistaken) {
+    tracing::warn!(
+        upstream = asker.upstream().name,
+        error = mistaken as &dyn std::error::Error,
+        hint = mistaken.hint(),
+        "Answer to an ask cannot be read"
+    );
 }
