@@ -171,10 +171,13 @@ impl Proxy {
 
     fn forwarded(&self, parts: &request::Parts, conn: &ConnInfo, host: &str) -> Forwarded {
         let trust = &self.settings.trust;
-        let unix = conn.peer == Peer::Unix && trust.unix;
+        // A peer on a unix socket stands as 127.0.0.1 in the chain, but is trusted as a unix socket only.
+        let believed = trust.trusts(conn.peer);
+        let unix = conn.peer == Peer::Unix;
         let trusted = |ip: IpAddr| {
-            (unix && ip == IpAddr::V4(Ipv4Addr::LOCALHOST))
-                || trust.proxies.iter().any(|net| net.contains(&ip))
+            believed
+                && ((unix && ip == IpAddr::V4(Ipv4Addr::LOCALHOST))
+                    || trust.proxies.iter().any(|net| net.contains(&ip)))
         };
         let own = Own {
             tls: conn.tls,

@@ -1,0 +1,525 @@
+//! A scripted backend: it records the very bytes it was sent and answers, or fails, as a test says.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::within;
+
+/// A request as the backend saw it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its place among all requests, from 0.
+    pub number: usize,
+    /// The connection it came on, from 0.
+    pub conn: usize,
+    /// The head, as it was on the wire.
+    pub head: String,
+    /// The body, as far as it was read before the script was asked.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The request line without its version.
+    pub fn line(&self) -> &str {
+        self.head.split(" HTTP/1.1\r\n").next().unwrap()
+    }
+
+    pub fn target(&self) -> &str {
+        self.line().split(' ').nth(1).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let all = self.all(name);
+        assert!(all.len() <= 1, "{name} is there twice: {}", self.head);
+        all.first().copied()
+    }
+
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.split("\r\n").skip(1);
+        let fields = lines.filter_map(|line| line.split_once(": "));
+        fields
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+            .collect()
+    }
+
+    /// The names of all header lines in lower case, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let lines = self.head.trim_end().split("\r\n").skip(1);
+        let mut names: Vec<_> = lines
+            .map(|line| line.split(':').next().unwrap().to_ascii_lowercase())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn length(&self) -> usize {
+        assert!(
+            self.header("transfer-encoding").is_none(),
+            "Django would read this as empty: {}",
+            self.head
+        );
+        self.header("content-length")
+            .map_or(0, |length| length.parse().unwrap())
+    }
+}
+
+/// Opened once, waited for by any number of replies.
+#[derive(Debug, Clone)]
+pub struct Gate(watch::Sender<bool>);
+
+impl Gate {
+    pub fn new() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn wait(&self) {
+        self.0.subscribe().wait_for(|open| *open).await.unwrap();
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Bytes(Vec<u8>),
+    Wait(Gate),
+    Close,
+    Reset,
+    Hang,
+    Echo,
+}
+
+/// What the backend does with one request.
+#[derive(Debug, Clone, Default)]
+pub struct Reply(Vec<Step>);
+
+impl Reply {
+    /// These bytes and nothing else.
+    pub fn raw(bytes: impl AsRef<[u8]>) -> Self {
+        Self::default().then(bytes)
+    }
+
+    /// 200 with a body.
+    pub fn ok(body: &str) -> Self {
+        Self::answer("200 OK", "", body)
+    }
+
+    /// An answer with header lines (each ended by CRLF) and a body.
+    pub fn answer(status: &str, lines: &str, body: &str) -> Self {
+        let length = body.len();
+        Self::raw(format!(
+            "HTTP/1.1 {status}\r\n{lines}Content-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    /// A good answer to an ask.
+    pub fn channel(name: &str) -> Self {
+        Self::answer("200 OK", &format!("SSE-Channel: {name}\r\n"), "")
+    }
+
+    /// Nothing, for ever.
+    pub fn hang() -> Self {
+        Self(vec![Step::Hang])
+    }
+
+    pub fn then(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.0.push(Step::Bytes(bytes.as_ref().to_vec()));
+        self
+    }
+
+    pub fn then_hang(mut self) -> Self {
+        self.0.push(Step::Hang);
+        self
+    }
+
+    /// Goes on when the gate is open.
+    pub fn wait(mut self, gate: &Gate) -> Self {
+        self.0.push(Step::Wait(gate.clone()));
+        self
+    }
+
+    /// The same after the gate is open.
+    pub fn after(mut self, gate: &Gate) -> Self {
+        self.0.insert(0, Step::Wait(gate.clone()));
+        self
+    }
+
+    pub fn close(mut self) -> Self {
+        self.0.push(Step::Close);
+        self
+    }
+
+    pub fn reset(mut self) -> Self {
+        self.0.push(Step::Reset);
+        self
+    }
+
+    /// From here on every byte goes back as it came.
+    pub fn echo(mut self) -> Self {
+        self.0.push(Step::Echo);
+        self
+    }
+}
+
+type Script = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
+
+/// What the backend saw so far.
+#[derive(Debug, Default)]
+pub struct Log {
+    pub requests: Vec<Request>,
+    pub connections: Vec<Connection>,
+    pub at_once: usize,
+    pub most_at_once: usize,
+}
+
+#[derive(Debug, Default)]
+pub struct Connection {
+    /// All bytes, in order.
+    pub bytes: Vec<u8>,
+    /// Whether the gateway has closed it.
+    pub closed: bool,
+}
+
+struct Shared {
+    script: Mutex<Script>,
+    early: bool,
+    log: Mutex<Log>,
+    changed: watch::Sender<()>,
+}
+
+impl Shared {
+    fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
+        let done = change(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.send_replace(());
+        done
+    }
+}
+
+enum Place {
+    Tcp(std::net::SocketAddr),
+    Unix(
+        PathBuf,
+        #[expect(dead_code, reason = "held for its drop")] TempDir,
+    ),
+}
+
+enum State {
+    Listening(JoinSet<()>),
+    /// For TCP: the port, bound but not listening, so that nobody else gets it.
+    Down(#[expect(dead_code, reason = "holds the port")] Option<TcpSocket>),
+}
+
+/// The backend. Its connections die with it.
+pub struct Backend {
+    /// As `upstream.servers` names it.
+    pub address: String,
+    place: Place,
+    shared: Arc<Shared>,
+    state: State,
+}
+
+impl Backend {
+    /// A backend on TCP.
+    pub async fn start(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::new(false, false, script).await
+    }
+
+    /// A backend on a unix socket.
+    pub async fn start_unix(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::new(true, false, script).await
+    }
+
+    /// A backend that acts once it has the head of a request.
+    pub async fn start_early(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::new(false, true, script).await
+    }
+
+    async fn new(
+        unix: bool,
+        early: bool,
+        script: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            script: Mutex::new(Arc::new(script)),
+            early,
+            log: Mutex::default(),
+            changed: watch::Sender::new(()),
+        });
+        let (place, state) = if unix {
+            let directory = tempfile::tempdir().unwrap();
+            (
+                Place::Unix(directory.path().join("backend.sock"), directory),
+                State::Down(None),
+            )
+        } else {
+            let socket = bound("127.0.0.1:0".parse().unwrap());
+            (
+                Place::Tcp(socket.local_addr().unwrap()),
+                State::Down(Some(socket)),
+            )
+        };
+        let address = match &place {
+            Place::Tcp(address) => address.to_string(),
+            Place::Unix(path, _) => format!("unix:{}", path.display()),
+        };
+        let mut backend = Self {
+            address,
+            place,
+            shared,
+            state,
+        };
+        backend.up().await;
+        backend
+    }
+
+    /// Listens again, on the same address.
+    pub async fn up(&mut self) {
+        let mut tasks = JoinSet::new();
+        let shared = Arc::clone(&self.shared);
+        match std::mem::replace(&mut self.state, State::Down(None)) {
+            State::Down(Some(socket)) => {
+                let listener = socket.listen(1024).unwrap();
+                tasks.spawn(accept_tcp(listener, shared));
+            }
+            State::Down(None) => {
+                let Place::Unix(path, _) = &self.place else {
+                    panic!("a port is held")
+                };
+                let listener = UnixListener::bind(path).unwrap();
+                tasks.spawn(accept_unix(listener, shared));
+            }
+            listening @ State::Listening(_) => {
+                self.state = listening;
+                return;
+            }
+        }
+        self.state = State::Listening(tasks);
+    }
+
+    /// Dies as by `kill -9`: every connection ends, new ones are refused (or the socket's file is gone).
+    pub async fn down(&mut self) {
+        if let State::Listening(tasks) = &mut self.state {
+            tasks.shutdown().await;
+        }
+        self.shared.change(|log| log.at_once = 0);
+        self.state = State::Down(match &self.place {
+            Place::Tcp(address) => Some(bound(*address)),
+            Place::Unix(path, _) => {
+                std::fs::remove_file(path).unwrap();
+                None
+            }
+        });
+    }
+
+    /// From the next request on another script.
+    pub fn script(&self, script: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
+        *self.shared.script.lock().unwrap() = Arc::new(script);
+    }
+
+    /// Looks at what was seen so far.
+    pub fn seen<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
+        look(
+            &self
+                .shared
+                .log
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    pub fn count(&self) -> usize {
+        self.seen(|log| log.requests.len())
+    }
+
+    /// Waits until what was seen satisfies `condition`.
+    pub async fn until(&self, what: &str, condition: impl Fn(&Log) -> bool) {
+        let mut changed = self.shared.changed.subscribe();
+        within(what, async {
+            while !self.seen(&condition) {
+                changed.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
+
+    /// Waits for the request with this number, from 0.
+    pub async fn request(&self, number: usize) -> Request {
+        self.until("a request at the backend", |log| {
+            log.requests.len() > number
+        })
+        .await;
+        self.seen(|log| log.requests[number].clone())
+    }
+}
+
+/// A port, bound and not listening: connecting to it is refused.
+fn bound(address: std::net::SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
+async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (socket, _) = listener.accept().await.unwrap();
+        connections.spawn(serve(socket, Arc::clone(&shared)));
+    }
+}
+
+async fn accept_unix(listener: UnixListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (socket, _) = listener.accept().await.unwrap();
+        connections.spawn(serve(socket, Arc::clone(&shared)));
+    }
+}
+
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
+    /// Makes the close that follows a reset, where there is such a thing.
+    fn will_reset(&self) {}
+}
+
+impl Socket for TcpStream {
+    fn will_reset(&self) {
+        SockRef::from(self)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    }
+}
+
+impl Socket for UnixStream {}
+
+struct Serving<S> {
+    socket: S,
+    shared: Arc<Shared>,
+    conn: usize,
+    unread: Vec<u8>,
+}
+
+async fn serve<S: Socket>(socket: S, shared: Arc<Shared>) {
+    let conn = shared.change(|log| {
+        log.connections.push(Connection::default());
+        log.connections.len() - 1
+    });
+    let mut serving = Serving {
+        socket,
+        shared,
+        conn,
+        unread: Vec::new(),
+    };
+    while let Some(reply) = serving.request().await {
+        let goes_on = serving.reply(reply).await;
+        serving.shared.change(|log| log.at_once -= 1);
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+impl<S: Socket> Serving<S> {
+    /// Reads more; `false` if the gateway has closed.
+    async fn fill(&mut self) -> bool {
+        let before = self.unread.len();
+        let open = matches!(self.socket.read_buf(&mut self.unread).await, Ok(1..));
+        let (conn, new) = (self.conn, &self.unread[before..]);
+        self.shared.change(|log| {
+            log.connections[conn].bytes.extend_from_slice(new);
+            log.connections[conn].closed |= !open;
+        });
+        open
+    }
+
+    /// The next request, and what to do with it.
+    async fn request(&mut self) -> Option<Reply> {
+        let end = loop {
+            if let Some(at) = self
+                .unread
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+            {
+                break at + 4;
+            }
+            if !self.fill().await {
+                return None;
+            }
+        };
+        let head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
+        let mut request = Request {
+            number: 0,
+            conn: self.conn,
+            head,
+            body: Vec::new(),
+        };
+        if !self.shared.early {
+            let length = request.length();
+            while self.unread.len() < length {
+                if !self.fill().await {
+                    return None;
+                }
+            }
+            request.body = self.unread.drain(..length).collect();
+        }
+        self.shared.change(|log| {
+            request.number = log.requests.len();
+            log.requests.push(request.clone());
+            log.at_once += 1;
+            log.most_at_once = log.most_at_once.max(log.at_once);
+        });
+        let script = Arc::clone(&*self.shared.script.lock().unwrap());
+        Some(script(&request))
+    }
+
+    /// Whether another request may follow.
+    async fn reply(&mut self, reply: Reply) -> bool {
+        for step in reply.0 {
+            let goes_on = match step {
+                Step::Bytes(bytes) => self.socket.write_all(&bytes).await.is_ok(),
+                Step::Wait(gate) => self.wait_for(gate.wait()).await,
+                Step::Hang => self.wait_for(std::future::pending()).await,
+                Step::Close => false,
+                Step::Reset => {
+                    self.socket.will_reset();
+                    false
+                }
+                Step::Echo => self.echo().await,
+            };
+            if !goes_on {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits, and reads meanwhile; `false` if the gateway closes.
+    async fn wait_for(&mut self, event: impl Future<Output = ()>) -> bool {
+        let mut event = std::pin::pin!(event);
+        loop {
+            tokio::select! {
+                () = event.as_mut() => return true,
+                open = self.fill() => if !open { return false },
+            }
+        }
+    }
+
+    async fn echo(&mut self) -> bool {
+        loop {
+            let bytes = std::mem::take(&mut self.unread);
+            if self.socket.write_all(&bytes).await.is_err() || !self.fill().await {
+                return false;
+            }
+        }
+    }
+}

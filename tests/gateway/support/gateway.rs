@@ -1,0 +1,94 @@
+//! A whole gateway in this process.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidegate::app::{self, Pace};
+use tidegate::config::{self, Process};
+use tidegate::server::Address;
+
+use super::publisher::Publisher;
+use super::within;
+
+pub struct Gateway {
+    running: app::Gateway,
+    /// The public listener over TCP.
+    pub public: Address,
+    /// The internal listener over TCP.
+    pub internal: Address,
+    /// The public listener on a unix socket.
+    pub public_unix: Address,
+    /// The internal listener on a unix socket.
+    pub internal_unix: Address,
+    _directory: TempDir,
+}
+
+impl Gateway {
+    /// Starts one. `text` is the file without `version` and listeners.
+    pub async fn start(text: &str) -> Self {
+        Self::start_with("", text).await
+    }
+
+    /// Starts one whose public listener has more keys.
+    pub async fn start_with(listen: &str, text: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = |name: &str| directory.path().join(name).display().to_string();
+        let text = format!(
+            "version = 1\n\
+             [listen.http]\naddress = \"127.0.0.1:0\"\n{listen}\n\
+             [listen.http_unix]\naddress = \"unix:{}\"\n\
+             [listen.internal]\naddress = \"127.0.0.1:0\"\nrole = \"internal\"\n\
+             [listen.internal_unix]\naddress = \"unix:{}\"\nrole = \"internal\"\n{text}\n",
+            socket("http.sock"),
+            socket("internal.sock"),
+        );
+        let config = config::parse(&text, &Process).unwrap_or_else(|problems| {
+            let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            panic!("{}\n{text}", all.join("\n"))
+        });
+        let running = app::Gateway::start(config).await.unwrap();
+        let address = |name| running.address(name).unwrap().clone();
+        Self {
+            public: address("http"),
+            internal: address("internal"),
+            public_unix: address("http_unix"),
+            internal_unix: address("internal_unix"),
+            running,
+            _directory: directory,
+        }
+    }
+
+    /// One that passes everything on to `server`, with more keys of its upstream.
+    pub async fn before(server: &str, keys: &str) -> Self {
+        Self::start(&everything_to(server, keys)).await
+    }
+
+    pub async fn publisher(&self) -> Publisher {
+        Publisher::new(&self.internal).await
+    }
+
+    /// The gentle end, as `server.drain` says.
+    pub async fn drain(self) {
+        within("the end of the gateway", self.running.stop(Pace::Gentle)).await;
+    }
+
+    /// The quick end; how long it took.
+    pub async fn stop(self) -> Duration {
+        let before = tokio::time::Instant::now();
+        within("the end of the gateway", self.running.stop(Pace::Quick)).await;
+        before.elapsed()
+    }
+}
+
+/// The upstream `django` at `server` with more keys.
+pub fn upstream(server: &str, keys: &str) -> String {
+    format!("[upstream.django]\nservers = [\"{server}\"]\n{keys}\n")
+}
+
+/// A file whose one route leads to `server`.
+pub fn everything_to(server: &str, keys: &str) -> String {
+    format!("{}{PROXY}", upstream(server, keys))
+}
+
+/// The route that leads everything to `django`.
+pub const PROXY: &str = "[[route]]\npath = \"/<path:rest>\"\nproxy = \"django\"\n";

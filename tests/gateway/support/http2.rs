@@ -1,0 +1,66 @@
+//! An HTTP/2 client by prior knowledge.
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tidegate::server::Address;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::within;
+
+/// One HTTP/2 connection.
+pub struct Http2 {
+    sender: SendRequest<Full<Bytes>>,
+    _driver: JoinSet<()>,
+}
+
+/// An answer; `body` is what came before the end or the reset.
+#[derive(Debug)]
+pub struct Answer2 {
+    pub head: http::response::Parts,
+    pub body: Vec<u8>,
+    pub whole: bool,
+}
+
+impl Http2 {
+    pub async fn open(address: &Address) -> Self {
+        let Address::Tcp(address) = address else {
+            panic!("over TCP")
+        };
+        let socket = TcpStream::connect(address).await.unwrap();
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket))
+                .await
+                .unwrap();
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            let _ended = connection.await;
+        });
+        Self {
+            sender,
+            _driver: driver,
+        }
+    }
+
+    /// Sends a request; an error is one of the connection or the stream.
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer2, hyper::Error> {
+        within("an answer over HTTP/2", async {
+            let (head, mut incoming) = self.sender.send_request(request).await?.into_parts();
+            let (mut body, mut whole) = (Vec::new(), true);
+            while let Some(frame) = incoming.frame().await {
+                match frame {
+                    Ok(frame) => body.extend(frame.into_data().unwrap_or_default()),
+                    Err(_) => {
+                        whole = false;
+                        break;
+                    }
+                }
+            }
+            Ok(Answer2 { head, body, whole })
+        })
+        .await
+    }
+}

@@ -1,0 +1,39 @@
+//! What the behaviours share: a gateway, a scripted backend, clients, and one way to wait.
+
+pub mod backend;
+pub mod client;
+pub mod event_source;
+pub mod gateway;
+pub mod http2;
+pub mod publisher;
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+pub use backend::{Backend, Gate, Reply, Request};
+pub use client::{Answer, Conn, Ending, get};
+pub use event_source::EventSource;
+pub use gateway::Gateway;
+pub use publisher::Publisher;
+
+/// How long anything may take on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for `work`, which must not take forever.
+pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => panic!("not in time: {what}"),
+    }
+}
+
+/// Looks again and again whether `condition` holds.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    within(what, async {
+        while !condition().await {
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
