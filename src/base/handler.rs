@@ -13,6 +13,7 @@ pub trait Handler: Send + Sync + 'static {
     /// The body of an answer. An error in it breaks the answer off where the client can see it.
     type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
+        + Unpin
         + 'static;
 
     /// Answers one request. Dropped when the client goes away.

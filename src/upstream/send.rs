@@ -106,12 +106,21 @@ impl Upstream {
         };
         let mut body = body;
         if let Some(lease) = pool.idle(reuse) {
+            let copy = if head.is_safe() { body.again() } else { None };
             match self.exchange(lease, head, body).await {
-                // The server closed it in the same moment; nothing was sent, so a new one is tried at once.
                 Err(Failed {
-                    error: UpstreamError::Reset(_),
-                    unsent: Some(unsent),
-                }) => body = unsent,
+                    error: UpstreamError::Reset(error),
+                    unsent,
+                }) => match unsent.or(copy) {
+                    // The server closed an idle connection in the same moment: that says nothing about the server.
+                    Some(again) => body = again,
+                    None => {
+                        return Err(Failed {
+                            error: UpstreamError::Reset(error),
+                            unsent: None,
+                        });
+                    }
+                },
                 done => return done,
             }
         }
