@@ -62,12 +62,12 @@ impl Gateway {
     /// Binds every listener and serves them. Fails if any address is taken; then nothing is served.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let registry = Registry::default();
-        let settings = within_descriptors(config.server.clone());
+        let settings = within_descriptors(&config.server);
         let most = settings.max_connections;
 
         let log = Log::new(
             config.history.clone(),
-            Epoch::from_random(random::unguessable() as u64),
+            Epoch::from_random(random::unguessable()),
             &registry,
         );
         let hub = Hub::new(log.clone(), &registry);
@@ -152,7 +152,7 @@ async fn bind(listen: &[Listen]) -> Result<Vec<(&Listen, Listener)>, BindError> 
 }
 
 /// As many connections as there are descriptors for.
-fn within_descriptors(settings: Settings) -> Settings {
+fn within_descriptors(settings: &Settings) -> Settings {
     let descriptors = descriptors::raise();
     let most = usize::try_from(descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(64))
         .unwrap_or(usize::MAX);
@@ -166,6 +166,6 @@ fn within_descriptors(settings: Settings) -> Settings {
     }
     Settings {
         max_connections: settings.max_connections.min(most),
-        ..settings
+        ..settings.clone()
     }
 }

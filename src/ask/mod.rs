@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use prometheus_client::metrics::gauge::Gauge;
 use std::sync::Arc;
 
-use crate::base::metrics::{Counted, CounterBy, Registry};
+use crate::base::metrics::{Counted, CounterBy, Registry, status_class};
 use crate::domain::StreamId;
 use crate::limits::{Slot, Slots};
 use crate::upstream::{self, AnswerBody, Head, RequestBody, Upstream, UpstreamError};
@@ -292,12 +292,11 @@ fn cors(headers: &HeaderMap) -> HeaderMap {
     cors
 }
 
+/// The metric label of an answer; 429 counts for itself, because it is no refusal.
 fn class(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        429 => "429",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        _ => "5xx",
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        "429"
+    } else {
+        status_class(status)
     }
 }

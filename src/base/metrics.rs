@@ -104,3 +104,14 @@ impl Drop for Counted {
         self.0.dec();
     }
 }
+
+/// The label of an HTTP status: its class.
+pub fn status_class(status: http::StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    }
+}

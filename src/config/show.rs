@@ -85,6 +85,12 @@ fn upstream(out: &mut String, settings: &upstream::Settings) -> fmt::Result {
     ] {
         writeln!(out, "{key} = \"{}\"", duration_text(duration))?;
     }
+    writeln!(
+        out,
+        "queue_timeout = \"{}\"",
+        duration_text(settings.queue_timeout)
+    )?;
+    writeln!(out, "max_in_flight = {}", number(settings.max_in_flight))?;
     writeln!(out, "buffer_request = \"{}\"", settings.buffer_request)
 }
 
@@ -136,7 +142,7 @@ fn overrides(
 }
 
 /// The keys that `[sse]` and a route have in common, with their values as TOML.
-fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 5] {
+fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 8] {
     let open_event = settings.open_event.as_ref();
     let open_event = open_event.map_or("", |name| name.as_str());
     [
@@ -145,7 +151,18 @@ fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 5] {
         ("slow_client", quoted(word(&SLOW, &settings.slow_client))),
         ("open_event", quoted(open_event)),
         ("backend_down", quoted(word(&DOWN, &settings.backend_down))),
+        ("per_ip", number(settings.per_ip)),
+        ("per_user", number(settings.per_user)),
+        (
+            "recheck",
+            quoted(&duration_text(settings.recheck.unwrap_or_default())),
+        ),
     ]
+}
+
+/// A limit; 0 is none.
+fn number(limit: Option<std::num::NonZeroUsize>) -> String {
+    limit.map_or(0, std::num::NonZeroUsize::get).to_string()
 }
 
 fn sse(out: &mut String, config: &Config) -> fmt::Result {
@@ -157,6 +174,7 @@ fn sse(out: &mut String, config: &Config) -> fmt::Result {
     }
     writeln!(out, "history = {{ events = {events}, age = \"{age}\" }}")?;
     writeln!(out, "history_memory = \"{}\"", history.memory)?;
+    writeln!(out, "client_buffer = \"{}\"", history.lag)?;
     writeln!(
         out,
         "closed_for = \"{}\"",

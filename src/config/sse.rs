@@ -1,5 +1,7 @@
 //! `[sse]`, and the same keys in a route's `sse`.
 
+use std::num::NonZeroUsize;
+
 use super::reader::Section;
 use super::site::MOST;
 use crate::domain::{ByteSize, EventName};
@@ -27,8 +29,9 @@ pub(super) fn sse(document: &mut Section<'_>) -> (Settings, history::Settings) {
             section.count("events", 1..=1_000_000, &mut history.events);
             section.some_time("age", &mut history.age);
         });
-        let memory = ByteSize::mib(1)..=MOST;
+        let memory = ByteSize::kib(4)..=MOST;
         section.size("history_memory", memory, &mut history.memory);
+        section.size("client_buffer", ByteSize::bytes(0)..=MOST, &mut history.lag);
         section.duration("closed_for", &mut history.closed_for);
     });
     (stream, history)
@@ -56,5 +59,16 @@ pub(super) fn overrides(section: &mut Section<'_>, defaults: &Settings) -> Setti
     stream.slow_client = slow.unwrap_or(stream.slow_client);
     let down = section.choice("backend_down", &DOWN);
     stream.backend_down = down.unwrap_or(stream.backend_down);
+    for (key, limit) in [
+        ("per_ip", &mut stream.per_ip),
+        ("per_user", &mut stream.per_user),
+    ] {
+        let mut most = limit.map_or(0, NonZeroUsize::get);
+        section.count(key, 0..=10_000_000, &mut most);
+        *limit = NonZeroUsize::new(most);
+    }
+    let mut recheck = stream.recheck.unwrap_or_default();
+    section.duration("recheck", &mut recheck);
+    stream.recheck = Some(recheck).filter(|recheck| !recheck.is_zero());
     stream
 }

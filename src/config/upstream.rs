@@ -1,5 +1,6 @@
 //! `[upstream.*]`: where Django is.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::later::unsupported;
@@ -27,6 +28,10 @@ pub(super) fn upstreams(document: &mut Section<'_>) -> Vec<Settings> {
             section.some_time("response_timeout", &mut settings.response_timeout);
             section.duration("idle_reuse", &mut settings.idle_reuse);
             section.duration("retry_for", &mut settings.retry_for);
+            let mut most = 0;
+            section.count("max_in_flight", 0..=1_000_000, &mut most);
+            settings.max_in_flight = NonZeroUsize::new(most);
+            section.some_time("queue_timeout", &mut settings.queue_timeout);
             let most = ByteSize::bytes(0)..=MOST;
             section.size("buffer_request", most, &mut settings.buffer_request);
         });

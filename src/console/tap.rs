@@ -67,7 +67,7 @@ impl Tap {
         let Some((events, position)) = self.log.read_all(self.position, READ) else {
             self.position = self.log.position();
             self.ready
-                .push_back(sse::reset("history", self.log.id(self.position)));
+                .push_back(sse::reset("history", Some(self.log.id(self.position))));
             return;
         };
         self.position = position;

@@ -8,6 +8,7 @@
 //! - a reader whose place has been dropped is told so ([`Progress::Gap`]); nothing is ever skipped silently;
 //! - events, age and memory are bounded, and so is the table of channels.
 
+mod channel;
 mod cursor;
 mod settings;
 mod state;
@@ -16,7 +17,6 @@ mod tests;
 
 use std::sync::{Arc, Mutex};
 
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
@@ -41,7 +41,6 @@ struct Inner {
 
 #[derive(Debug)]
 struct Metrics {
-    appended: Counter,
     events: Gauge,
     bytes: Gauge,
     channels: Gauge,
@@ -65,6 +64,9 @@ pub enum Found {
     /// Nowhere.
     Nowhere,
 }
+
+/// An event as the tap sees it: the channels it went to, and its frame.
+pub type Told = (Arc<[ChannelName]>, Frame);
 
 /// How much a log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +94,6 @@ impl Log {
     /// An empty log with a life of its own.
     pub fn new(settings: Settings, epoch: Epoch, registry: &Registry) -> Self {
         let metrics = Metrics {
-            appended: registry
-                .counter("history_events_appended", "Events given a place in the log"),
             events: registry.gauge("history_events", "Events in the log"),
             bytes: registry.gauge(
                 "history_memory_bytes",
@@ -144,7 +144,6 @@ impl Log {
             encode(event, EventId { epoch, position })
         })?;
         drop(state);
-        self.0.metrics.appended.inc_by(events.len() as u64);
         Ok(places
             .into_iter()
             .map(|position| self.id(position))
@@ -161,6 +160,11 @@ impl Log {
         lock(&self.0.state).find(channels, id, Instant::now())
     }
 
+    /// Whether events of `channels` after `position` have been dropped.
+    pub fn has_gap(&self, channels: &[ChannelName], position: Position) -> bool {
+        lock(&self.0.state).has_gap(channels, position, Instant::now())
+    }
+
     /// Whether every one of `channels` is closed and a reader at `position` has seen each closing event.
     pub fn has_seen_the_end(&self, channels: &[ChannelName], position: Position) -> bool {
         lock(&self.0.state).has_seen_the_end(channels, position, Instant::now())
@@ -168,11 +172,7 @@ impl Log {
 
     /// Up to `most` events after `position` over all channels, in order, and the place after them; `None` if events
     /// in between have been dropped.
-    pub fn read_all(
-        &self,
-        position: Position,
-        most: usize,
-    ) -> Option<(Vec<(Arc<[ChannelName]>, Frame)>, Position)> {
+    pub fn read_all(&self, position: Position, most: usize) -> Option<(Vec<Told>, Position)> {
         lock(&self.0.state).read_all(position, most)
     }
 

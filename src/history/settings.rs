@@ -13,6 +13,8 @@ pub struct Settings {
     pub age: Duration,
     /// Memory of all channels together, overhead included. Default 256 MiB.
     pub memory: ByteSize,
+    /// What an open stream may lag behind the events that are kept, for each channel. Default 256 KiB.
+    pub lag: ByteSize,
     /// How long a closed channel answers 204 to those who have seen the closing event. Default 10 minutes.
     pub closed_for: Duration,
 }
@@ -23,6 +25,7 @@ impl Default for Settings {
             events: 256,
             age: Duration::from_secs(600),
             memory: ByteSize::mib(256),
+            lag: ByteSize::kib(256),
             closed_for: Duration::from_secs(600),
         }
     }

@@ -1,23 +1,27 @@
 //! The log's structure, unsynchronised and without a clock of its own: `Log` locks it and tells it the time.
 //!
 //! Events stand once in a tree ordered by number; each channel keeps a ring of shared references to its own. Events
-//! leave by their channel's count, by age, or, oldest first, when memory runs out. A channel without events and
-//! readers is kept for a while, because it knows what it has dropped; forgotten channels leave that knowledge in a
+//! leave by their channel's count, by age, or, oldest first, when memory runs out; what the count pushes out stays for a
+//! moment for the streams that are open, at most `lag` bytes for each channel. A channel without events and readers is kept for a while, because it knows what it has dropped; forgotten channels leave that knowledge in a
 //! fixed number of buckets, so that a name that comes back may report a gap that was none, but never hides one.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{AppendError, Depth, Found, Progress, Settings};
+use super::channel::{Channel, Entry};
+use super::{AppendError, Depth, Found, Progress, Settings, Told};
 use crate::domain::{ChannelName, Event, EventId, Frame, Position, PublisherId, StreamId};
 
 /// What one event costs beside its frame: tree node, entry, reference counts. An estimate on the safe side.
 const EVENT_COST: usize = 256;
 /// What one channel costs beside its name.
 const CHANNEL_COST: usize = 256;
+/// How long a trail is kept for streams that keep up.
+const TRAIL_TIME: Duration = Duration::from_secs(10);
 /// How many buckets keep what forgotten channels have dropped.
 const BUCKETS: usize = 4096;
 
@@ -31,8 +35,12 @@ pub(super) struct State {
     /// Channels that may be forgotten, the longest idle first; each at most once.
     idle: VecDeque<(Instant, ChannelName)>,
     bytes: usize,
-    /// The newest event dropped from any channel.
+    /// Channels with a trail, the longest waiting first; each at most once.
+    trailing: VecDeque<(Instant, ChannelName)>,
+    /// The newest event that some channel can no longer be resumed from.
     dropped: Position,
+    /// The newest event that some channel no longer holds at all.
+    freed: Position,
     hasher: RandomState,
     forgotten: Box<[Position]>,
 }
@@ -46,30 +54,6 @@ struct Stored {
     at: Instant,
 }
 
-#[derive(Debug)]
-struct Entry {
-    position: Position,
-    frame: Frame,
-    id: Option<PublisherId>,
-    except: Option<StreamId>,
-    close: bool,
-}
-
-#[derive(Debug, Default)]
-struct Channel {
-    entries: VecDeque<Arc<Entry>>,
-    /// The newest event this channel has dropped.
-    dropped: Position,
-    /// The closing event, if nothing was published after it, and when it was.
-    closed: Option<(Position, Instant)>,
-    /// Readers; the channel is not forgotten while there are any.
-    cursors: usize,
-    /// When it last became idle.
-    idle_since: Option<Instant>,
-    /// Whether it is in `State::idle`.
-    queued: bool,
-}
-
 impl State {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
@@ -79,7 +63,9 @@ impl State {
             channels: HashMap::new(),
             idle: VecDeque::new(),
             bytes: 0,
+            trailing: VecDeque::new(),
             dropped: Position::START,
+            freed: Position::START,
             hasher: RandomState::new(),
             forgotten: vec![Position::START; BUCKETS].into_boxed_slice(),
         }
@@ -152,49 +138,90 @@ impl State {
         };
         self.events.insert(position.seq(), stored);
         for name in channels.iter() {
+            let window = self.settings.events;
             let channel = self.channel(name);
-            channel.entries.push_back(Arc::clone(&entry));
             channel.closed = entry.close.then_some((position, now));
-            if channel.entries.len() > self.settings.events {
-                self.drop_oldest(name);
+            if let Some(dropped) = channel.push(Arc::clone(&entry), window) {
+                self.dropped = self.dropped.max(dropped);
+                self.bound_trail(name, now);
             }
         }
+    }
+
+    /// Keeps what trails behind a window for the streams that are open, as far as the bound allows.
+    fn bound_trail(&mut self, name: &ChannelName, now: Instant) {
+        let lag = self.settings.lag.as_len();
+        let over = |channel: &Channel| {
+            channel.trail().0 > 0 && (channel.cursors == 0 || channel.trail().1 > lag)
+        };
+        while self.channels.get(name).is_some_and(over) {
+            self.drop_oldest(name);
+        }
+        if let Some(channel) = self.channels.get_mut(name)
+            && channel.trail().0 > 0
+            && !channel.listed_trailing
+        {
+            channel.listed_trailing = true;
+            self.trailing.push_back((now, name.clone()));
+        }
+    }
+
+    /// Lets go of the trails that every stream which keeps up has read by now.
+    fn cut_trails(&mut self, now: Instant) {
+        while let Some((since, _)) = self.trailing.front() {
+            if now.saturating_duration_since(*since) < TRAIL_TIME {
+                return;
+            }
+            let Some((_, name)) = self.trailing.pop_front() else {
+                return;
+            };
+            while self.trail_is_old(&name, now) {
+                self.drop_oldest(&name);
+            }
+            let Some(channel) = self.channels.get_mut(&name) else {
+                continue;
+            };
+            channel.listed_trailing = channel.trail().0 > 0;
+            if channel.listed_trailing {
+                self.trailing.push_back((now, name));
+            }
+        }
+    }
+
+    fn trail_is_old(&self, name: &ChannelName, now: Instant) -> bool {
+        let channel = self
+            .channels
+            .get(name)
+            .filter(|channel| channel.trail().0 > 0);
+        let oldest = channel
+            .and_then(Channel::oldest)
+            .and_then(|entry| self.events.get(&entry.position.seq()));
+        oldest.is_some_and(|stored| now.saturating_duration_since(stored.at) >= TRAIL_TIME)
     }
 
     /// The channel, made if the log does not know it.
     fn channel(&mut self, name: &ChannelName) -> &mut Channel {
         if !self.channels.contains_key(name) {
             self.bytes += channel_cost(name);
-            let dropped = self
-                .forgotten
-                .get(self.bucket(name))
-                .copied()
-                .unwrap_or(Position::START);
-            self.channels.insert(
-                name.clone(),
-                Channel {
-                    dropped,
-                    ..Channel::default()
-                },
-            );
         }
-        self.channels.entry(name.clone()).or_default()
+        let floor = self.floor(name);
+        self.channels
+            .entry(name.clone())
+            .or_insert_with(|| Channel::new(floor))
     }
 
     fn bucket(&self, name: &ChannelName) -> usize {
         usize::try_from(self.hasher.hash_one(name) % BUCKETS as u64).unwrap_or(0)
     }
 
-    /// Drops the oldest event of one channel.
+    /// Drops the oldest event of one channel, for everybody.
     fn drop_oldest(&mut self, name: &ChannelName) {
         let Some(channel) = self.channels.get_mut(name) else {
             return;
         };
-        let Some(entry) = channel.entries.pop_front() else {
-            return;
-        };
-        channel.dropped = entry.position;
-        self.dropped = self.dropped.max(entry.position);
+        let Some(entry) = channel.pop() else { return };
+        self.freed = self.freed.max(channel.freed());
+        self.dropped = self.dropped.max(channel.dropped());
         let seq = entry.position.seq();
         if let Some(stored) = self.events.get_mut(&seq) {
             stored.holders -= 1;
@@ -216,6 +243,7 @@ impl State {
         {
             self.drop_first(now);
         }
+        self.cut_trails(now);
         // Until then neither a dropped event nor a closing one is of use to anybody who comes back.
         let remembered = age.max(self.settings.closed_for);
         while let Some((since, _)) = self.idle.front() {
@@ -241,9 +269,8 @@ impl State {
             // It is also the oldest of each channel that still holds it.
             let holds = |channel: &Channel| {
                 channel
-                    .entries
-                    .front()
-                    .is_some_and(|e| e.position == position)
+                    .oldest()
+                    .is_some_and(|entry| entry.position == position)
             };
             if self.channels.get(name).is_some_and(holds) {
                 self.drop_oldest(name);
@@ -263,14 +290,14 @@ impl State {
         else {
             return;
         };
-        if channel.dropped <= floor && channel.closed.is_none() && !channel.queued {
+        if channel.dropped() <= floor && channel.closed.is_none() && !channel.listed_idle {
             self.channels.remove(name);
             self.bytes -= channel_cost(name);
             return;
         }
         channel.idle_since = Some(now);
-        if !channel.queued {
-            channel.queued = true;
+        if !channel.listed_idle {
+            channel.listed_idle = true;
             self.idle.push_back((now, name.clone()));
         }
     }
@@ -283,14 +310,14 @@ impl State {
         match channel.idle_since {
             Some(again) if channel.is_idle() && again > since => self.idle.push_back((again, name)),
             Some(_) if channel.is_idle() => {
-                let dropped = channel.dropped;
+                let dropped = channel.dropped();
                 self.channels.remove(&name);
                 self.bytes -= channel_cost(&name);
                 if let Some(floor) = self.forgotten.get_mut(bucket) {
                     *floor = dropped.max(*floor);
                 }
             }
-            _ => channel.queued = false,
+            _ => channel.listed_idle = false,
         }
     }
 
@@ -315,6 +342,7 @@ impl State {
             if let Some(channel) = self.channels.get_mut(name) {
                 channel.cursors -= 1;
             }
+            self.bound_trail(name, now);
             self.note_if_idle(name, now);
         }
         self.trim(now);
@@ -332,13 +360,10 @@ impl State {
         self.trim(now);
         let mut rings = Vec::with_capacity(channels.len());
         for channel in channels.iter().filter_map(|name| self.channels.get(name)) {
-            if channel.dropped > from {
+            if channel.freed() > from {
                 return (Progress::Gap, from);
             }
-            let seen = channel
-                .entries
-                .partition_point(|entry| entry.position <= from);
-            rings.push(channel.entries.range(seen..).peekable());
+            rings.push(channel.after(from).peekable());
         }
         let mut position = from;
         for _ in 0..most {
@@ -366,12 +391,24 @@ impl State {
         (Progress::More, position)
     }
 
-    pub(super) fn read_all(
-        &self,
-        from: Position,
-        most: usize,
-    ) -> Option<(Vec<(Arc<[ChannelName]>, Frame)>, Position)> {
-        if self.dropped > from {
+    /// Whether an event of any of `channels` after `position` has been dropped.
+    pub(super) fn has_gap(
+        &mut self,
+        channels: &[ChannelName],
+        position: Position,
+        now: Instant,
+    ) -> bool {
+        self.trim(now);
+        let dropped = |name| {
+            self.channels
+                .get(name)
+                .map_or_else(|| self.floor(name), Channel::dropped)
+        };
+        channels.iter().any(|name| dropped(name) > position)
+    }
+
+    pub(super) fn read_all(&self, from: Position, most: usize) -> Option<(Vec<Told>, Position)> {
+        if self.freed > from {
             return None;
         }
         let after = self.events.range(from.next().seq()..).take(most);
@@ -396,12 +433,7 @@ impl State {
         self.trim(now);
         let mut found = Found::Nowhere;
         for channel in channels.iter().filter_map(|name| self.channels.get(name)) {
-            let latest = channel
-                .entries
-                .iter()
-                .rev()
-                .find(|entry| entry.id.as_ref() == Some(id));
-            found = match (found, latest.map(|entry| entry.position)) {
+            found = match (found, channel.find(id)) {
                 (so_far, None) => so_far,
                 (Found::Nowhere, Some(position)) => Found::At(position),
                 (Found::At(before), Some(position)) if before == position => Found::At(position),
@@ -432,20 +464,14 @@ impl State {
     pub(super) fn depths(&self, id: impl Fn(Position) -> EventId) -> Vec<Depth> {
         let depth = |(name, channel): (&ChannelName, &Channel)| Depth {
             channel: name.clone(),
-            events: channel.entries.len(),
-            last_id: channel.entries.back().map(|entry| match &entry.id {
+            events: channel.window(),
+            last_id: channel.newest().map(|entry| match &entry.id {
                 Some(own) => own.as_str().to_owned(),
                 None => id(entry.position).to_string(),
             }),
         };
         let there = |(_, channel): &(&ChannelName, &Channel)| !channel.is_idle();
         self.channels.iter().filter(there).map(depth).collect()
-    }
-}
-
-impl Channel {
-    fn is_idle(&self) -> bool {
-        self.entries.is_empty() && self.cursors == 0
     }
 }
 

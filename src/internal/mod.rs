@@ -13,12 +13,12 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::Incoming;
 
-use crate::base::metrics::{CounterBy, Registry};
+use crate::base::handler::Handler;
+use crate::base::metrics::{CounterBy, Registry, status_class};
 use crate::base::random;
 use crate::console::Console;
 use crate::domain::{ChannelPattern, ConnInfo, Peer, RequestId};
 use crate::publish::Publisher;
-use crate::server::Handler;
 use crate::tokens::{Grant, Tokens};
 use crate::wire::problem::Problem;
 use crate::wire::{host, query};
@@ -197,11 +197,11 @@ impl Handler for Internal {
         let answer = self.serve(request, &conn).await;
         let response = answer.unwrap_or_else(|problem| respond::problem(problem, &id, &conn));
         self.answered
-            .get_or_create(&[("status", respond::class(response.status()))])
+            .get_or_create(&[("status", status_class(response.status()))])
             .inc();
         // A HEAD answer has no body to hold open.
         if head {
-            response.map(|body| body.head_only())
+            response.map(Body::head_only)
         } else {
             response
         }

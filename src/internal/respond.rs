@@ -88,14 +88,3 @@ pub(super) fn problem(problem: Problem, id: &RequestId, conn: &ConnInfo) -> Resp
     }
     response
 }
-
-/// The metric label of a status.
-pub(super) fn class(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        100..200 => "1xx",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        _ => "5xx",
-    }
-}

@@ -1,8 +1,12 @@
 //! Counted places: how many of a thing there may be at once. Floor 2.
 
+mod shares;
+
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub use shares::{Share, Shares};
 
 /// A number of places. Cheap to clone.
 #[derive(Debug, Clone)]

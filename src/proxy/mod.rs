@@ -17,13 +17,13 @@ use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 
 use crate::ask::Asker;
-use crate::base::metrics::{CounterBy, Registry};
+use crate::base::handler::Handler;
+use crate::base::metrics::{CounterBy, Registry, status_class};
 use crate::base::random;
 use crate::domain::{ByteSize, ConnInfo, Peer, RequestId};
 use crate::history::Log;
 use crate::limits::Slots;
 use crate::routes::{Captures, ChannelTemplate, Table};
-use crate::server::Handler;
 use crate::stream::{Body, Streams};
 use crate::upstream::{Head, Upstream};
 use crate::wire::forwarded::{Forwarded, Own, forwarded};
@@ -88,6 +88,7 @@ struct Metrics {
 /// A request that may be served.
 struct Exchange<'a> {
     parts: request::Parts,
+    client: IpAddr,
     incoming: Incoming,
     route: &'a Route,
     captures: Captures<'a>,
@@ -145,10 +146,12 @@ impl Proxy {
         let raw = parts.uri.path().to_owned();
         let decoded = path::decode(&raw).map_err(Refusal::Path)?;
         let (entry, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
-        let mut head = Head::rebuild(&parts, &text, &self.forwarded(&parts, conn, &text), id);
+        let forwarded = self.forwarded(&parts, conn, &text);
+        let mut head = Head::rebuild(&parts, &text, &forwarded, id);
         head.tell_cursor(self.log.id(self.log.position()));
         let exchange = Exchange {
             parts,
+            client: forwarded.client,
             incoming,
             route: &entry.target,
             captures,
@@ -217,7 +220,7 @@ impl Handler for Proxy {
                 refusal.into_response(&id)
             }
         };
-        let class = respond::class(response.status());
+        let class = status_class(response.status());
         self.metrics
             .answered
             .get_or_create(&[("status", class)])

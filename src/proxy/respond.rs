@@ -7,8 +7,9 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::domain::{ByteSize, ConnInfo, Failure, RequestId};
+use crate::stream::respond::upstream_status;
 use crate::stream::{Body, OpenError};
-use crate::upstream::{GatherError, RequestBodyFault, Upstream, UpstreamError};
+use crate::upstream::{GatherError, Upstream, UpstreamError};
 use crate::wire::host::HostError;
 use crate::wire::path::PathError;
 
@@ -99,16 +100,16 @@ impl Refusal {
     /// Who is at fault.
     pub const fn failure(&self) -> Failure {
         match self {
+            Self::Misdirected => Failure::Denied,
+            Self::TooLarge(_) | Self::Full => Failure::Limited,
+            Self::Body(GatherError::Disk(_)) => Failure::Internal,
             Self::Host(_)
             | Self::Path(_)
             | Self::HiddenSeparator
             | Self::Length
             | Self::NoRoute
-            | Self::Method(_) => Failure::Client,
-            Self::Misdirected => Failure::Denied,
-            Self::TooLarge(_) | Self::Full => Failure::Limited,
-            Self::Body(GatherError::Disk(_)) => Failure::Internal,
-            Self::Body(_) => Failure::Client,
+            | Self::Method(_)
+            | Self::Body(_) => Failure::Client,
             Self::Upstream { source, .. } => source.failure(),
             Self::BadUpgrade => Failure::Upstream,
             Self::Stream(error) => error.failure(),
@@ -169,34 +170,12 @@ impl Refusal {
         if let Self::Method(allowed) = self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
-    }
-}
-
-const fn upstream_status(error: &UpstreamError) -> StatusCode {
-    match error {
-        UpstreamError::Connect { .. } | UpstreamError::Reset(_) | UpstreamError::Invalid(_) => {
-            StatusCode::BAD_GATEWAY
-        }
-        UpstreamError::ConnectTimeout { .. } | UpstreamError::ResponseTimeout => {
-            StatusCode::GATEWAY_TIMEOUT
-        }
-        UpstreamError::RequestBody(RequestBodyFault::Idle) => StatusCode::REQUEST_TIMEOUT,
-        UpstreamError::RequestBody(RequestBodyFault::Client) => StatusCode::BAD_REQUEST,
-        UpstreamError::RequestBody(RequestBodyFault::Disk) => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-/// The metric label of a status.
-pub(super) fn class(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        100..200 => "1xx",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        _ => "5xx",
     }
 }

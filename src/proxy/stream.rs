@@ -1,5 +1,6 @@
 //! Requests on routes that hold a stream.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{Method, Response, request};
@@ -19,7 +20,10 @@ impl Proxy {
         settings: &Arc<Settings>,
     ) -> Result<Response<Body>, Refusal> {
         let Exchange {
-            parts, captures, ..
+            parts,
+            client,
+            captures,
+            ..
         } = exchange;
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             return Err(Refusal::Method("GET, HEAD"));
@@ -32,7 +36,8 @@ impl Proxy {
                 channels.push(channel);
             }
         }
-        self.open(&parts, settings, Source::Public(channels)).await
+        self.open(&parts, client, settings, Source::Public(channels))
+            .await
     }
 
     pub(super) async fn open_asked(
@@ -43,6 +48,7 @@ impl Proxy {
     ) -> Result<Response<Body>, Refusal> {
         let Exchange {
             parts,
+            client,
             incoming,
             route,
             head,
@@ -52,10 +58,11 @@ impl Proxy {
         let body = body::take(&parts, incoming, route.body_limit, idle, asker.upstream()).await?;
         self.open(
             &parts,
+            client,
             settings,
             Source::Ask {
                 asker: asker.clone(),
-                head,
+                head: Box::new(head),
                 body,
             },
         )
@@ -65,6 +72,7 @@ impl Proxy {
     async fn open(
         &self,
         parts: &request::Parts,
+        client: IpAddr,
         settings: &Arc<Settings>,
         source: Source,
     ) -> Result<Response<Body>, Refusal> {
@@ -74,6 +82,7 @@ impl Proxy {
         }
         let opening = Opening {
             head_only: parts.method == Method::HEAD,
+            client,
             last: last_event_id::of_request(&parts.headers, parts.uri.query()),
             wants_stream: headers::accepts_event_stream(&parts.headers),
             source,

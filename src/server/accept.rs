@@ -15,7 +15,8 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
 
 use super::io::Socket;
-use super::{Address, Handler, Listen, Server, conn};
+use super::{Address, Listen, Server, conn};
+use crate::base::handler::Handler;
 use crate::base::metrics::Counted;
 use crate::domain::{ConnId, ConnInfo, Peer};
 use crate::limits::Slot;
@@ -129,7 +130,7 @@ async fn unix(path: &Path) -> io::Result<UnixListener> {
     if is_socket {
         match UnixStream::connect(path).await {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path)?
+                std::fs::remove_file(path)?;
             }
             _ => return Err(io::ErrorKind::AddrInUse.into()),
         }

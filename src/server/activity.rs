@@ -62,7 +62,7 @@ impl Drop for Busy {
 /// An answer's body; the request is in progress until it is dropped.
 #[derive(Debug)]
 pub(super) struct Tracked<B> {
-    body: Pin<Box<B>>,
+    body: B,
     busy: Busy,
     /// Whether the end of the connection is the end of the answer (HTTP/1.0).
     unframed: bool,
@@ -71,14 +71,14 @@ pub(super) struct Tracked<B> {
 impl<B> Tracked<B> {
     pub(super) fn new(body: B, busy: Busy, unframed: bool) -> Self {
         Self {
-            body: Box::pin(body),
+            body,
             busy,
             unframed,
         }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for Tracked<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -86,7 +86,7 @@ impl<B: Body<Data = Bytes>> Body for Tracked<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let next = self.body.as_mut().poll_frame(cx);
+        let next = Pin::new(&mut self.body).poll_frame(cx);
         if self.unframed && matches!(next, Poll::Ready(Some(Err(_)))) {
             self.busy.0.broken.store(true, Ordering::Relaxed);
         }

@@ -13,7 +13,8 @@ use hyper_util::server::conn::auto;
 
 use super::activity::{Activity, Tracked};
 use super::io::{ClientIo, Socket};
-use super::{Handler, Server, Settings};
+use super::{Server, Settings};
+use crate::base::handler::Handler;
 use crate::domain::ConnInfo;
 
 /// Header fields of one request; cookie crumbs count singly.

@@ -1,4 +1,5 @@
-//! From sockets to requests: listeners, connections, HTTP/1.1 and HTTP/2. Serves any [`Handler`]; knows no route.
+//! From sockets to requests: listeners, connections, HTTP/1.1 and HTTP/2. Serves any
+//! [`Handler`]; knows no route.
 //!
 //! `app` makes one [`Server`] for the clients and one for the internal listeners, so that neither starves the other.
 //!
@@ -15,36 +16,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use hyper::body::Incoming;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::base::handler::Handler;
 use crate::base::metrics::Registry;
-use crate::domain::ConnInfo;
 use crate::limits::Slots;
 
 pub use accept::{BindError, Listener};
 pub use settings::*;
-
-/// What answers requests.
-pub trait Handler: Send + Sync + 'static {
-    /// The body of an answer. An error in it breaks the answer off where the client can see it.
-    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Send
-        + 'static;
-
-    /// Answers one request. Dropped when the client goes away.
-    fn handle(
-        &self,
-        request: Request<Incoming>,
-        conn: Arc<ConnInfo>,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
-}
 
 /// Serves listeners of one role. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -16,16 +16,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
-use super::open::log_mistake;
-use super::permission::{Asking, Permission};
+use super::permission::{Asking, Permission, log_mistake};
 use super::place::{self, Place, Reason};
-use super::{Inner, Metrics, Settings, SlowClient};
+use super::places::{Places, TooMany};
+use super::{Settings, SlowClient, Streams};
 use crate::ask::{Facts, Grant, Verdict};
 use crate::base::random;
-use crate::domain::{Frame, Position, RetryMs};
+use crate::domain::{EventId, Frame, Position, RetryMs};
 use crate::history::{Cursor, Log, Progress};
-use crate::hub::{Ending, Hub, Membership, Seat};
-use crate::limits::Slot;
+use crate::hub::{Ending, Membership, Seat};
 use crate::wire::last_event_id::LastEventId;
 use crate::wire::sse;
 
@@ -53,9 +52,8 @@ pub struct Held {
     heartbeat: Pin<Box<Sleep>>,
     last_write: Instant,
     settings: Arc<Settings>,
-    hub: Hub,
-    metrics: Arc<Metrics>,
-    _slot: Slot,
+    streams: Streams,
+    places: Places,
 }
 
 /// What a stream reads.
@@ -75,13 +73,13 @@ enum Reading {
 impl Held {
     pub(super) fn new(
         seat: Seat,
-        slot: Slot,
+        places: Places,
         settings: Arc<Settings>,
-        streams: &Inner,
+        streams: Streams,
         arrival: Arrival,
         permission: Permission,
     ) -> Self {
-        streams.metrics.opened.inc();
+        streams.0.metrics.opened.inc();
         Self {
             ready: VecDeque::new(),
             seat,
@@ -90,9 +88,8 @@ impl Held {
             heartbeat: Box::pin(tokio::time::sleep(settings.heartbeat)),
             last_write: Instant::now(),
             settings,
-            hub: streams.hub.clone(),
-            metrics: Arc::clone(&streams.metrics),
-            _slot: slot,
+            streams,
+            places,
         }
     }
 
@@ -145,22 +142,26 @@ impl Held {
         };
         let membership = self.seat.join(channels);
         self.reading = Reading::Channels(self.log().cursor(channels.clone(), position), membership);
+        // A reset comes before the state that answers it, and the place after both.
+        let id = self.log().id(position);
+        if let Some(reason) = reset {
+            self.reset(reason, grant.initial.is_empty().then_some(id));
+        }
         if !grant.initial.is_empty() {
             self.say(grant.initial.clone());
         }
-        match reset {
-            Some(reason) => self.reset(reason, position),
-            None if told => {}
-            None => self.say(sse::place(self.log().id(position))),
+        if !(told || reset.is_some() && grant.initial.is_empty()) {
+            self.say(sse::place(id));
         }
-        // The first read is part of the beginning: what it finds missing is a reset, not a slow client.
+        // What was dropped since a moment ago is a reset as well, not a slow client.
         if self.read() == Some(Progress::Gap) {
             self.skip();
         }
     }
 
     fn permit(&mut self, grant: &Grant, asking: Option<Box<Asking>>) {
-        self.permission = match (grant.terms.expires, asking) {
+        let expires = grant.terms.expires.or(self.settings.recheck);
+        self.permission = match (expires, asking) {
             (Some(expires), Some(asking)) => {
                 Permission::Until(Box::pin(tokio::time::sleep(expires)), asking)
             }
@@ -235,6 +236,12 @@ impl Held {
                 return self.end("refused");
             }
         };
+        // The old share goes first: the same user keeps its place.
+        self.places.user = None;
+        match self.streams.0.user_share(&self.settings, &grant.terms) {
+            Ok(share) => self.places.user = share,
+            Err(TooMany) => return self.end("limited"),
+        }
         if let Reading::Nothing(arrival) = &self.reading {
             let place = place::find(
                 self.log(),
@@ -294,7 +301,9 @@ impl Held {
         };
         let before = self.ready.len();
         let progress = cursor.read(self.seat.id(), READ, &mut self.ready);
-        self.metrics
+        self.streams
+            .0
+            .metrics
             .delivered
             .inc_by((self.ready.len() - before) as u64);
         if progress == Progress::Closed {
@@ -307,16 +316,18 @@ impl Held {
     fn skip(&mut self) {
         if let Reading::Channels(cursor, _) = &mut self.reading {
             let position = cursor.skip();
-            self.reset(Reason::History, position);
+            self.reset(Reason::History, Some(self.log().id(position)));
         }
     }
 
-    fn reset(&mut self, reason: Reason, position: Position) {
-        self.metrics
+    fn reset(&mut self, reason: Reason, id: Option<EventId>) {
+        self.streams
+            .0
+            .metrics
             .resets
             .get_or_create(&[("reason", reason.as_str())])
             .inc();
-        self.say(sse::reset(reason.as_str(), self.log().id(position)));
+        self.say(sse::reset(reason.as_str(), id));
     }
 
     fn leave(&mut self, ending: Ending) {
@@ -342,7 +353,9 @@ impl Held {
         if !matches!(self.reading, Reading::Over) {
             self.reading = Reading::Over;
             self.permission = Permission::Lasting;
-            self.metrics
+            self.streams
+                .0
+                .metrics
                 .ended
                 .get_or_create(&[("reason", reason)])
                 .inc();
@@ -371,7 +384,7 @@ impl Held {
     }
 
     fn log(&self) -> &Log {
-        self.hub.log()
+        self.streams.0.hub.log()
     }
 }
 

@@ -11,20 +11,22 @@ mod held;
 mod open;
 mod permission;
 mod place;
+mod places;
 pub mod respond;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
 
 use crate::ask::{Asker, Mistaken};
 use crate::base::metrics::{CounterBy, Registry};
-use crate::domain::ChannelName;
+use crate::domain::{ChannelName, UserId};
 use crate::hub::Hub;
-use crate::limits::Slots;
+use crate::limits::{Shares, Slots};
 use crate::upstream::{Head, RequestBody, UpstreamError};
 use crate::wire::last_event_id::LastEventId;
 
@@ -40,6 +42,8 @@ pub struct Streams(Arc<Inner>);
 struct Inner {
     hub: Hub,
     slots: Slots,
+    clients: Shares<IpAddr>,
+    users: Shares<UserId>,
     metrics: Arc<Metrics>,
 }
 
@@ -60,8 +64,8 @@ pub enum Source {
     Ask {
         /// Who asks.
         asker: Asker,
-        /// The client's request as it would be proxied.
-        head: Head,
+        /// The client's request as it would be proxied; boxed, because it is large.
+        head: Box<Head>,
         /// Its body.
         body: RequestBody,
     },
@@ -72,6 +76,8 @@ pub enum Source {
 pub struct Opening {
     /// Whether only the head of the answer is wanted (HEAD).
     pub head_only: bool,
+    /// The client's address.
+    pub client: IpAddr,
     /// Where the client says it was.
     pub last: Option<LastEventId>,
     /// Whether the client names `text/event-stream` in `Accept`: what it gets else is probably a mistake of the view.
@@ -86,6 +92,9 @@ pub enum OpenError {
     /// All slots are taken.
     #[error("no slot is free")]
     Full,
+    /// This client, or this user, has as many streams as it may.
+    #[error("this client or user has too many streams")]
+    TooMany,
     /// The view's answer to the ask cannot be read.
     #[error("the view's answer to the ask cannot be read")]
     Mistaken(#[source] Mistaken),
@@ -109,6 +118,8 @@ impl Streams {
         Self(Arc::new(Inner {
             hub,
             slots,
+            clients: Shares::default(),
+            users: Shares::default(),
             metrics: Arc::new(metrics),
         }))
     }

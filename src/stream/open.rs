@@ -1,5 +1,6 @@
 //! Opening a stream: from the request to the head of its answer.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,13 @@ use http::{Method, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::held::{Arrival, Held};
-use super::permission::{Asking, Permission};
+use super::permission::{Asking, Permission, log_mistake};
 use super::place::{self, Place};
+use super::places::{Places, TooMany, network};
 use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
-use crate::ask::{Asker, Facts, Grant, Mistaken, Verdict};
+use crate::ask::{Asker, Facts, Grant, Verdict};
 use crate::base::random;
 use crate::domain::StreamId;
-use crate::limits::Slot;
 use crate::upstream::{AnswerBody, Head, RequestBody};
 use crate::wire::ask::Terms;
 use crate::wire::headers;
@@ -30,7 +31,7 @@ struct Candidate<'a> {
     streams: &'a Streams,
     settings: &'a Arc<Settings>,
     id: StreamId,
-    slot: Slot,
+    places: Places,
     head_only: bool,
     arrival: Arrival,
 }
@@ -44,11 +45,19 @@ impl Streams {
     ) -> Result<Response<Body>, OpenError> {
         let Opening {
             head_only,
+            client,
             last,
             wants_stream,
             source,
         } = opening;
         let slot = self.0.slots.take().ok_or(OpenError::Full)?;
+        let share = |most: NonZeroUsize| {
+            self.0
+                .clients
+                .take(network(client), most.get())
+                .ok_or(OpenError::TooMany)
+        };
+        let client = settings.per_ip.map(share).transpose()?;
         let id = StreamId::from_random(random::unguessable());
         let arrival = Arrival {
             now: self.0.hub.log().position(),
@@ -58,7 +67,11 @@ impl Streams {
             streams: self,
             settings,
             id,
-            slot,
+            places: Places {
+                slot,
+                client,
+                user: None,
+            },
             head_only,
             arrival,
         };
@@ -75,7 +88,7 @@ impl Streams {
                     initial: bytes::Bytes::new(),
                     cors: HeaderMap::new(),
                 };
-                Ok(candidate.granted(grant, None))
+                candidate.granted(&grant, None)
             }
             Source::Ask { asker, head, body } => {
                 candidate.ask(asker, head, body, wants_stream).await
@@ -88,7 +101,7 @@ impl Candidate<'_> {
     async fn ask(
         self,
         asker: Asker,
-        head: Head,
+        head: Box<Head>,
         body: RequestBody,
         wants_stream: bool,
     ) -> Result<Response<Body>, OpenError> {
@@ -98,7 +111,7 @@ impl Candidate<'_> {
         let facts = self.facts();
         let asking = Box::new(Asking {
             asker: asker.clone(),
-            head: head.clone(),
+            head: Head::clone(&head),
         });
         let patience = if may_hold { PATIENCE } else { PATIENCE_UNHELD };
         let Ok(turn) = timeout(patience, asker.turn()).await else {
@@ -108,8 +121,8 @@ impl Candidate<'_> {
                 Err(OpenError::Busy)
             };
         };
-        match asker.ask(turn, head, body, &facts).await {
-            Verdict::Granted(grant) => Ok(self.granted(*grant, Some(asking))),
+        match asker.ask(turn, *head, body, &facts).await {
+            Verdict::Granted(grant) => self.granted(&grant, Some(asking)),
             Verdict::Answered(answer) => {
                 if answer.status().is_success()
                     && answer.status() != StatusCode::NO_CONTENT
@@ -175,7 +188,13 @@ impl Candidate<'_> {
     }
 
     /// A stream whose permission is there.
-    fn granted(self, grant: Grant, asking: Option<Box<Asking>>) -> Response<Body> {
+    fn granted(
+        mut self,
+        grant: &Grant,
+        asking: Option<Box<Asking>>,
+    ) -> Result<Response<Body>, OpenError> {
+        let user = self.streams.0.user_share(self.settings, &grant.terms);
+        self.places.user = user.map_err(|TooMany| OpenError::TooMany)?;
         let log = self.streams.0.hub.log();
         let place = place::find(
             log,
@@ -184,15 +203,15 @@ impl Candidate<'_> {
             self.arrival.now,
         );
         if place == Place::Over {
-            return respond::over();
+            return Ok(respond::over());
         }
         let (id, cors, head_only) = (self.id, grant.cors.clone(), self.head_only);
         if head_only {
-            return respond::stream(id, cors, Body::empty());
+            return Ok(respond::stream(id, cors, Body::empty()));
         }
         let mut held = self.held(Permission::Lasting);
-        held.begin(&grant, place, asking);
-        respond::stream(id, cors, Body::Held(Box::new(held)))
+        held.begin(grant, place, asking);
+        Ok(respond::stream(id, cors, Body::Held(Box::new(held))))
     }
 
     /// A stream that is told to wait, with its 200, until Django says something clear.
@@ -222,23 +241,13 @@ impl Candidate<'_> {
         let seat = self.streams.0.hub.seat(self.id);
         Held::new(
             seat,
-            self.slot,
+            self.places,
             Arc::clone(self.settings),
-            &self.streams.0,
+            self.streams.clone(),
             self.arrival,
             permission,
         )
     }
-}
-
-/// Tells the operator what is wrong with the view.
-pub(super) fn log_mistake(asker: &Asker, mistaken: &Mistaken) {
-    tracing::warn!(
-        upstream = asker.upstream().name,
-        error = mistaken as &dyn std::error::Error,
-        hint = mistaken.hint(),
-        "Answer to an ask cannot be read"
-    );
 }
 
 /// Django's own answer, as any proxied one.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Sleep;
 
-use crate::ask::{Asker, Facts, Verdict};
+use crate::ask::{Asker, Facts, Mistaken, Verdict};
 use crate::upstream::{Backoff, Head, RequestBody};
 
 /// The first and the longest pause between two asks that Django could not answer.
@@ -66,11 +66,21 @@ impl Asking {
                     .await
                 {
                     Verdict::Busy(_) | Verdict::Down(_) => {
-                        tokio::time::sleep(backoff.pause()).await
+                        tokio::time::sleep(backoff.pause()).await;
                     }
                     clear => return (clear, self),
                 }
             }
         }))
     }
+}
+
+/// Tells the operator what is wrong with the view.
+pub(super) fn log_mistake(asker: &Asker, mistaken: &Mistaken) {
+    tracing::warn!(
+        upstream = asker.upstream().name,
+        error = mistaken as &dyn std::error::Error,
+        hint = mistaken.hint(),
+        "Answer to an ask cannot be read"
+    );
 }

@@ -55,6 +55,7 @@ pub(super) fn find(
     };
     match found {
         Ok(position) if log.has_seen_the_end(channels, position) => Place::Over,
+        Ok(position) if log.has_gap(channels, position) => Place::Unknown(Reason::History),
         Ok(position) => Place::At(position),
         Err(reason) => Place::Unknown(reason),
     }

@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 use super::OpenError;
 use super::body::Body;
 use crate::domain::{Failure, StreamId};
+use crate::upstream::{RequestBodyFault, UpstreamError};
 
 /// The head of every event stream. Proxies in front must neither keep nor transform nor gather it.
 pub(super) fn stream(id: StreamId, more: HeaderMap, body: Body) -> Response<Body> {
@@ -41,23 +42,36 @@ impl OpenError {
     /// The status a client gets.
     pub const fn status(&self) -> StatusCode {
         match self {
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Full | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Mistaken(_) => StatusCode::NOT_FOUND,
-            Self::Down(error) => match error.failure() {
-                Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
-                Failure::Client => StatusCode::BAD_REQUEST,
-                Failure::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-                Failure::Denied | Failure::Limited | Failure::Upstream => StatusCode::BAD_GATEWAY,
-            },
+            Self::Down(error) => upstream_status(error),
         }
     }
 
     /// Who is at fault.
     pub const fn failure(&self) -> Failure {
         match self {
-            Self::Full => Failure::Limited,
+            Self::Full | Self::TooMany => Failure::Limited,
             Self::Mistaken(_) | Self::Busy => Failure::Upstream,
             Self::Down(error) => error.failure(),
+        }
+    }
+}
+
+/// The status of a request that Django did not answer.
+pub const fn upstream_status(error: &UpstreamError) -> StatusCode {
+    match error {
+        UpstreamError::Connect { .. } | UpstreamError::Reset(_) | UpstreamError::Invalid(_) => {
+            StatusCode::BAD_GATEWAY
+        }
+        UpstreamError::ConnectTimeout { .. } | UpstreamError::ResponseTimeout => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        UpstreamError::RequestBody(RequestBodyFault::Idle) => StatusCode::REQUEST_TIMEOUT,
+        UpstreamError::RequestBody(RequestBodyFault::Client) => StatusCode::BAD_REQUEST,
+        UpstreamError::Queue | UpstreamError::RequestBody(RequestBodyFault::Disk) => {
+            StatusCode::SERVICE_UNAVAILABLE
         }
     }
 }

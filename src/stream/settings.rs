@@ -1,5 +1,6 @@
 //! How a held stream behaves: `[sse]`, which a route may override.
 
+use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -38,6 +39,12 @@ pub struct Settings {
     pub slow_client: SlowClient,
     /// Default `hold`.
     pub backend_down: BackendDown,
+    /// Open streams of one client (its address; IPv6 by /64). Unset: no limit.
+    pub per_ip: Option<NonZeroUsize>,
+    /// Open streams of one user, as named by `SSE-User`. Unset: no limit.
+    pub per_user: Option<NonZeroUsize>,
+    /// How often Django is asked again for an open stream whose answer had no `SSE-Expires`. Unset: never.
+    pub recheck: Option<Duration>,
     /// The longest initial state (a body of type `text/event-stream` in the answer to an ask), in bytes: 1 MiB.
     pub longest_initial_state: usize,
 }
@@ -50,6 +57,9 @@ impl Default for Settings {
             open_event: None,
             slow_client: SlowClient::Close,
             backend_down: BackendDown::Hold,
+            per_ip: None,
+            per_user: None,
+            recheck: None,
             longest_initial_state: 1 << 20,
         }
     }

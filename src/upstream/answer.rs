@@ -12,12 +12,14 @@ use tokio::time::{Instant, Sleep};
 
 use super::error::AnswerError;
 use super::pool::Lease;
+use crate::limits::Slot;
 
 /// An answer's body. Dropped before its end, it takes its connection with it.
 #[derive(Debug)]
 pub struct AnswerBody {
     incoming: Incoming,
     lease: Option<Lease>,
+    turn: Option<Slot>,
     pause: Option<Pause>,
 }
 
@@ -45,6 +47,7 @@ impl AnswerBody {
         let mut body = Self {
             incoming,
             lease: Some(lease),
+            turn: None,
             pause,
         };
         if body.incoming.is_end_stream() && !switched {
@@ -53,10 +56,17 @@ impl AnswerBody {
         body
     }
 
+    /// Keeps the request's turn until the answer's end.
+    pub(super) fn with_turn(mut self, turn: Option<Slot>) -> Self {
+        self.turn = turn.filter(|_| self.lease.is_some());
+        self
+    }
+
     fn finish(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
+        self.turn = None;
         self.pause = None;
     }
 }

@@ -22,6 +22,9 @@ pub enum UpstreamError {
         /// The server's address.
         server: String,
     },
+    /// The request waited for its turn for longer than `queue_timeout`.
+    #[error("the queue is too long")]
+    Queue,
     /// The connection ended before the head of an answer was read.
     #[error("the connection ended before the answer")]
     Reset(#[source] hyper::Error),
@@ -52,6 +55,7 @@ impl UpstreamError {
     pub const fn failure(&self) -> Failure {
         match self {
             Self::Connect { .. } | Self::Reset(_) | Self::Invalid(_) => Failure::Upstream,
+            Self::Queue => Failure::Limited,
             Self::ConnectTimeout { .. } | Self::ResponseTimeout => Failure::Timeout,
             Self::RequestBody(RequestBodyFault::Idle | RequestBodyFault::Client) => Failure::Client,
             Self::RequestBody(RequestBodyFault::Disk) => Failure::Internal,

@@ -24,6 +24,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio_util::task::TaskTracker;
 
 use crate::base::metrics::{CounterByName, HistogramBy, Registry};
+use crate::limits::Slots;
 
 pub use answer::AnswerBody;
 pub use backoff::Backoff;
@@ -42,6 +43,8 @@ pub struct Upstream(Arc<Inner>);
 struct Inner {
     settings: Settings,
     pools: Box<[Pool]>,
+    /// Who may be in flight, if there is a limit.
+    turns: Option<Slots>,
     /// The tasks that drive the connections.
     drivers: TaskTracker,
     metrics: Metrics,
@@ -91,6 +94,7 @@ impl Upstream {
         let metrics = families.of(&settings.name);
         let pools = settings.servers.iter().cloned().map(Pool::new).collect();
         Self(Arc::new(Inner {
+            turns: settings.max_in_flight.map(|most| Slots::new(most.get())),
             settings,
             pools,
             drivers: TaskTracker::new(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::Response;
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Upstream;
 use super::answer::AnswerBody;
@@ -19,6 +19,7 @@ use super::body::{Progress, RequestBody};
 use super::error::{RequestBodyError, UpstreamError};
 use super::head::Head;
 use super::pool::{Lease, Pool};
+use crate::limits::Slot;
 use crate::wire::headers;
 
 /// How often a safe request is sent again after its connection ended before the answer.
@@ -43,13 +44,14 @@ impl Upstream {
         mut body: RequestBody,
         retry_for: Duration,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
+        let turn = self.turn().await?;
         let until = Instant::now() + retry_for;
         let mut backoff = Backoff::new(Duration::from_millis(25), Duration::from_millis(500));
         let mut resets = 0;
         loop {
             let copy = if head.is_safe() { body.again() } else { None };
             let failed = match self.attempt(head, body).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => return Ok(response.map(|body| body.with_turn(turn))),
                 Err(failed) => failed,
             };
             let next = match (&failed.error, failed.unsent) {
@@ -71,6 +73,15 @@ impl Upstream {
             self.0.metrics.retries.inc();
             sleep(pause).await;
         }
+    }
+
+    /// Waits for the request's turn, if there is a limit on those in flight.
+    async fn turn(&self) -> Result<Option<Slot>, UpstreamError> {
+        let Some(turns) = &self.0.turns else {
+            return Ok(None);
+        };
+        let turn = timeout(self.0.settings.queue_timeout, turns.wait()).await;
+        turn.map(Some).map_err(|_| UpstreamError::Queue)
     }
 
     async fn attempt(
@@ -95,12 +106,21 @@ impl Upstream {
         };
         let mut body = body;
         if let Some(lease) = pool.idle(reuse) {
+            let copy = if head.is_safe() { body.again() } else { None };
             match self.exchange(lease, head, body).await {
-                // The server closed it in the same moment; nothing was sent, so a new one is tried at once.
                 Err(Failed {
-                    error: UpstreamError::Reset(_),
-                    unsent: Some(unsent),
-                }) => body = unsent,
+                    error: UpstreamError::Reset(error),
+                    unsent,
+                }) => match unsent.or(copy) {
+                    // The server closed an idle connection in the same moment: that says nothing about the server.
+                    Some(again) => body = again,
+                    None => {
+                        return Err(Failed {
+                            error: UpstreamError::Reset(error),
+                            unsent: None,
+                        });
+                    }
+                },
                 done => return done,
             }
         }
@@ -130,14 +150,11 @@ impl Upstream {
         let started = Instant::now();
         let progress = body.progress();
         let answer = lease.sender.try_send_request(head.request(body));
-        let answer = match self.in_time(answer, &progress).await {
-            Some(answer) => answer,
-            None => {
-                return Err(Failed {
-                    error: UpstreamError::ResponseTimeout,
-                    unsent: None,
-                });
-            }
+        let Some(answer) = self.in_time(answer, &progress).await else {
+            return Err(Failed {
+                error: UpstreamError::ResponseTimeout,
+                unsent: None,
+            });
         };
         let response = answer.map_err(|mut error| {
             let unsent = error.take_message().map(http::Request::into_body);

@@ -1,6 +1,7 @@
 //! Where one upstream is and how long it may take.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +41,11 @@ pub struct Settings {
     pub idle_reuse: Duration,
     /// How long a request is tried again while gunicorn restarts. Default 10 s.
     pub retry_for: Duration,
+    /// Requests in flight at once; more wait in order. Set it to workers x threads, so that the queue is here and not in
+    /// the socket's backlog. Default unset: no limit.
+    pub max_in_flight: Option<NonZeroUsize>,
+    /// How long a request waits for its turn. Default 10 s.
+    pub queue_timeout: Duration,
     /// How much of a request body without a length is gathered in memory; the rest goes to a temp file. Default 1 MiB.
     pub buffer_request: ByteSize,
 }
@@ -54,6 +60,8 @@ impl Settings {
             response_timeout: Duration::from_secs(65),
             idle_reuse: Duration::from_millis(1500),
             retry_for: Duration::from_secs(10),
+            max_in_flight: None,
+            queue_timeout: Duration::from_secs(10),
             buffer_request: ByteSize::mib(1),
         }
     }

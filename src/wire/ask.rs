@@ -125,7 +125,7 @@ mod tests {
             )
         });
         let mut headers = HeaderMap::new();
-        lines.for_each(|(name, value)| drop(headers.append(name, value)));
+        headers.extend(lines);
         terms(&headers)
     }
 

@@ -177,8 +177,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "[[route]]",
-        "max_in_flight = 4\n[[route]]",
-        "6:17: upstream.django.max_in_flight: `max_in_flight` is part of the contract but not in this version (only 0, its default)",
+        "buffer_response = \"2MiB\"\n[[route]]",
+        "6:19: upstream.django.buffer_response: `buffer_response` is part of the contract but not in this version (only \"1MiB\", its default)",
     ),
     ("[[route]]", "servers = []\n[[route]]", "6:1: duplicate key"),
     (

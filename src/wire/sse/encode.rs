@@ -69,12 +69,15 @@ pub fn retry(retry: RetryMs) -> Bytes {
     })
 }
 
-/// The event that says: between your last event and `id` something is missing, for this `reason`.
-pub fn reset(reason: &str, id: EventId) -> Bytes {
+/// The event that says: between your last event and `id` something is missing, for this `reason`. Without an id the
+/// client keeps the one it has: more belongs to the answer, and the place comes after it.
+pub fn reset(reason: &str, id: Option<EventId>) -> Bytes {
     let reason = serde_json::Value::from(reason);
     build(|out| {
         out.raw(b"event: reset\n");
-        out.field("id", id);
+        if let Some(id) = id {
+            out.field("id", id);
+        }
         out.data(format!("{{\"reason\":{reason}}}").as_bytes());
     })
 }

@@ -81,13 +81,13 @@ fn every_line_end_of_the_data_begins_a_data_line() {
 }
 
 #[test]
-fn a_bare_close_is_an_empty_frame() {
+fn a_bare_close_says_only_its_id() {
     let bare = Event {
         data: None,
         close: true,
         ..plain("")
     };
-    assert!(event(&bare, own()).is_empty());
+    assert_eq!(event(&bare, own()).as_bytes(), place(own()));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn the_small_pieces_are_as_the_contract_says() {
     assert_eq!(place(own()), "id: 00000000ab-7\n\n");
     assert_eq!(retry(RetryMs(9)), "retry: 9\n\n");
     assert_eq!(
-        reset("a\"\r\nb", own()),
+        reset("a\"\r\nb", Some(own())),
         "event: reset\nid: 00000000ab-7\ndata: {\"reason\":\"a\\\"\\r\\nb\"}\n\n"
     );
     let name = EventName::parse("ping").unwrap();

@@ -1,0 +1,25 @@
+//! What answers requests: the seam between `server`, which knows sockets, and the services, which know routes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use crate::domain::ConnInfo;
+
+/// A service for one role of listeners.
+pub trait Handler: Send + Sync + 'static {
+    /// The body of an answer. An error in it breaks the answer off where the client can see it.
+    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
+
+    /// Answers one request. Dropped when the client goes away.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        conn: Arc<ConnInfo>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}

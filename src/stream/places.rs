@@ -1,0 +1,45 @@
+//! What a stream occupies: a slot of the gateway, one of its client's places, one of its user's.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::{Inner, Settings};
+use crate::domain::UserId;
+use crate::limits::{Share, Slot};
+use crate::wire::ask::Terms;
+
+/// All guards.
+#[derive(Debug)]
+pub(super) struct Places {
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(super) slot: Slot,
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(super) client: Option<Share<IpAddr>>,
+    pub(super) user: Option<Share<UserId>>,
+}
+
+/// This user has as many streams as it may.
+pub(super) struct TooMany;
+
+impl Inner {
+    /// The place of the grant's user among its streams; none if there is no user or no limit.
+    pub(super) fn user_share(
+        &self,
+        settings: &Settings,
+        terms: &Terms,
+    ) -> Result<Option<Share<UserId>>, TooMany> {
+        let limited = terms.user.clone().zip(settings.per_user);
+        limited
+            .map(|(user, most)| self.users.take(user, most.get()).ok_or(TooMany))
+            .transpose()
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, of which one client may use all.
+pub(super) fn network(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
+    }
+}
