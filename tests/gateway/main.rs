@@ -14,7 +14,7 @@
     reason = "a test that meets the unexpected fails at once, and nobody imports from here"
 )]
 
-//mod asks;
+mod asks;
 mod draining;
 mod failing;
 mod hostile;
@@ -22,7 +22,7 @@ mod hosts;
 mod house;
 mod limits;
 mod proxying;
-//mod publishing;
-//mod streams;
+mod publishing;
+mod streams;
 mod support;
 mod websockets;
