@@ -28,7 +28,8 @@ use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server,
 use crate::stream::Streams;
 use crate::upstream::{Families, Upstream};
 
-/// Descriptors that are not for client connections: listeners, upstreams, temp files.
+/// Descriptors that are not for client connections, but for listeners, internal connections, upstreams and temp files: a
+/// tenth, at least so many.
 const RESERVED_DESCRIPTORS: u64 = 512;
 /// Connections to internal listeners, whose callers are few.
 const INTERNAL_CONNECTIONS: usize = 4096;
@@ -154,8 +155,8 @@ async fn bind(listen: &[Listen]) -> Result<Vec<(&Listen, Listener)>, BindError> 
 /// As many connections as there are descriptors for.
 fn within_descriptors(settings: &Settings) -> Settings {
     let descriptors = descriptors::raise();
-    let most = usize::try_from(descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(64))
-        .unwrap_or(usize::MAX);
+    let reserved = RESERVED_DESCRIPTORS.max(descriptors / 10);
+    let most = usize::try_from(descriptors.saturating_sub(reserved).max(64)).unwrap_or(usize::MAX);
     if settings.max_connections > most {
         tracing::warn!(
             max_connections = settings.max_connections,

@@ -1,6 +1,6 @@
 //! Answers that serve others with the same credentials and URL for a moment, where a route allows it.
 //!
-//! Only grants are kept. The key is a tuple of everything the answer may depend on, never a joined string.
+//! Only grants are kept, and only those without an initial state, which is true of one place in the log only. The key is a tuple of everything the answer may depend on, never a joined string.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -77,13 +77,20 @@ impl Cache {
             return None;
         }
         let kept = lock(&self.kept);
-        kept.get(key)
-            .filter(|(at, _)| at.elapsed() < self.keep_for)
-            .map(|(_, grant)| grant.clone())
+        let (at, grant) = kept.get(key)?;
+        let age = at.elapsed();
+        if age >= self.keep_for {
+            return None;
+        }
+        let mut grant = grant.clone();
+        // The permission does not begin anew with each who finds it here.
+        let left = |expires: Duration| expires.saturating_sub(age).max(Duration::from_secs(1));
+        grant.terms.expires = grant.terms.expires.map(left);
+        Some(grant)
     }
 
     pub(super) fn keep(&self, key: Key, grant: &Grant) {
-        if self.keep_for.is_zero() || !key.can_be_shared() {
+        if self.keep_for.is_zero() || !key.can_be_shared() || !grant.initial.is_empty() {
             return;
         }
         let mut kept = lock(&self.kept);

@@ -6,6 +6,7 @@
 mod cache;
 mod settings;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,12 +14,12 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use prometheus_client::metrics::gauge::Gauge;
-use std::sync::Arc;
+use tokio::time::timeout;
 
 use crate::base::metrics::{Counted, CounterBy, Registry, status_class};
 use crate::domain::StreamId;
 use crate::limits::{Slot, Slots};
-use crate::upstream::{self, AnswerBody, Head, RequestBody, Upstream, UpstreamError};
+use crate::upstream::{self, AnswerBody, AnswerError, Head, RequestBody, Upstream, UpstreamError};
 use crate::wire::ask::{Mistake, Terms, terms};
 use crate::wire::headers;
 use crate::wire::last_event_id::{LAST_EVENT_ID, LastEventId};
@@ -152,6 +153,11 @@ impl Asker {
         self.0.upstream.settings()
     }
 
+    /// An answer given a moment ago to the same question, if the route keeps answers. Needs no turn.
+    pub fn cached(&self, head: &Head, facts: &Facts) -> Option<Grant> {
+        self.0.cache.find(&Key::of(head, facts))
+    }
+
     /// Waits for a turn, in the order of asking.
     pub async fn turn(&self) -> Turn {
         if let Some(slot) = self.0.budget.take() {
@@ -169,11 +175,8 @@ impl Asker {
         body: RequestBody,
         facts: &Facts,
     ) -> Verdict {
-        prepare(&mut head.headers, facts);
         let key = Key::of(&head, facts);
-        if let Some(grant) = self.0.cache.find(&key) {
-            return Verdict::Granted(Box::new(grant));
-        }
+        prepare(&mut head.headers, facts);
         let answer = self.0.upstream.send(&head, body, Duration::ZERO).await;
         let class = answer
             .as_ref()
@@ -198,7 +201,11 @@ impl Asker {
         if status.is_redirection() {
             return Verdict::Login(answer);
         }
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        // A switch of protocols that nobody asked for is no answer either.
+        if status == StatusCode::TOO_MANY_REQUESTS
+            || status.is_server_error()
+            || status.is_informational()
+        {
             return Verdict::Busy(answer);
         }
         if !status.is_success() || status == StatusCode::NO_CONTENT {
@@ -210,42 +217,44 @@ impl Asker {
             Err(mistake) => return Verdict::Mistaken(mistake.into()),
         };
         let cors = cors(answer.headers());
-        let initial = if headers::is_event_stream(answer.headers()) {
-            self.initial_state(answer.into_body()).await
-        } else {
-            Some(Bytes::new())
-        };
-        match initial {
-            Some(initial) => Verdict::Granted(Box::new(Grant {
+        if !headers::is_event_stream(answer.headers()) {
+            return Verdict::Granted(Box::new(Grant {
+                terms,
+                initial: Bytes::new(),
+                cors,
+            }));
+        }
+        let gathered = self.initial_state(answer.into_body());
+        match timeout(self.0.upstream.settings().response_timeout, gathered).await {
+            Ok(Ok(Some(initial))) => Verdict::Granted(Box::new(Grant {
                 terms,
                 initial,
                 cors,
             })),
-            None => Verdict::Mistaken(Mistaken::InitialState),
+            Ok(Err(error)) => Verdict::Down(UpstreamError::Broken(error)),
+            Ok(Ok(None)) | Err(_) => Verdict::Mistaken(Mistaken::InitialState),
         }
     }
 
-    /// All of a finite body, made to end with a blank line so that it cannot swallow the first event. A view that never
-    /// ends its body is cut off by the limit on length, or by the same patience as any answer.
-    async fn initial_state(&self, mut body: AnswerBody) -> Option<Bytes> {
+    /// All of a finite body, made to end with a blank line so that it cannot swallow the first event; `None` if it is
+    /// too long.
+    async fn initial_state(&self, mut body: AnswerBody) -> Result<Option<Bytes>, AnswerError> {
         let mut initial = BytesMut::new();
-        let gather = async {
-            while let Some(frame) = body.frame().await {
-                let data = frame.ok()?.into_data().unwrap_or_default();
-                if initial.len() + data.len() > self.0.longest_initial_state {
-                    return None;
-                }
-                initial.extend_from_slice(&data);
+        while let Some(frame) = body.frame().await {
+            let data = frame?.into_data().unwrap_or_default();
+            if initial.len() + data.len() > self.0.longest_initial_state {
+                return Ok(None);
             }
-            Some(())
-        };
-        tokio::time::timeout(self.0.upstream.settings().response_timeout, gather)
-            .await
-            .ok()??;
-        if !initial.is_empty() {
-            initial.extend_from_slice(b"\n\n");
+            initial.extend_from_slice(&data);
         }
-        Some(initial.freeze())
+        if !initial.is_empty() {
+            initial.extend_from_slice(
+                b"
+
+",
+            );
+        }
+        Ok(Some(initial.freeze()))
     }
 }
 

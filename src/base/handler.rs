@@ -8,6 +8,10 @@ use hyper::body::Incoming;
 
 use crate::domain::ConnInfo;
 
+/// Header fields of one request; the crumbs of an HTTP/2 cookie count singly. `server` has HTTP/1 held to it, a public
+/// service answers 431 itself: small fields are cheap to send and dear to keep.
+pub const MOST_FIELDS: usize = 100;
+
 /// A service for one role of listeners.
 pub trait Handler: Send + Sync + 'static {
     /// The body of an answer. An error in it breaks the answer off where the client can see it.

@@ -22,9 +22,9 @@ pub enum InvalidField {
     /// Nothing at all, where that would have no meaning.
     #[error("must not be empty")]
     Empty,
-    /// An id that looks as if this very log had given it.
-    #[error("must not have the form of this gateway's own ids")]
-    Forged,
+    /// An id that no client could send back in a header (RFC 9110, section 5.5).
+    #[error("must not begin or end with a blank, nor contain control characters")]
+    NoHeader,
 }
 
 fn checked(text: &str) -> Result<Box<str>, InvalidField> {
@@ -61,9 +61,16 @@ impl EventName {
 pub struct PublisherId(Box<str>);
 
 impl PublisherId {
-    /// Checks that `text` fits on one line and is not empty (an empty id would erase the client's).
+    /// Checks that `text` fits on one line, is not empty (an empty id would erase the client's), and can come back in
+    /// `Last-Event-ID`.
     pub fn parse(text: &str) -> Result<Self, InvalidField> {
-        checked(text).map(Self)
+        let checked = checked(text)?;
+        let blank = |c: Option<char>| c.is_some_and(|c| matches!(c, ' ' | '\t'));
+        let control = text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f);
+        if control || blank(text.chars().next()) || blank(text.chars().next_back()) {
+            return Err(InvalidField::NoHeader);
+        }
+        Ok(Self(checked))
     }
 
     /// The id as text.

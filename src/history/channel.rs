@@ -69,9 +69,9 @@ impl Channel {
         self.freed
     }
 
-    /// Whether it holds nothing and nobody reads it.
+    /// Whether it holds nothing, nobody reads it and nothing is to be done about it.
     pub(super) fn is_idle(&self) -> bool {
-        self.entries.is_empty() && self.cursors == 0
+        self.entries.is_empty() && self.cursors == 0 && !self.listed_trailing
     }
 
     /// How many events can be resumed from.

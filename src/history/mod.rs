@@ -10,6 +10,7 @@
 
 mod channel;
 mod cursor;
+mod reading;
 mod settings;
 mod state;
 #[cfg(test)]

@@ -13,11 +13,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::channel::{Channel, Entry};
-use super::{AppendError, Depth, Found, Progress, Settings, Told};
-use crate::domain::{ChannelName, Event, EventId, Frame, Position, PublisherId, StreamId};
+use super::{AppendError, Settings};
+use crate::domain::{ChannelName, Event, Frame, Position};
 
 /// What one event costs beside its frame: tree node, entry, reference counts. An estimate on the safe side.
 const EVENT_COST: usize = 256;
+/// What it costs in each of its channels: a name, a place in the ring.
+const PLACE_COST: usize = 48;
 /// What one channel costs beside its name.
 const CHANNEL_COST: usize = 256;
 /// How long a trail is kept for streams that keep up.
@@ -27,30 +29,32 @@ const BUCKETS: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct State {
-    settings: Settings,
-    head: Position,
+    pub(super) settings: Settings,
+    pub(super) head: Position,
     /// Every event some channel still holds, by number.
-    events: BTreeMap<u64, Stored>,
-    channels: HashMap<ChannelName, Channel>,
+    pub(super) events: BTreeMap<u64, Stored>,
+    pub(super) channels: HashMap<ChannelName, Channel>,
     /// Channels that may be forgotten, the longest idle first; each at most once.
     idle: VecDeque<(Instant, ChannelName)>,
     bytes: usize,
     /// Channels with a trail, the longest waiting first; each at most once.
     trailing: VecDeque<(Instant, ChannelName)>,
     /// The newest event that some channel can no longer be resumed from.
-    dropped: Position,
+    pub(super) dropped: Position,
     /// The newest event that some channel no longer holds at all.
-    freed: Position,
+    pub(super) freed: Position,
     hasher: RandomState,
     forgotten: Box<[Position]>,
 }
 
 #[derive(Debug)]
-struct Stored {
-    entry: Arc<Entry>,
-    channels: Arc<[ChannelName]>,
+pub(super) struct Stored {
+    pub(super) entry: Arc<Entry>,
+    pub(super) channels: Arc<[ChannelName]>,
     /// How many of `channels` still hold it.
     holders: usize,
+    /// What it was counted as in `State::bytes`.
+    cost: usize,
     at: Instant,
 }
 
@@ -99,20 +103,21 @@ impl State {
         encode: impl Fn(&Event, Position) -> Frame,
     ) -> Result<Vec<Position>, AppendError> {
         let memory = self.settings.memory.as_len();
-        // An encoded event is longer than its data, by a few bytes for each line; the trim below sees the exact size.
-        if events.iter().any(|event| {
-            event
-                .data
-                .as_ref()
-                .is_some_and(|data| data.len() + EVENT_COST > memory)
-        }) {
-            return Err(AppendError::TooLarge);
-        }
-        let mut places = Vec::with_capacity(events.len());
+        let mut stored = Vec::with_capacity(events.len());
+        let mut position = self.head;
         for event in events {
-            let position = self.head.next();
+            position = position.next();
+            let frame = encode(event, position);
+            if cost(event, &frame) > memory {
+                return Err(AppendError::TooLarge);
+            }
+            stored.push((position, frame));
+        }
+        // From here on all of them are taken.
+        let mut places = Vec::with_capacity(events.len());
+        for (event, (position, frame)) in events.iter().zip(stored) {
             self.head = position;
-            self.store(event, encode(event, position), now);
+            self.store(event, frame, now);
             places.push(position);
         }
         self.trim(now);
@@ -128,12 +133,16 @@ impl State {
             except: event.except,
             close: event.close,
         });
-        self.bytes += entry.frame.len() + EVENT_COST;
-        let channels: Arc<[ChannelName]> = event.channels.as_slice().into();
+        let cost = cost(event, &entry.frame);
+        self.bytes += cost;
+        // Each publisher brings names of its own; the table's are the ones to keep.
+        let channels: Arc<[ChannelName]> =
+            event.channels.iter().map(|name| self.known(name)).collect();
         let stored = Stored {
             entry: Arc::clone(&entry),
             holders: channels.len(),
             channels: Arc::clone(&channels),
+            cost,
             at: now,
         };
         self.events.insert(position.seq(), stored);
@@ -184,6 +193,8 @@ impl State {
             channel.listed_trailing = channel.trail().0 > 0;
             if channel.listed_trailing {
                 self.trailing.push_back((now, name));
+            } else {
+                self.note_if_idle(&name, now);
             }
         }
     }
@@ -210,6 +221,14 @@ impl State {
             .or_insert_with(|| Channel::new(floor))
     }
 
+    /// The name as the table has it.
+    fn known(&mut self, name: &ChannelName) -> ChannelName {
+        self.channel(name);
+        self.channels
+            .get_key_value(name)
+            .map_or_else(|| name.clone(), |(known, _)| known.clone())
+    }
+
     fn bucket(&self, name: &ChannelName) -> usize {
         usize::try_from(self.hasher.hash_one(name) % BUCKETS as u64).unwrap_or(0)
     }
@@ -226,7 +245,7 @@ impl State {
         if let Some(stored) = self.events.get_mut(&seq) {
             stored.holders -= 1;
             if stored.holders == 0 {
-                self.bytes -= stored.entry.frame.len() + EVENT_COST;
+                self.bytes -= stored.cost;
                 self.events.remove(&seq);
             }
         }
@@ -279,8 +298,9 @@ impl State {
         }
     }
 
-    /// A channel that became idle is forgotten at once if it has nothing to remember (so that names nobody ever
-    /// published to cost nothing), else after a while.
+    /// A channel that became idle is forgotten at once if it knows no more than its bucket (so that names nobody ever
+    /// published to cost nothing), else after a while: a quiet channel whose client comes back in a moment must not report
+    /// the gaps of others.
     fn note_if_idle(&mut self, name: &ChannelName, now: Instant) {
         let floor = self.floor(name);
         let Some(channel) = self
@@ -290,7 +310,7 @@ impl State {
         else {
             return;
         };
-        if channel.dropped() <= floor && channel.closed.is_none() && !channel.listed_idle {
+        if channel.dropped() == floor && channel.closed.is_none() && !channel.listed_idle {
             self.channels.remove(name);
             self.bytes -= channel_cost(name);
             return;
@@ -322,7 +342,7 @@ impl State {
     }
 
     /// The newest event that any forgotten channel of this name's bucket has dropped.
-    fn floor(&self, name: &ChannelName) -> Position {
+    pub(super) fn floor(&self, name: &ChannelName) -> Position {
         self.forgotten
             .get(self.bucket(name))
             .copied()
@@ -332,147 +352,36 @@ impl State {
     /// One more reader of `channels`.
     pub(super) fn hold(&mut self, channels: &[ChannelName]) {
         for name in channels {
-            self.channel(name).cursors += 1;
+            let channel = self.channel(name);
+            channel.cursors += 1;
+            if channel.cursors == 1 {
+                // Channels that are read are bounded by the number of streams, and must not push events out.
+                self.bytes -= channel_cost(name);
+            }
         }
     }
 
     /// One reader less.
     pub(super) fn release(&mut self, channels: &[ChannelName], now: Instant) {
         for name in channels {
-            if let Some(channel) = self.channels.get_mut(name) {
-                channel.cursors -= 1;
+            let Some(channel) = self.channels.get_mut(name) else {
+                continue;
+            };
+            channel.cursors -= 1;
+            if channel.cursors == 0 {
+                self.bytes += channel_cost(name);
             }
             self.bound_trail(name, now);
             self.note_if_idle(name, now);
         }
         self.trim(now);
     }
+}
 
-    pub(super) fn read(
-        &mut self,
-        channels: &[ChannelName],
-        from: Position,
-        stream: StreamId,
-        most: usize,
-        now: Instant,
-        out: &mut VecDeque<Frame>,
-    ) -> (Progress, Position) {
-        self.trim(now);
-        let mut rings = Vec::with_capacity(channels.len());
-        for channel in channels.iter().filter_map(|name| self.channels.get(name)) {
-            if channel.freed() > from {
-                return (Progress::Gap, from);
-            }
-            rings.push(channel.after(from).peekable());
-        }
-        let mut position = from;
-        for _ in 0..most {
-            let Some(next) = rings
-                .iter_mut()
-                .filter_map(|ring| ring.peek().map(|e| e.position))
-                .min()
-            else {
-                return (Progress::UpToDate, self.head);
-            };
-            position = next;
-            // An event of several channels is one event: every ring moves past it, it is sent once.
-            let mut found = None;
-            for ring in &mut rings {
-                found = ring.next_if(|entry| entry.position == next).or(found);
-            }
-            let Some(entry) = found else { continue };
-            if entry.except != Some(stream) && !entry.frame.is_empty() {
-                out.push_back(entry.frame.clone());
-            }
-            if entry.close {
-                return (Progress::Closed, position);
-            }
-        }
-        (Progress::More, position)
-    }
-
-    /// Whether an event of any of `channels` after `position` has been dropped.
-    pub(super) fn has_gap(
-        &mut self,
-        channels: &[ChannelName],
-        position: Position,
-        now: Instant,
-    ) -> bool {
-        self.trim(now);
-        let dropped = |name| {
-            self.channels
-                .get(name)
-                .map_or_else(|| self.floor(name), Channel::dropped)
-        };
-        channels.iter().any(|name| dropped(name) > position)
-    }
-
-    pub(super) fn read_all(&self, from: Position, most: usize) -> Option<(Vec<Told>, Position)> {
-        if self.freed > from {
-            return None;
-        }
-        let after = self.events.range(from.next().seq()..).take(most);
-        let events: Vec<_> = after
-            .map(|(_, s)| (Arc::clone(&s.channels), s.entry.frame.clone()))
-            .collect();
-        let last = self.events.range(from.next().seq()..).take(most).last();
-        let place = if events.len() < most {
-            self.head
-        } else {
-            last.map_or(self.head, |(_, s)| s.entry.position)
-        };
-        Some((events, place))
-    }
-
-    pub(super) fn find(
-        &mut self,
-        channels: &[ChannelName],
-        id: &PublisherId,
-        now: Instant,
-    ) -> Found {
-        self.trim(now);
-        let mut found = Found::Nowhere;
-        for channel in channels.iter().filter_map(|name| self.channels.get(name)) {
-            found = match (found, channel.find(id)) {
-                (so_far, None) => so_far,
-                (Found::Nowhere, Some(position)) => Found::At(position),
-                (Found::At(before), Some(position)) if before == position => Found::At(position),
-                (Found::At(_) | Found::Ambiguous, Some(_)) => return Found::Ambiguous,
-            };
-        }
-        found
-    }
-
-    pub(super) fn has_seen_the_end(
-        &self,
-        channels: &[ChannelName],
-        position: Position,
-        now: Instant,
-    ) -> bool {
-        let seen = |name| {
-            let closed = self
-                .channels
-                .get(name)
-                .and_then(|channel: &Channel| channel.closed);
-            closed.is_some_and(|(end, at)| {
-                end <= position && now.saturating_duration_since(at) < self.settings.closed_for
-            })
-        };
-        !channels.is_empty() && channels.iter().all(seen)
-    }
-
-    pub(super) fn depths(&self, id: impl Fn(Position) -> EventId) -> Vec<Depth> {
-        let depth = |(name, channel): (&ChannelName, &Channel)| Depth {
-            channel: name.clone(),
-            events: channel.window(),
-            last_id: channel.newest().map(|entry| match &entry.id {
-                Some(own) => own.as_str().to_owned(),
-                None => id(entry.position).to_string(),
-            }),
-        };
-        let there = |(_, channel): &(&ChannelName, &Channel)| !channel.is_idle();
-        self.channels.iter().filter(there).map(depth).collect()
-    }
+/// What an event counts as: its frame, its id, its place in the tree and in each channel.
+fn cost(event: &Event, frame: &Frame) -> usize {
+    let id = event.id.as_ref().map_or(0, |id| id.as_str().len());
+    frame.len() + id + EVENT_COST + event.channels.len() * PLACE_COST
 }
 
 fn channel_cost(name: &ChannelName) -> usize {

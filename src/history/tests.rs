@@ -244,8 +244,9 @@ fn memory_is_bounded_and_the_oldest_events_of_all_channels_leave_first() {
         data: Some(Bytes::from(vec![b'x'; 9 << 10])),
         ..event(&["a"], false)
     };
+    let whole = |event: &Event, _| Frame::new(event.data.clone().unwrap());
     assert_eq!(
-        log.append(&[event(&["a"], false), huge], number),
+        log.append(&[event(&["a"], false), huge], whole),
         Err(AppendError::TooLarge)
     );
     assert_eq!(

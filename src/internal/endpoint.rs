@@ -27,13 +27,6 @@ pub(super) enum Endpoint {
     Tap,
 }
 
-impl Endpoint {
-    /// Whether it needs no token.
-    pub(super) const fn is_open(&self) -> bool {
-        matches!(self, Self::Health | Self::Ready | Self::Metrics)
-    }
-}
-
 /// Finds the endpoint; 404 for a path that is none, 405 for a method it does not know, 422 for a bad channel name.
 pub(super) fn find(parts: &request::Parts) -> Result<Endpoint, Problem> {
     let path = parts.uri.path();

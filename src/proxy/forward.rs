@@ -1,9 +1,10 @@
 //! A proxied request: down to Django once, and back once.
 
-use http::{Response, Version};
+use http::{Method, Response, StatusCode, Version};
+use http_body::Body as _;
 
 use super::respond::Refusal;
-use super::{Exchange, Proxy, body};
+use super::{Exchange, Proxy};
 use crate::stream::Body;
 use crate::upstream::Upstream;
 use crate::wire::headers;
@@ -22,25 +23,25 @@ impl Proxy {
             head,
             ..
         } = exchange;
-        if websocket
+        let upgrade = websocket
             && parts.version == Version::HTTP_11
-            && headers::websocket_upgrade(&parts.headers)
-        {
+            && parts.method == Method::GET
+            && incoming.is_end_stream()
+            && headers::websocket_upgrade(&parts.headers);
+        if upgrade {
             return self.tunnel(&mut parts, head, upstream).await;
         }
         let settings = upstream.settings();
-        let body = body::take(
-            &parts,
-            incoming,
-            route.body_limit,
-            self.settings.body_idle,
-            settings,
-        )
-        .await?;
+        let body = self
+            .take_body(&parts, incoming, route.body_limit, settings)
+            .await?;
         let answer = upstream.send(&head, body, settings.retry_for).await;
         let (mut parts, body) = answer
             .map_err(|error| Refusal::upstream(upstream, error))?
             .into_parts();
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Refusal::BadUpgrade);
+        }
         headers::strip_response(&mut parts.headers);
         // An HTTP/1.0 server behind us says nothing about how we speak to the client.
         parts.version = Version::HTTP_11;

@@ -17,7 +17,7 @@ use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 
 use crate::ask::Asker;
-use crate::base::handler::Handler;
+use crate::base::handler::{Handler, MOST_FIELDS};
 use crate::base::metrics::{CounterBy, Registry, status_class};
 use crate::base::random;
 use crate::domain::{ByteSize, ConnInfo, Peer, RequestId};
@@ -26,12 +26,16 @@ use crate::limits::Slots;
 use crate::routes::{Captures, ChannelTemplate, Table};
 use crate::stream::{Body, Streams};
 use crate::upstream::{Head, Upstream};
-use crate::wire::forwarded::{Forwarded, Own, forwarded};
-use crate::wire::{host, path};
+use crate::wire::forwarded::{ClientIpHeader, Forwarded, Own, forwarded};
+use crate::wire::host::{self, Host};
+use crate::wire::path;
 
 use respond::Refusal;
 pub use settings::*;
 use tunnel::Tunnels;
+
+/// How many bodies without a length are gathered in memory at the same time.
+const GATHERED_IN_MEMORY: usize = 64;
 
 /// What a route does.
 #[derive(Debug, Clone)]
@@ -76,6 +80,8 @@ pub struct Proxy {
     streams: Streams,
     log: Log,
     tunnels: Tunnels,
+    /// Bodies that may be gathered in memory; more go to temp files at once.
+    gathered: Slots,
     metrics: Metrics,
 }
 
@@ -118,6 +124,7 @@ impl Proxy {
             streams,
             log,
             tunnels: Tunnels::new(tunnels, registry),
+            gathered: Slots::new(GATHERED_IN_MEMORY),
             metrics,
         }
     }
@@ -139,8 +146,11 @@ impl Proxy {
                 "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
             ));
         }
+        if parts.headers.len() > MOST_FIELDS {
+            return Err(Refusal::TooManyFields);
+        }
         let (host, text) = host::of_request(&parts).map_err(Refusal::Host)?;
-        if !self.settings.hosts.iter().any(|rule| rule.matches(&host)) {
+        if !self.serves(&host) {
             return Err(Refusal::Misdirected);
         }
         let raw = parts.uri.path().to_owned();
@@ -148,6 +158,10 @@ impl Proxy {
         let (entry, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
         let forwarded = self.forwarded(&parts, conn, &text);
         let mut head = Head::rebuild(&parts, &text, &forwarded, id);
+        if let ClientIpHeader::Named(name) = &self.settings.trust.client_ip {
+            // Whoever reads it in Django takes it for ours.
+            head.vouch(name, &forwarded.client.to_string());
+        }
         head.tell_cursor(self.log.id(self.log.position()));
         let exchange = Exchange {
             parts,
@@ -184,13 +198,22 @@ impl Proxy {
             local_port: conn.local_port,
             host,
         };
-        forwarded(
+        let mut told = forwarded(
             &parts.headers,
             conn.peer.ip(),
             trusted,
             own,
             &trust.client_ip,
-        )
+        );
+        // Many proxies pass on what their client said here; a host that is not served must not reach Django by it.
+        if !host::parse(&told.host).is_some_and(|told| self.serves(&told)) {
+            host.clone_into(&mut told.host);
+        }
+        told
+    }
+
+    fn serves(&self, host: &Host) -> bool {
+        self.settings.hosts.iter().any(|rule| rule.matches(host))
     }
 
     /// The id a trusted proxy gave, else a new one.

@@ -3,7 +3,7 @@
 //! Clients get a fixed text and the request id; what exactly went wrong stands in the log under that id.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::domain::{ByteSize, ConnInfo, Failure, RequestId};
@@ -28,6 +28,9 @@ pub enum Refusal {
     /// An encoded separator in the path of a stream.
     #[error("the path of a stream hides a separator")]
     HiddenSeparator,
+    /// More header fields than anybody needs.
+    #[error("the request has too many header fields")]
+    TooManyFields,
     /// A `Content-Length` that is no number.
     #[error("the length of the body cannot be read")]
     Length,
@@ -84,6 +87,7 @@ impl Refusal {
             Self::Host(_) | Self::Path(_) | Self::HiddenSeparator | Self::Length => {
                 StatusCode::BAD_REQUEST
             }
+            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -101,7 +105,7 @@ impl Refusal {
     pub const fn failure(&self) -> Failure {
         match self {
             Self::Misdirected => Failure::Denied,
-            Self::TooLarge(_) | Self::Full => Failure::Limited,
+            Self::TooLarge(_) | Self::TooManyFields | Self::Full => Failure::Limited,
             Self::Body(GatherError::Disk(_)) => Failure::Internal,
             Self::Host(_)
             | Self::Path(_)
@@ -166,6 +170,13 @@ impl Refusal {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
             headers.insert(HeaderName::from_static("x-request-id"), id);
+        }
+        if matches!(
+            status,
+            StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE
+        ) {
+            // What is left of the request is not read; over HTTP/2 this header is not sent.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Self::Method(allowed) = self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Method, Response, request};
 
 use super::respond::Refusal;
-use super::{Exchange, Proxy, body};
+use super::{Exchange, Proxy};
 use crate::ask::Asker;
 use crate::routes::ChannelTemplate;
 use crate::stream::{Body, Opening, Settings, Source};
@@ -54,8 +54,9 @@ impl Proxy {
             head,
             ..
         } = exchange;
-        let idle = self.settings.body_idle;
-        let body = body::take(&parts, incoming, route.body_limit, idle, asker.upstream()).await?;
+        let body = self
+            .take_body(&parts, incoming, route.body_limit, asker.upstream())
+            .await?;
         self.open(
             &parts,
             client,

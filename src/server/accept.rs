@@ -3,16 +3,18 @@
 //! An accept loop never ends because of an error: for want of descriptors or memory it pauses, while the streams that
 //! are open live on. It owns its connections, and notices if one of them panics.
 
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
 use super::io::Socket;
 use super::{Address, Listen, Server, conn};
@@ -23,6 +25,13 @@ use crate::limits::Slot;
 
 /// Connections the kernel keeps for us until we accept them.
 const BACKLOG: u32 = 4096;
+
+/// How long a connection is silent before the kernel asks whether its peer is there.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+/// What the kernel keeps unsent for one connection.
+const UNSENT: u32 = 128 << 10;
+/// Who may connect to a unix socket: its owner and group.
+const SOCKET_MODE: u32 = 0o660;
 
 /// A bound listener.
 #[derive(Debug)]
@@ -35,7 +44,8 @@ pub struct Listener {
 #[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
-    Unix(UnixListener, Unlink),
+    /// The file goes first, so that what another process puts in its place stays.
+    Unix(Unlink, UnixListener),
 }
 
 /// Removes the socket file when the listener goes.
@@ -69,7 +79,7 @@ impl Listener {
             Address::Tcp(address) => tcp(*address).map(Bound::Tcp),
             Address::Unix(path) => unix(path)
                 .await
-                .map(|socket| Bound::Unix(socket, Unlink(path.clone()))),
+                .map(|socket| Bound::Unix(Unlink(path.clone()), socket)),
         };
         let refused = |source| BindError {
             name: listen.name.clone(),
@@ -89,7 +99,7 @@ impl Listener {
             Bound::Tcp(socket) => {
                 Address::Tcp(socket.local_addr().expect("a bound socket has an address"))
             }
-            Bound::Unix(_, Unlink(path)) => Address::Unix(path.clone()),
+            Bound::Unix(Unlink(path), _) => Address::Unix(path.clone()),
         }
     }
 
@@ -105,7 +115,7 @@ impl Listener {
                 let port = socket.local_addr().map(|address| address.port()).ok();
                 Ok((Socket::Tcp(socket), Peer::Tcp(peer), port))
             }
-            Bound::Unix(listener, _) => {
+            Bound::Unix(_, listener) => {
                 let (socket, _) = listener.accept().await?;
                 Ok((Socket::Unix(socket), Peer::Unix, None))
             }
@@ -135,20 +145,23 @@ async fn unix(path: &Path) -> io::Result<UnixListener> {
             _ => return Err(io::ErrorKind::AddrInUse.into()),
         }
     }
-    UnixListener::bind(path)
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+    Ok(listener)
 }
 
 /// Accepts until the server stops, then waits for the connections.
 pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler: Arc<H>) {
     let mut connections = JoinSet::new();
     let mut pause = Duration::ZERO;
+    let mut resume = Instant::now();
     loop {
         tokio::select! {
             // Stopping first; then what has ended, which may free a slot; then new ones.
             biased;
             () = server.0.stop.cancelled() => break,
             Some(ended) = connections.join_next() => notice(&server, ended),
-            (slot, accepted) = next(&server, &listener, pause) => match accepted {
+            (slot, accepted) = next(&server, &listener, resume) => match accepted {
                 Ok((socket, peer, local_port)) => {
                     pause = Duration::ZERO;
                     let id = ConnId(server.0.next_conn.fetch_add(1, Ordering::Relaxed));
@@ -163,7 +176,10 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
                         drop((slot, open));
                     });
                 }
-                Err(error) => pause = after(&server, &listener, &error, pause),
+                Err(error) => {
+                    pause = after(&server, &listener, &error, pause);
+                    resume = Instant::now() + pause;
+                }
             },
         }
     }
@@ -177,11 +193,10 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
 async fn next(
     server: &Server,
     listener: &Listener,
-    pause: Duration,
+    resume: Instant,
 ) -> (Slot, io::Result<(Socket, Peer, Option<u16>)>) {
-    if !pause.is_zero() {
-        tokio::time::sleep(pause).await;
-    }
+    // A moment, not a duration: connections that end meanwhile must not make the pause begin again.
+    sleep_until(resume).await;
     (server.0.slots.wait().await, listener.accept().await)
 }
 
@@ -201,13 +216,16 @@ fn after(server: &Server, listener: &Listener, error: &io::Error, before: Durati
     (before * 2).clamp(Duration::from_millis(10), Duration::from_millis(100))
 }
 
-/// Small writes go out at once; a peer that is gone without a word is noticed when it acknowledges nothing for
-/// `body_idle`. A socket that refuses either works all the same.
+/// Small writes go out at once. A peer that is gone without a word is noticed: by what it does not acknowledge for
+/// `body_idle`, by probes when there is nothing to acknowledge. The kernel keeps little unsent, so that a client which reads
+/// slowly but steadily is seen to. A socket that refuses any of this works all the same.
 fn tune(server: &Server, socket: &Socket) {
     if let Socket::Tcp(socket) = socket {
         let _best_effort = socket.set_nodelay(true);
-        let _best_effort =
-            SockRef::from(socket).set_tcp_user_timeout(Some(server.0.settings.body_idle));
+        let socket = SockRef::from(socket);
+        let _best_effort = socket.set_tcp_user_timeout(Some(server.0.settings.body_idle));
+        let _best_effort = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER));
+        let _best_effort = socket.set_tcp_notsent_lowat(UNSENT);
     }
 }
 

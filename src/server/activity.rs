@@ -4,15 +4,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 /// Shared by one connection's parts.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     /// Requests whose answer is not finished.
     open: AtomicUsize,
+    /// Told when the last open request is done.
+    idle: Notify,
     /// Requests begun so far.
     begun: AtomicU64,
     /// An answer without framing broke off: the connection must not end as if it were complete.
@@ -26,6 +31,22 @@ impl Activity {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
+    }
+
+    /// Waits until no request has been in progress for `longest`.
+    pub(super) async fn silent_for(&self, longest: Duration) {
+        loop {
+            let begun = self.begun();
+            if self.is_idle() {
+                sleep(longest).await;
+                if self.is_idle() && self.begun() == begun {
+                    return;
+                }
+            } else {
+                // A permit is kept if the last request ends before this line waits.
+                self.idle.notified().await;
+            }
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -55,7 +76,9 @@ pub(super) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        if self.0.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.idle.notify_one();
+        }
     }
 }
 

@@ -14,11 +14,9 @@ use hyper_util::server::conn::auto;
 use super::activity::{Activity, Tracked};
 use super::io::{ClientIo, Socket};
 use super::{Server, Settings};
-use crate::base::handler::Handler;
+use crate::base::handler::{Handler, MOST_FIELDS};
 use crate::domain::ConnInfo;
 
-/// Header fields of one request; cookie crumbs count singly.
-const MOST_HEADERS: usize = 100;
 /// Requests at once on one HTTP/2 connection.
 const MOST_H2_STREAMS: u32 = 128;
 /// How often a silent HTTP/2 peer is asked whether it is there, and how long it has to answer.
@@ -44,7 +42,7 @@ pub(super) async fn run<H: Handler>(
         &inner.settings,
         refused,
     ));
-    let id = info.id;
+    let (id, silent) = (info.id, Arc::clone(&activity));
     let service = service_fn(move |request: Request<Incoming>| {
         let (handler, info, activity) = (
             Arc::clone(&handler),
@@ -63,6 +61,7 @@ pub(super) async fn run<H: Handler>(
     });
     let builder = builder(&inner.settings);
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
+    let mut silence = pin!(silent.silent_for(inner.settings.keepalive));
     let mut finishing = false;
     loop {
         tokio::select! {
@@ -79,6 +78,15 @@ pub(super) async fn run<H: Handler>(
                 finishing = true;
                 connection.as_mut().graceful_shutdown();
             }
+            () = silence.as_mut() => {
+                // Told first, so that a request on its way over HTTP/2 is sent again elsewhere; then cut.
+                if finishing {
+                    return;
+                }
+                finishing = true;
+                connection.as_mut().graceful_shutdown();
+                silence.set(silent.silent_for(inner.settings.keepalive));
+            }
         }
     }
 }
@@ -90,7 +98,7 @@ fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // `ClientIo` has this timer, and tells a silent connection from a slow head.
         .header_read_timeout(None)
-        .max_headers(MOST_HEADERS)
+        .max_headers(MOST_FIELDS)
         // hyper knows no smaller buffer.
         .max_buf_size(settings.header.as_len().max(8192));
     builder

@@ -4,8 +4,12 @@
 //! after it is delivered: in a head, hyper is given a poison in its stead, so that it answers 400 by itself, after the
 //! answers to earlier requests, and closes; in a body the read fails, and the request with it.
 //!
-//! Timers: a head must be whole within `header_timeout` of its first byte (of the accept, for the first), a connection
-//! without a request may be silent for `keepalive`, a write may stall for `body_idle`.
+//! Timers: a head must be whole within `header_timeout` of its first byte (of the accept, for the first), a write may stall
+//! for `body_idle`. How long a connection may be silent between requests is measured by `conn`, because hyper does not read
+//! from a connection that has nothing to say.
+//!
+//! Closing lingers: what the client still sends is read and thrown away for a moment, or the kernel would answer it with a
+//! reset, and an answer like 413 might be lost with it.
 
 use std::io;
 use std::pin::Pin;
@@ -23,6 +27,9 @@ use super::Settings;
 use super::activity::Activity;
 use crate::wire::guard::{Guard, Limits, POISON, Verdict};
 
+/// How long a closing connection is still read from.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// A connected socket.
 #[derive(Debug)]
 pub(super) enum Socket {
@@ -36,17 +43,7 @@ pub(super) enum Socket {
 #[derive(Debug, Clone, Copy)]
 struct Patience {
     header: Duration,
-    keepalive: Duration,
     write: Duration,
-}
-
-/// What a read waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Awaited {
-    /// The rest of a head, or the very first one.
-    Head,
-    /// The request with this number.
-    Request(u64),
 }
 
 /// What reads get once the guard has found something.
@@ -66,8 +63,11 @@ pub(super) struct ClientIo {
     poisoned: Option<Poisoned>,
     activity: Arc<Activity>,
     patience: Patience,
-    reading: Option<(Awaited, Pin<Box<Sleep>>)>,
+    /// The time left for the head after so many requests.
+    reading: Option<(u64, Pin<Box<Sleep>>)>,
     writing: Option<Pin<Box<Sleep>>>,
+    /// How long the connection may still take to close.
+    lingering: Option<Pin<Box<Sleep>>>,
     refused: Counter,
 }
 
@@ -81,7 +81,6 @@ impl ClientIo {
     ) -> Self {
         let patience = Patience {
             header: settings.header_timeout,
-            keepalive: settings.keepalive,
             write: settings.body_idle,
         };
         let guard = Guard::new(Limits::default());
@@ -94,38 +93,29 @@ impl ClientIo {
             patience,
             reading: None,
             writing: None,
+            lingering: None,
             refused,
         }
     }
 
-    /// What the next byte would be, if there is a limit on the wait for it.
-    fn awaited(&self) -> Option<Awaited> {
-        if self.activity.is_upgraded() || self.poisoned.is_some() {
-            return None;
-        }
+    /// Whether a head is being waited for: the rest of one, or the very first.
+    fn awaits_head(&self) -> bool {
         let first = self.activity.begun() == 0 && !self.guard.is_http2();
-        match self.activity.is_idle() {
-            _ if self.guard.in_head() => Some(Awaited::Head),
-            true if first => Some(Awaited::Head),
-            true => Some(Awaited::Request(self.activity.begun())),
-            false => None,
-        }
+        let over = self.activity.is_upgraded() || self.poisoned.is_some();
+        !over && self.activity.is_idle() && (first || self.guard.in_head())
     }
 
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let Some(awaited) = self.awaited() else {
+        if !self.awaits_head() {
             self.reading = None;
             return Poll::Pending;
-        };
-        let patience = match awaited {
-            Awaited::Head => self.patience.header,
-            Awaited::Request(_) => self.patience.keepalive,
-        };
+        }
+        let begun = self.activity.begun();
         let timer = match &mut self.reading {
-            Some((same, timer)) if *same == awaited => timer,
+            Some((same, timer)) if *same == begun => timer,
             other => {
                 &mut other
-                    .insert((awaited, Box::pin(tokio::time::sleep(patience))))
+                    .insert((begun, Box::pin(tokio::time::sleep(self.patience.header))))
                     .1
             }
         };
@@ -173,6 +163,23 @@ impl ClientIo {
         }
     }
 
+    /// Reads until the client closes as well, for as long as that may take.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = self
+            .lingering
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        let mut scratch = [0; 4096];
+        while until.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match ready!(self.socket.poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                // Closed, or broken: nothing is lost any more.
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(())
+    }
+
     /// Bounds a write that cannot go on.
     fn poll_stall<T>(
         &mut self,
@@ -200,7 +207,12 @@ impl AsyncRead for ClientIo {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.poisoned.is_some() {
-            return Poll::Ready(this.poison(buffer));
+            // Bytes that came before both sides had agreed to switch are no part of the new protocol (RFC 9931).
+            let refused = this
+                .activity
+                .is_upgraded()
+                .then(|| Err(io::ErrorKind::InvalidData.into()));
+            return Poll::Ready(refused.unwrap_or_else(|| this.poison(buffer)));
         }
         let before = buffer.filled().len();
         match this.socket.poll_read(cx, buffer) {
@@ -246,7 +258,10 @@ impl AsyncWrite for ClientIo {
             // An HTTP/1.0 answer ends with its connection; a reset is the only way to say that this one did not.
             return Poll::Ready(this.socket.reset_on_close());
         }
-        this.socket.poll_shutdown(cx)
+        if this.lingering.is_none() {
+            ready!(this.socket.poll_shutdown(cx))?;
+        }
+        this.poll_linger(cx).map(Ok)
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
-use super::permission::{Asking, Permission, log_mistake};
+use super::permission::{Asking, Permission, Renewal, log_mistake};
 use super::place::{self, Place, Reason};
 use super::places::{Places, TooMany};
 use super::{Settings, SlowClient, Streams};
@@ -105,7 +105,7 @@ impl Held {
 
     /// The first bytes of a granted stream. The id comes after an initial state: a client cut off within that state must
     /// not come back as one who has it.
-    pub(super) fn begin(&mut self, grant: &Grant, place: Place, asking: Option<Box<Asking>>) {
+    pub(super) fn begin(&mut self, grant: &Grant, place: Place, renewal: Renewal) {
         let retry = grant
             .terms
             .retry
@@ -118,7 +118,7 @@ impl Held {
         };
         self.say_head(retry, known.as_deref());
         self.start(grant, place, known.is_some());
-        self.permit(grant, asking);
+        self.permit(grant, renewal);
     }
 
     fn say_head(&mut self, retry: RetryMs, id: Option<&str>) {
@@ -153,19 +153,23 @@ impl Held {
         if !(told || reset.is_some() && grant.initial.is_empty()) {
             self.say(sse::place(id));
         }
+        // Who missed the closing event is told that something is missing, and then nothing more comes.
+        if reset.is_some() && self.log().has_seen_the_end(channels, position) {
+            return self.end("closed");
+        }
         // What was dropped since a moment ago is a reset as well, not a slow client.
         if self.read() == Some(Progress::Gap) {
             self.skip();
         }
     }
 
-    fn permit(&mut self, grant: &Grant, asking: Option<Box<Asking>>) {
+    fn permit(&mut self, grant: &Grant, renewal: Renewal) {
         let expires = grant.terms.expires.or(self.settings.recheck);
-        self.permission = match (expires, asking) {
-            (Some(expires), Some(asking)) => {
-                Permission::Until(Box::pin(tokio::time::sleep(expires)), asking)
-            }
-            _ => Permission::Lasting,
+        let timer = |expires| Box::pin(tokio::time::sleep(expires));
+        self.permission = match (expires, renewal) {
+            (None, _) | (_, Renewal::Never) => Permission::Lasting,
+            (Some(expires), Renewal::Ask(asking)) => Permission::Until(timer(expires), asking),
+            (Some(expires), Renewal::Impossible) => Permission::Ends(timer(expires)),
         };
     }
 
@@ -197,7 +201,18 @@ impl Held {
                 let expired = timer.as_mut().poll(cx).is_ready();
                 if expired {
                     let asking = asking.clone();
-                    self.permission = Permission::Asked(asking.until_clear(self.facts(), false));
+                    self.permission = Permission::Asked(asking.until_clear(
+                        self.log().clone(),
+                        self.facts(),
+                        false,
+                    ));
+                }
+                expired
+            }
+            Permission::Ends(timer) => {
+                let expired = timer.as_mut().poll(cx).is_ready();
+                if expired {
+                    self.end("expired");
                 }
                 expired
             }
@@ -220,7 +235,7 @@ impl Held {
         Facts {
             stream: self.seat.id(),
             last: last.map(|position| LastEventId::Own(self.log().id(position))),
-            whole: last.is_some_and(|position| self.log().is_whole_since(position)),
+            whole: false,
         }
     }
 
@@ -242,6 +257,9 @@ impl Held {
             Ok(share) => self.places.user = share,
             Err(TooMany) => return self.end("limited"),
         }
+        if let Some(retry) = grant.terms.retry {
+            self.say(sse::retry(retry));
+        }
         if let Reading::Nothing(arrival) = &self.reading {
             let place = place::find(
                 self.log(),
@@ -251,15 +269,12 @@ impl Held {
             );
             let told = matches!(place, Place::At(position) if position == arrival.now && arrival.last.is_none())
                 && grant.initial.is_empty();
-            if let Some(retry) = grant.terms.retry {
-                self.say(sse::retry(retry));
-            }
             self.start(&grant, place, told);
         } else {
             self.move_to(&grant);
         }
         if !matches!(self.reading, Reading::Over) {
-            self.permit(&grant, Some(asking));
+            self.permit(&grant, Renewal::Ask(asking));
         }
     }
 
@@ -269,16 +284,21 @@ impl Held {
             return;
         };
         if cursor.channels() != grant.terms.channels {
-            let cursor = self
-                .log()
-                .cursor(grant.terms.channels.clone(), cursor.position());
-            self.reading = Reading::Channels(cursor, self.seat.join(&grant.terms.channels));
+            let position = cursor.position();
+            let membership = self.seat.join(&grant.terms.channels);
+            let cursor = self.log().cursor(grant.terms.channels.clone(), position);
+            self.reading = Reading::Channels(cursor, membership);
+            // The state of channels that were not there before.
+            if !grant.initial.is_empty() {
+                self.say(grant.initial.clone());
+                self.say(sse::place(self.log().id(position)));
+            }
         }
     }
 
     /// Takes what the log has for this stream; whether anything changed.
     fn advance(&mut self) -> bool {
-        if matches!(self.permission, Permission::Asked(_)) {
+        if !self.permission.allows() {
             return false;
         }
         match (self.read(), self.settings.slow_client) {
@@ -334,7 +354,7 @@ impl Held {
         match ending {
             Ending::Drain => {
                 // What was published so far is still the client's; a reader far behind gets the rest when it is back.
-                let may_read = !matches!(self.permission, Permission::Asked(_));
+                let may_read = self.permission.allows();
                 while may_read
                     && self.ready.len() < LAST_READS
                     && self.read() == Some(Progress::More)

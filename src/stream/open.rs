@@ -9,7 +9,7 @@ use http::{Method, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::held::{Arrival, Held};
-use super::permission::{Asking, Permission, log_mistake};
+use super::permission::{Asking, Permission, Renewal, log_mistake};
 use super::place::{self, Place};
 use super::places::{Places, TooMany, network};
 use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
@@ -19,7 +19,6 @@ use crate::domain::StreamId;
 use crate::upstream::{AnswerBody, Head, RequestBody};
 use crate::wire::ask::Terms;
 use crate::wire::headers;
-use crate::wire::last_event_id::LastEventId;
 
 /// How long a new stream waits for its turn to ask before it is held.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -88,7 +87,7 @@ impl Streams {
                     initial: bytes::Bytes::new(),
                     cors: HeaderMap::new(),
                 };
-                candidate.granted(&grant, None)
+                candidate.granted(&grant, Renewal::Never)
             }
             Source::Ask { asker, head, body } => {
                 candidate.ask(asker, head, body, wants_stream).await
@@ -105,24 +104,38 @@ impl Candidate<'_> {
         body: RequestBody,
         wants_stream: bool,
     ) -> Result<Response<Body>, OpenError> {
-        // Only a read may be asked twice, so only a read may be held.
-        let repeatable = matches!(head.method, Method::GET | Method::HEAD);
+        // Only a read may be asked twice, so only a read may be held; and one with a body could not be asked alike.
+        let repeatable = matches!(head.method, Method::GET | Method::HEAD) && body.length() == 0;
         let may_hold = repeatable && self.settings.backend_down == BackendDown::Hold;
         let facts = self.facts();
-        let asking = Box::new(Asking {
-            asker: asker.clone(),
-            head: Head::clone(&head),
-        });
+        let asking = || {
+            Box::new(Asking {
+                asker: asker.clone(),
+                head: Head::clone(&head),
+            })
+        };
+        let renewal = if repeatable {
+            Renewal::Ask(asking())
+        } else {
+            Renewal::Impossible
+        };
+        if let Some(grant) = asker.cached(&head, &facts) {
+            return self.granted(&grant, renewal);
+        }
         let patience = if may_hold { PATIENCE } else { PATIENCE_UNHELD };
         let Ok(turn) = timeout(patience, asker.turn()).await else {
-            return if may_hold {
-                Ok(self.hold(asking, facts, false))
-            } else {
-                Err(OpenError::Busy)
+            return match self.settings.backend_down {
+                _ if may_hold => Ok(self.hold(asking(), facts, false)),
+                BackendDown::Retry if repeatable => Ok(self.retry()),
+                _ => Err(OpenError::Busy),
             };
         };
+        if let Some(grant) = asker.cached(&head, &facts) {
+            return self.granted(&grant, renewal);
+        }
+        let asking = asking();
         match asker.ask(turn, *head, body, &facts).await {
-            Verdict::Granted(grant) => self.granted(&grant, Some(asking)),
+            Verdict::Granted(grant) => self.granted(&grant, renewal),
             Verdict::Answered(answer) => {
                 if answer.status().is_success()
                     && answer.status() != StatusCode::NO_CONTENT
@@ -172,14 +185,7 @@ impl Candidate<'_> {
     }
 
     fn facts(&self) -> Facts {
-        let log = self.streams.0.hub.log();
-        let whole = match &self.arrival.last {
-            Some(LastEventId::Own(id)) => log
-                .place(*id)
-                .is_some_and(|place| log.is_whole_since(place)),
-            // Which place a publisher's id stands for is known only with the channels.
-            None | Some(LastEventId::Foreign(_) | LastEventId::Unusable) => false,
-        };
+        let whole = place::is_whole_since(self.streams.0.hub.log(), self.arrival.last.as_ref());
         Facts {
             stream: self.id,
             last: self.arrival.last.clone(),
@@ -188,11 +194,7 @@ impl Candidate<'_> {
     }
 
     /// A stream whose permission is there.
-    fn granted(
-        mut self,
-        grant: &Grant,
-        asking: Option<Box<Asking>>,
-    ) -> Result<Response<Body>, OpenError> {
+    fn granted(mut self, grant: &Grant, renewal: Renewal) -> Result<Response<Body>, OpenError> {
         let user = self.streams.0.user_share(self.settings, &grant.terms);
         self.places.user = user.map_err(|TooMany| OpenError::TooMany)?;
         let log = self.streams.0.hub.log();
@@ -210,7 +212,7 @@ impl Candidate<'_> {
             return Ok(respond::stream(id, cors, Body::empty()));
         }
         let mut held = self.held(Permission::Lasting);
-        held.begin(grant, place, asking);
+        held.begin(grant, place, renewal);
         Ok(respond::stream(id, cors, Body::Held(Box::new(held))))
     }
 
@@ -220,7 +222,8 @@ impl Candidate<'_> {
             return respond::stream(self.id, HeaderMap::new(), Body::empty());
         }
         let id = self.id;
-        let mut held = self.held(Permission::Asked(asking.until_clear(facts, in_vain)));
+        let log = self.streams.0.hub.log().clone();
+        let mut held = self.held(Permission::Asked(asking.until_clear(log, facts, in_vain)));
         held.wait_for_permission();
         respond::stream(id, HeaderMap::new(), Body::Held(Box::new(held)))
     }

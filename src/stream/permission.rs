@@ -8,9 +8,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
+use super::place;
 use crate::ask::{Asker, Facts, Mistaken, Verdict};
+use crate::history::Log;
 use crate::upstream::{Backoff, Head, RequestBody};
 
 /// The first and the longest pause between two asks that Django could not answer.
@@ -25,6 +27,30 @@ pub(super) enum Permission {
     Until(Pin<Box<Sleep>>, Box<Asking>),
     /// Not now.
     Asked(Answering),
+    /// Until the timer fires; then the stream ends, for its ask cannot be repeated.
+    Ends(Pin<Box<Sleep>>),
+}
+
+impl Permission {
+    /// Whether events may be delivered at this moment, also if no timer was polled yet.
+    pub(super) fn allows(&self) -> bool {
+        match self {
+            Self::Lasting => true,
+            Self::Until(timer, _) | Self::Ends(timer) => timer.deadline() > Instant::now(),
+            Self::Asked(_) => false,
+        }
+    }
+}
+
+/// What happens when a permission runs out.
+#[derive(Debug)]
+pub(super) enum Renewal {
+    /// It does not: nobody was asked.
+    Never,
+    /// Django is asked again.
+    Ask(Box<Asking>),
+    /// The stream ends: an ask other than a bare GET or HEAD is never repeated.
+    Impossible,
 }
 
 /// All that is needed to ask again.
@@ -52,7 +78,12 @@ impl Answering {
 impl Asking {
     /// Asks until the verdict is neither [`Verdict::Busy`] nor [`Verdict::Down`]; after a pause, if it was asked just
     /// now and in vain.
-    pub(super) fn until_clear(self: Box<Self>, facts: Facts, in_vain: bool) -> Answering {
+    pub(super) fn until_clear(
+        self: Box<Self>,
+        log: Log,
+        mut facts: Facts,
+        in_vain: bool,
+    ) -> Answering {
         Answering(Box::pin(async move {
             let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
             if in_vain {
@@ -60,6 +91,8 @@ impl Asking {
             }
             loop {
                 let turn = self.asker.turn().await;
+                // The log may have moved on since the last try.
+                facts.whole = place::is_whole_since(&log, facts.last.as_ref());
                 match self
                     .asker
                     .ask(turn, self.head.clone(), RequestBody::Empty, &facts)

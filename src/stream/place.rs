@@ -61,6 +61,17 @@ pub(super) fn find(
     }
 }
 
+/// Whether nothing after the place of `last` has been dropped from the log. Which place a publisher's id stands for is
+/// known only with the channels.
+pub(super) fn is_whole_since(log: &Log, last: Option<&LastEventId>) -> bool {
+    match last {
+        Some(LastEventId::Own(id)) => log
+            .place(*id)
+            .is_some_and(|place| log.is_whole_since(place)),
+        None | Some(LastEventId::Foreign(_) | LastEventId::Unusable) => false,
+    }
+}
+
 /// An id of this log is a place in it, whichever channel it came from. One of another life may still be an id that a
 /// publisher gave.
 fn own(log: &Log, channels: &[ChannelName], id: EventId) -> Result<Position, Reason> {

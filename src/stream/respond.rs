@@ -62,9 +62,11 @@ impl OpenError {
 /// The status of a request that Django did not answer.
 pub const fn upstream_status(error: &UpstreamError) -> StatusCode {
     match error {
-        UpstreamError::Connect { .. } | UpstreamError::Reset(_) | UpstreamError::Invalid(_) => {
-            StatusCode::BAD_GATEWAY
-        }
+        UpstreamError::Connect { .. }
+        | UpstreamError::Reset(_)
+        | UpstreamError::Invalid(_)
+        | UpstreamError::Ambiguous
+        | UpstreamError::Broken(_) => StatusCode::BAD_GATEWAY,
         UpstreamError::ConnectTimeout { .. } | UpstreamError::ResponseTimeout => {
             StatusCode::GATEWAY_TIMEOUT
         }

@@ -20,6 +20,7 @@ pub struct AnswerBody {
     incoming: Incoming,
     lease: Option<Lease>,
     turn: Option<Slot>,
+    switched: bool,
     pause: Option<Pause>,
 }
 
@@ -48,6 +49,7 @@ impl AnswerBody {
             incoming,
             lease: Some(lease),
             turn: None,
+            switched,
             pause,
         };
         if body.incoming.is_end_stream() && !switched {
@@ -56,9 +58,9 @@ impl AnswerBody {
         body
     }
 
-    /// Keeps the request's turn until the answer's end.
+    /// Keeps the request's turn until the answer's end; a connection that was handed over keeps none.
     pub(super) fn with_turn(mut self, turn: Option<Slot>) -> Self {
-        self.turn = turn.filter(|_| self.lease.is_some());
+        self.turn = turn.filter(|_| self.lease.is_some() && !self.switched);
         self
     }
 

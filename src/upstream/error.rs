@@ -31,6 +31,12 @@ pub enum UpstreamError {
     /// What came back is not an HTTP/1.1 answer.
     #[error("the answer is not valid HTTP")]
     Invalid(#[source] hyper::Error),
+    /// Its body could be read in two ways: with a length and chunked, or in an unknown coding.
+    #[error("the framing of the answer is ambiguous")]
+    Ambiguous,
+    /// The body of the answer broke off before it was of use.
+    #[error("the answer broke off")]
+    Broken(#[source] AnswerError),
     /// No answer within `response_timeout`.
     #[error("no answer in time")]
     ResponseTimeout,
@@ -54,7 +60,11 @@ impl UpstreamError {
     /// Who is at fault.
     pub const fn failure(&self) -> Failure {
         match self {
-            Self::Connect { .. } | Self::Reset(_) | Self::Invalid(_) => Failure::Upstream,
+            Self::Connect { .. }
+            | Self::Reset(_)
+            | Self::Invalid(_)
+            | Self::Ambiguous
+            | Self::Broken(_) => Failure::Upstream,
             Self::Queue => Failure::Limited,
             Self::ConnectTimeout { .. } | Self::ResponseTimeout => Failure::Timeout,
             Self::RequestBody(RequestBodyFault::Idle | RequestBodyFault::Client) => Failure::Client,

@@ -12,7 +12,7 @@ use super::body::RequestBody;
 use super::error::GatherError;
 
 /// How much is collected before it is written to the temp file.
-const WRITE: usize = 256 << 10;
+const WRITE: usize = 64 << 10;
 
 /// Reads `incoming` to its end: up to `memory` bytes are kept in memory, more go to a temp file without a name. At most
 /// `limit` bytes, and no pause longer than `idle`. Trailers are dropped.

@@ -61,6 +61,14 @@ impl Head {
         }
     }
 
+    /// Sets a header the gateway vouches for in place of whatever the client sent.
+    pub fn vouch(&mut self, name: &HeaderName, value: &str) {
+        self.headers.remove(name);
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+    }
+
     /// Asks for a WebSocket, as the client did (RFC 6455, section 4.1).
     pub fn ask_for_websocket(&mut self) {
         self.headers

@@ -17,6 +17,7 @@ mod send;
 mod settings;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -43,6 +44,8 @@ pub struct Upstream(Arc<Inner>);
 struct Inner {
     settings: Settings,
     pools: Box<[Pool]>,
+    /// Which server is looked at first next time.
+    next: AtomicUsize,
     /// Who may be in flight, if there is a limit.
     turns: Option<Slots>,
     /// The tasks that drive the connections.
@@ -97,6 +100,7 @@ impl Upstream {
             turns: settings.max_in_flight.map(|most| Slots::new(most.get())),
             settings,
             pools,
+            next: AtomicUsize::new(0),
             drivers: TaskTracker::new(),
             metrics,
         }))

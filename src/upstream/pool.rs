@@ -20,6 +20,9 @@ use crate::base::sync::lock;
 /// Idle connections kept for each server; more are closed.
 const MOST_IDLE: usize = 64;
 
+/// How long a server that could not be reached is avoided while there are others.
+const AVOID: Duration = Duration::from_secs(1);
+
 /// The connections to one server. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Pool(Arc<Inner>);
@@ -29,6 +32,8 @@ struct Inner {
     server: Server,
     idle: Mutex<Vec<Idle>>,
     in_flight: AtomicUsize,
+    /// Until when others are preferred, because this one could not be reached.
+    avoided: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -59,11 +64,17 @@ impl Pool {
             server,
             idle: Mutex::default(),
             in_flight: AtomicUsize::new(0),
+            avoided: Mutex::default(),
         }))
     }
 
     pub(super) fn in_flight(&self) -> usize {
         self.0.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether it could not be reached a moment ago.
+    pub(super) fn is_avoided(&self) -> bool {
+        lock(&self.0.avoided).is_some_and(|until| Instant::now() < until)
     }
 
     pub(super) fn clear(&self) {
@@ -96,7 +107,10 @@ impl Pool {
     ) -> Result<Lease, UpstreamError> {
         let in_flight = self.count();
         let server = || self.0.server.to_string();
-        let sender = match timeout(patience, self.open(drivers)).await {
+        let opened = timeout(patience, self.open(drivers)).await;
+        let reached = matches!(opened, Ok(Ok(_)));
+        *lock(&self.0.avoided) = (!reached).then(|| Instant::now() + AVOID);
+        let sender = match opened {
             Ok(Ok(sender)) => sender,
             Ok(Err(source)) => {
                 return Err(UpstreamError::Connect {

@@ -6,10 +6,13 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Response;
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use hyper::body::Incoming;
+use rustix::io::Errno;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Upstream;
@@ -89,7 +92,7 @@ impl Upstream {
         head: &Head,
         body: RequestBody,
     ) -> Result<Response<AnswerBody>, Failed> {
-        let Some(pool) = self.0.pools.iter().min_by_key(|pool| pool.in_flight()) else {
+        let Some(pool) = self.choose() else {
             let source = io::Error::from(io::ErrorKind::NotFound);
             return Err(Failed {
                 error: UpstreamError::Connect {
@@ -133,6 +136,17 @@ impl Upstream {
         }
     }
 
+    /// A server that is not avoided, of those the one with the fewest requests in flight; ties take turns.
+    fn choose(&self) -> Option<&Pool> {
+        let pools = &self.0.pools;
+        let first = self.0.next.fetch_add(1, Ordering::Relaxed) % pools.len().max(1);
+        let (before, after) = pools.split_at_checked(first)?;
+        after
+            .iter()
+            .chain(before)
+            .min_by_key(|pool| (pool.is_avoided(), pool.in_flight()))
+    }
+
     async fn connect(&self, pool: &Pool) -> Result<Lease, UpstreamError> {
         let lease = pool
             .connect(self.0.settings.connect_timeout, &self.0.drivers)
@@ -167,6 +181,12 @@ impl Upstream {
             .metrics
             .seconds
             .observe(started.elapsed().as_secs_f64());
+        if is_ambiguous(response.headers()) {
+            return Err(Failed {
+                error: UpstreamError::Ambiguous,
+                unsent: None,
+            });
+        }
         Ok(self.received(response, lease))
     }
 
@@ -191,15 +211,32 @@ impl Upstream {
     }
 }
 
-/// What it looks like while gunicorn restarts: nobody listens, the socket is not there yet, or its backlog is full.
+/// Whether the body could be read in two ways (RFC 9112, section 6.1); hyper reads it in one, the client might in the other.
+fn is_ambiguous(headers: &HeaderMap) -> bool {
+    let Some(coding) = headers.get(TRANSFER_ENCODING) else {
+        return false;
+    };
+    headers.contains_key(CONTENT_LENGTH)
+        || !coding
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"chunked")
+}
+
+/// What it looks like while gunicorn restarts: nobody listens, the socket is not there yet, or its backlog is full. We
+/// ourselves may be out of descriptors for a moment.
 fn is_restarting(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, NotFound, WouldBlock,
     };
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | NotFound | WouldBlock
-    )
+    let descriptors = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error
+        .raw_os_error()
+        .is_some_and(|code| descriptors.contains(&code))
+        || matches!(
+            error.kind(),
+            ConnectionAborted | ConnectionRefused | ConnectionReset | NotFound | WouldBlock
+        )
 }
 
 fn classify(error: hyper::Error) -> UpstreamError {
