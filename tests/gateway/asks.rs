@@ -725,3 +725,18 @@ async fn five_restarts_of_django_close_no_stream_and_lose_no_event() {
     }
     assert_eq!(publisher.metric("tidegate_streams_open").await, 55.0);
 }
+
+#[tokio::test]
+async fn an_ask_never_switches_protocols() {
+    let switch =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let backend = Backend::start(move |_| Reply::raw(switch).then_hang()).await;
+    let (gateway, _) = site_with("ask = \"django\", backend_down = \"fail\"", "", &backend).await;
+    let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    for lines in ["", lines] {
+        let mut conn = Conn::open(&gateway.public).await;
+        conn.send(format!("GET /events/ HTTP/1.1\r\nHost: a\r\n{lines}\r\n"))
+            .await;
+        assert_eq!(conn.head().await.status, 502, "{lines}");
+    }
+}
