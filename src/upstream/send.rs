@@ -9,8 +9,8 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::Response;
-use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING, UPGRADE};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use rustix::io::Errno;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -181,9 +181,18 @@ impl Upstream {
             .metrics
             .seconds
             .observe(started.elapsed().as_secs_f64());
-        if is_ambiguous(response.headers()) {
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let fault = if is_ambiguous(response.headers()) {
+            Some(UpstreamError::Ambiguous)
+        } else if switched && !head.headers.contains_key(UPGRADE) {
+            // Nobody below the client's socket may take this for the end of HTTP on it.
+            Some(UpstreamError::Switched)
+        } else {
+            None
+        };
+        if let Some(error) = fault {
             return Err(Failed {
-                error: UpstreamError::Ambiguous,
+                error,
                 unsent: None,
             });
         }
