@@ -11,6 +11,9 @@
     clippy::large_futures,
     unreachable_pub,
     missing_docs,
+    clippy::unused_async,
+    clippy::single_match_else,
+    clippy::semicolon_if_nothing_returned,
     reason = "a test that meets the unexpected fails at once, and nobody imports from here"
 )]
 
@@ -18,6 +21,7 @@ mod asks;
 mod draining;
 mod failing;
 mod hostile;
+mod hostile_http2;
 mod hosts;
 mod house;
 mod limits;

@@ -564,7 +564,7 @@ async fn the_metrics_name_what_the_contract_asks_for() {
     drop(EventSource::resume(&gateway.public, "/asked/", "unknown").await);
     let left = "tidegate_streams_ended_total{reason=\"client\"}";
     crate::support::until("the end of a stream", async || {
-        publisher.metric(left).await == 1.0
+        publisher.metric(left).await == 1
     })
     .await;
     let mut source = EventSource::open(&gateway.public, "/asked/").await;

@@ -64,7 +64,7 @@ async fn a_client_that_leaves_ends_the_other_side_and_the_other_way_round() {
     assert_eq!(conn.rest().await, b"bye");
     let mut publisher = gateway.publisher().await;
     crate::support::until("no WebSocket is open", async || {
-        publisher.metric("tidegate_websockets_open").await == 0.0
+        publisher.metric("tidegate_websockets_open").await == 0
     })
     .await;
 }

@@ -51,16 +51,6 @@ impl Request {
             .collect()
     }
 
-    /// The names of all header lines in lower case, sorted.
-    pub fn names(&self) -> Vec<String> {
-        let lines = self.head.trim_end().split("\r\n").skip(1);
-        let mut names: Vec<_> = lines
-            .map(|line| line.split(':').next().unwrap().to_ascii_lowercase())
-            .collect();
-        names.sort_unstable();
-        names
-    }
-
     fn length(&self) -> usize {
         assert!(
             self.header("transfer-encoding").is_none(),
@@ -217,7 +207,7 @@ enum Place {
 enum State {
     Listening(JoinSet<()>),
     /// For TCP: the port, bound but not listening, so that nobody else gets it.
-    Down(#[expect(dead_code, reason = "holds the port")] Option<TcpSocket>),
+    Down(Option<TcpSocket>),
 }
 
 /// The backend. Its connections die with it.
@@ -232,20 +222,20 @@ pub struct Backend {
 impl Backend {
     /// A backend on TCP.
     pub async fn start(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::new(false, false, script).await
+        Self::new(false, false, script)
     }
 
     /// A backend on a unix socket.
     pub async fn start_unix(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::new(true, false, script).await
+        Self::new(true, false, script)
     }
 
     /// A backend that acts once it has the head of a request.
     pub async fn start_early(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::new(false, true, script).await
+        Self::new(false, true, script)
     }
 
-    async fn new(
+    fn new(
         unix: bool,
         early: bool,
         script: impl Fn(&Request) -> Reply + Send + Sync + 'static,
@@ -279,12 +269,12 @@ impl Backend {
             shared,
             state,
         };
-        backend.up().await;
+        backend.up();
         backend
     }
 
     /// Listens again, on the same address.
-    pub async fn up(&mut self) {
+    pub fn up(&mut self) {
         let mut tasks = JoinSet::new();
         let shared = Arc::clone(&self.shared);
         match std::mem::replace(&mut self.state, State::Down(None)) {

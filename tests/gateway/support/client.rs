@@ -143,7 +143,7 @@ impl Conn {
             Ok(0) => self.ended = Some(Ending::Clean),
             Ok(_) => return true,
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-                self.ended = Some(Ending::Reset)
+                self.ended = Some(Ending::Reset);
             }
             Err(error) => panic!("{error}"),
         }
@@ -319,10 +319,18 @@ impl Conn {
 
     /// Exactly these many bytes, whatever they are.
     pub async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let bytes = self.try_bytes(count).await;
+        bytes.unwrap_or_else(|| panic!("{count} bytes come"))
+    }
+
+    /// Exactly these many bytes; `None` if the connection ends before.
+    pub async fn try_bytes(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.seen.len() < count {
-            assert!(self.fill().await, "{count} bytes come");
+            if !self.fill().await {
+                return None;
+            }
         }
-        self.seen.drain(..count).collect()
+        Some(self.seen.drain(..count).collect())
     }
 
     /// Whether a byte comes within `time`. For bounds that can be shown in no other way.

@@ -22,10 +22,10 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits for `work`, which must not take forever.
 pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match timeout(PATIENCE, work).await {
-        Ok(done) => done,
-        Err(_) => panic!("not in time: {what}"),
-    }
+    let Ok(done) = timeout(PATIENCE, work).await else {
+        panic!("not in time: {what}")
+    };
+    done
 }
 
 /// Looks again and again whether `condition` holds.

@@ -69,12 +69,12 @@ impl Publisher {
     }
 
     /// The value of a metric, by its name with its labels; 0 if it is not there.
-    pub async fn metric(&mut self, name: &str) -> f64 {
+    pub async fn metric(&mut self, name: &str) -> u64 {
         let answer = self.get("/metrics").await;
         let line = answer
             .text()
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().unwrap())
+        line.map_or(0, |value| value.parse().unwrap())
     }
 }
