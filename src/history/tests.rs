@@ -296,6 +296,32 @@ async fn a_channel_with_a_reader_knows_exactly_what_it_dropped_for_ever() {
 }
 
 #[test]
+fn a_quiet_channel_does_not_report_the_gaps_of_others_when_its_client_comes_back() {
+    let log = log(Settings {
+        memory: ByteSize::kib(512),
+        ..Settings::default()
+    });
+    let quiet = [channel("quiet")];
+    let cursor = log.cursor(quiet.to_vec(), Position::START);
+    for n in 0..30_000 {
+        publish(&log, &[&format!("job-{n}")]);
+    }
+    drop(cursor);
+    assert!(!log.has_gap(&quiet, Position::START));
+}
+
+#[test]
+fn each_channel_of_an_event_counts() {
+    let log = log(Settings::default());
+    publish(&log, &["a", "b", "c"]);
+    let three = log.size().bytes;
+    publish(&log, &["a", "b", "c"]);
+    let more = log.size().bytes - three;
+    publish(&log, &["a"]);
+    assert!(more > log.size().bytes - three - more);
+}
+
+#[test]
 fn a_publishers_id_is_found_where_it_was_used_last() {
     let log = log(Settings::default());
     let id = |text| PublisherId::parse(text).unwrap();
