@@ -184,12 +184,9 @@ impl Site {
             wants_stream: true,
             source,
         };
-        match self
-            .streams
-            .open(&Arc::new(settings.clone()), opening)
-            .await?
-            .into_body()
-        {
+        let settings = Arc::new(settings.clone());
+        let response = self.streams.open(&settings, opening).await?;
+        match response.into_body() {
             Body::Held(held) => Ok(held),
             other => panic!("{other:?}"),
         }
