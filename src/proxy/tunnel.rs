@@ -10,7 +10,7 @@ use http::{HeaderValue, Response, StatusCode, request};
 use hyper::upgrade::{OnUpgrade, on};
 use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncWriteExt, copy, split};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,7 +55,7 @@ impl Tunnels {
     fn start(&self, client: OnUpgrade, upstream: OnUpgrade, answer: AnswerBody, slot: Slot) {
         let (abort, open) = (self.abort.clone(), Counted::new(&self.open));
         self.tasks.spawn(async move {
-            let copied = abort.run_until_cancelled(copy(client, upstream)).await;
+            let copied = abort.run_until_cancelled(pass(client, upstream)).await;
             if let Some(Err(error)) = copied {
                 tracing::debug!(error = error.as_ref(), "WebSocket ended");
             }
@@ -64,13 +64,21 @@ impl Tunnels {
     }
 }
 
-async fn copy(
+async fn pass(
     client: OnUpgrade,
     upstream: OnUpgrade,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut upstream = TokioIo::new(upstream.await?);
-    let mut client = TokioIo::new(client.await?);
-    copy_bidirectional(&mut client, &mut upstream).await?;
+    let (mut from_upstream, mut to_upstream) = split(TokioIo::new(upstream.await?));
+    let (mut from_client, mut to_client) = split(TokioIo::new(client.await?));
+    // A WebSocket is not used half open (RFC 6455, section 7.1.1), so the end of one side ends the other: a client that
+    // never closes must not keep its slot. What Django said last goes first.
+    let copied = tokio::select! {
+        biased;
+        copied = copy(&mut from_upstream, &mut to_client) => copied,
+        copied = copy(&mut from_client, &mut to_upstream) => copied,
+    };
+    let (near, far) = (to_client.shutdown().await, to_upstream.shutdown().await);
+    copied.map(drop).and(near).and(far)?;
     Ok(())
 }
 

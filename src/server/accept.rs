@@ -21,7 +21,6 @@ use super::{Address, Listen, Server, conn};
 use crate::base::handler::Handler;
 use crate::base::metrics::Counted;
 use crate::domain::{ConnId, ConnInfo, Peer};
-use crate::limits::Slot;
 
 /// Connections the kernel keeps for us until we accept them.
 const BACKLOG: u32 = 4096;
@@ -155,15 +154,15 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
     let mut connections = JoinSet::new();
     let mut pause = Duration::ZERO;
     let mut resume = Instant::now();
+    let mut waiting = None;
     loop {
         tokio::select! {
-            // Stopping first; then what has ended, which may free a slot; then new ones.
+            // Stopping first; then what has ended, which may free a slot; then who waits for one; then new ones.
             biased;
             () = server.0.stop.cancelled() => break,
             Some(ended) = connections.join_next() => notice(&server, ended),
-            (slot, accepted) = next(&server, &listener, resume) => match accepted {
-                Ok((socket, peer, local_port)) => {
-                    pause = Duration::ZERO;
+            slot = server.0.slots.wait(), if waiting.is_some() => {
+                if let Some((socket, peer, local_port)) = waiting.take() {
                     let id = ConnId(server.0.next_conn.fetch_add(1, Ordering::Relaxed));
                     let info = Arc::new(ConnInfo { id, peer, local_port, tls: false });
                     tune(&server, &socket);
@@ -175,6 +174,12 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
                         conn::run(server, socket, http2, info, handler).await;
                         drop((slot, open));
                     });
+                }
+            }
+            accepted = next(&listener, resume), if waiting.is_none() => match accepted {
+                Ok(accepted) => {
+                    pause = Duration::ZERO;
+                    waiting = Some(accepted);
                 }
                 Err(error) => {
                     pause = after(&server, &listener, &error, pause);
@@ -189,15 +194,12 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
     }
 }
 
-/// A slot first, so that at the limit clients wait in the kernel and not in our memory.
-async fn next(
-    server: &Server,
-    listener: &Listener,
-    resume: Instant,
-) -> (Slot, io::Result<(Socket, Peer, Option<u16>)>) {
+/// The next client. At the limit one for each listener waits here and all others in the kernel: a listener that took its
+/// slot before anybody came would keep it from the others.
+async fn next(listener: &Listener, resume: Instant) -> io::Result<(Socket, Peer, Option<u16>)> {
     // A moment, not a duration: connections that end meanwhile must not make the pause begin again.
     sleep_until(resume).await;
-    (server.0.slots.wait().await, listener.accept().await)
+    listener.accept().await
 }
 
 /// How long to pause after a failed accept: not at all if it was the client's fault, else 10 ms to 100 ms.

@@ -168,6 +168,8 @@ async fn an_answer_that_is_no_http_is_502() {
         "HTTP/1.1 abc OK\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
         "HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\nX\0: a\r\n\r\n",
         "HTTP/1.1 200 OK\r\nbad name: a\r\nContent-Length: 0\r\n\r\n",
     ] {
@@ -309,4 +311,30 @@ async fn an_event_stream_of_django_may_be_silent_for_long() {
     gate.open();
     assert_eq!(source.next().await.data, "b");
     source.ends().await;
+}
+
+#[tokio::test]
+async fn no_more_requests_are_in_flight_than_django_can_take_and_a_long_queue_is_503() {
+    let gate = Gate::new();
+    let slow = Reply::ok("slow").after(&gate);
+    let backend = Backend::start(move |_| slow.clone()).await;
+    let keys = "max_in_flight = 2\nqueue_timeout = \"300ms\"";
+    let gateway = Gateway::before(&backend.address, keys).await;
+    let mut conns = Vec::new();
+    for _ in 0..2 {
+        let mut conn = Conn::open(&gateway.public).await;
+        conn.send(GET).await;
+        conns.push(conn);
+    }
+    backend.until("two requests", |log| log.at_once == 2).await;
+    let answer = get(&gateway.public, "/").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.header("retry-after").is_some());
+    let mut queued = Conn::open(&gateway.public).await;
+    queued.send(GET).await;
+    gate.open();
+    for conn in conns.iter_mut().chain([&mut queued]) {
+        assert_eq!(conn.answer().await.text(), "slow");
+    }
+    assert_eq!(backend.seen(|log| log.most_at_once), 2);
 }

@@ -14,15 +14,15 @@
     reason = "a test that meets the unexpected fails at once, and nobody imports from here"
 )]
 
-//mod asks;
-//mod draining;
+mod asks;
+mod draining;
 mod failing;
 mod hostile;
 mod hosts;
 mod house;
-//mod limits;
-//mod proxying;
-//mod publishing;
-//mod streams;
+mod limits;
+mod proxying;
+mod publishing;
+mod streams;
 mod support;
-//mod websockets;
+mod websockets;

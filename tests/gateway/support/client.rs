@@ -289,6 +289,12 @@ impl Conn {
         self.answer().await
     }
 
+    /// Sends a request and reads the head of its answer only: its status.
+    pub async fn ask_head(&mut self, request: impl AsRef<[u8]>) -> u16 {
+        self.send(request).await;
+        self.head().await.status
+    }
+
     /// Waits for the end, which must come without a further byte.
     pub async fn ending(&mut self) -> Ending {
         while self.fill().await {}
@@ -301,6 +307,14 @@ impl Conn {
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.fill().await {}
         std::mem::take(&mut self.seen)
+    }
+
+    /// The next answer as bytes, or all that comes until the end.
+    pub async fn rest_or_answer(&mut self) -> Vec<u8> {
+        match self.try_head().await {
+            Some(answer) => answer.head.into_bytes(),
+            None => self.rest().await,
+        }
     }
 
     /// Exactly these many bytes, whatever they are.

@@ -37,3 +37,8 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     })
     .await;
 }
+
+/// Lets time pass that is itself the matter of a test: how long a connection was idle.
+pub async fn pass(time: Duration) {
+    sleep(time).await;
+}
