@@ -205,11 +205,10 @@ impl Asker {
         if status.is_redirection() {
             return Verdict::Login(answer);
         }
-        // A switch of protocols that nobody asked for is no answer either.
-        if status == StatusCode::TOO_MANY_REQUESTS
-            || status.is_server_error()
-            || status.is_informational()
-        {
+        if status.is_informational() {
+            return Verdict::Down(UpstreamError::Switched);
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
             return Verdict::Busy(answer);
         }
         if !status.is_success() || status == StatusCode::NO_CONTENT {

@@ -65,6 +65,7 @@ pub const fn upstream_status(error: &UpstreamError) -> StatusCode {
         UpstreamError::Connect { .. }
         | UpstreamError::Reset(_)
         | UpstreamError::Invalid(_)
+        | UpstreamError::Switched
         | UpstreamError::Ambiguous
         | UpstreamError::Broken(_) => StatusCode::BAD_GATEWAY,
         UpstreamError::ConnectTimeout { .. } | UpstreamError::ResponseTimeout => {

@@ -220,10 +220,15 @@ fn report(answer: &[u8], json: bool, outputs: &mut Outputs<'_>) -> Result<(), Co
         return Err(CommandError::Foreign);
     };
     let written = if json {
-        outputs.data.write_all(answer.trim_ascii_end()).and_then(|()| outputs.data.write_all(b"\n"))
+        outputs
+            .data
+            .write_all(answer.trim_ascii_end())
+            .and_then(|()| outputs.data.write_all(b"\n"))
     } else {
         let id = id.unwrap_or_default();
         writeln!(outputs.words, "Published {id}, open streams: {streams}")
     };
-    written.and_then(|()| outputs.data.flush()).map_err(CommandError::Output)
+    written
+        .and_then(|()| outputs.data.flush())
+        .map_err(CommandError::Output)
 }
