@@ -1,6 +1,7 @@
 //! Answers that serve others with the same credentials and URL for a moment, where a route allows it.
 //!
-//! Only grants are kept, and only those without an initial state, which is true of one place in the log only. The key is a tuple of everything the answer may depend on, never a joined string.
+//! Only grants are kept, and only those without an initial state, which is true of one place in the log only. The key is
+//! a tuple of everything the answer may depend on, never a joined string.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::base::metrics::{Counted, CounterBy, Registry, status_class};
 use crate::domain::StreamId;
 use crate::limits::{Slot, Slots};
-use crate::upstream::{self, AnswerBody, AnswerError, Head, RequestBody, Upstream, UpstreamError};
+use crate::upstream::{AnswerBody, AnswerError, Head, RequestBody, Upstream, UpstreamError};
 use crate::wire::ask::{Mistake, Terms, terms};
 use crate::wire::headers;
 use crate::wire::last_event_id::{LAST_EVENT_ID, LastEventId};
@@ -119,8 +119,12 @@ impl Mistaken {
     /// What the author of the view may want to know.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::Headers(_) => {
+            Self::Headers(Mistake::Channel { .. } | Mistake::NoList) => {
                 "SSE-Channel holds one name of letters, digits and _ . : @ / -, never a list; SSE-Channels a JSON list"
+            }
+            Self::Headers(Mistake::TooMany) => "a stream has at most 100 channels",
+            Self::Headers(Mistake::Malformed(_)) => {
+                "SSE-Expires holds seconds and SSE-Retry milliseconds, both whole numbers; SSE-User one short name"
             }
             Self::InitialState => {
                 "the body of an answer to an ask is the initial state: finite, and sent at once"
@@ -148,9 +152,9 @@ impl Asker {
         }))
     }
 
-    /// The settings of the upstream it asks.
-    pub fn upstream(&self) -> &upstream::Settings {
-        self.0.upstream.settings()
+    /// The upstream it asks.
+    pub fn upstream(&self) -> &Upstream {
+        &self.0.upstream
     }
 
     /// An answer given a moment ago to the same question, if the route keeps answers. Needs no turn.
@@ -201,11 +205,10 @@ impl Asker {
         if status.is_redirection() {
             return Verdict::Login(answer);
         }
-        // A switch of protocols that nobody asked for is no answer either.
-        if status == StatusCode::TOO_MANY_REQUESTS
-            || status.is_server_error()
-            || status.is_informational()
-        {
+        if status.is_informational() {
+            return Verdict::Down(UpstreamError::Switched);
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
             return Verdict::Busy(answer);
         }
         if !status.is_success() || status == StatusCode::NO_CONTENT {
@@ -248,11 +251,7 @@ impl Asker {
             initial.extend_from_slice(&data);
         }
         if !initial.is_empty() {
-            initial.extend_from_slice(
-                b"
-
-",
-            );
+            initial.extend_from_slice(b"\n\n");
         }
         Ok(Some(initial.freeze()))
     }

@@ -53,6 +53,11 @@ pub(crate) enum CommandError {
         #[source]
         source: hyper::Error,
     },
+    /// The answer is not one of an internal listener, whatever its status says.
+    #[error(
+        "the answer does not come from the internal listener of a gateway; is the address right?"
+    )]
+    Foreign,
     /// There was a connection, but no answer in time.
     #[error("{target} did not answer within {seconds} s")]
     Silent {
@@ -118,7 +123,8 @@ impl CommandError {
             Self::Unreachable { .. } => 69,
             Self::Denied { .. } => 77,
             Self::Line { source, .. } => source.exit_code(),
-            Self::Broken { .. }
+            Self::Foreign
+            | Self::Broken { .. }
             | Self::Silent { .. }
             | Self::Answer(_)
             | Self::Refused { .. }

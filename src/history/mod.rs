@@ -3,13 +3,15 @@
 //! `publish` appends through the hub, each held stream reads through its own [`Cursor`]. Order is decided in exactly
 //! one place, [`Log::append`]. Knows channels, positions and opaque frames; no HTTP, no event stream format.
 //!
-//! Invariants, tested in `tests.rs` against a naive model:
+//! Invariants, tested in `model.rs` against a naive model:
 //! - numbers grow by one per event over all channels, and a reader sees its channels' events in that order, each once;
 //! - a reader whose place has been dropped is told so ([`Progress::Gap`]); nothing is ever skipped silently;
 //! - events, age and memory are bounded, and so is the table of channels.
 
 mod channel;
 mod cursor;
+#[cfg(test)]
+mod model;
 mod reading;
 mod settings;
 mod state;

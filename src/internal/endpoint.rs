@@ -49,9 +49,11 @@ pub(super) fn find(parts: &request::Parts) -> Result<Endpoint, Problem> {
         return Ok(endpoint);
     }
     let allowed = if post { "POST" } else { "GET, HEAD" };
-    Err(Problem::method_not_allowed(format!(
-        "{path} knows {allowed}"
-    )))
+    let problem = Problem::method_not_allowed(format!("{path} knows {allowed}"));
+    Err(Problem {
+        allow: Some(allowed),
+        ..problem
+    })
 }
 
 /// The channel of `/v1/channels/{channel}/events`. A name may hold slashes, plain or escaped.

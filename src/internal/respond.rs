@@ -62,7 +62,7 @@ pub(super) fn tap(tap: Tap) -> Response<Body> {
 
 /// A problem as the publisher sees it, and a line in the log.
 pub(super) fn problem(problem: Problem, id: &RequestId, conn: &ConnInfo) -> Response<Body> {
-    let status = problem.status;
+    let (status, allow) = (problem.status, problem.allow);
     tracing::debug!(
         conn.id = conn.id.0,
         request.id = id.as_str(),
@@ -74,12 +74,12 @@ pub(super) fn problem(problem: Problem, id: &RequestId, conn: &ConnInfo) -> Resp
     let mut response = answer(problem::CONTENT_TYPE, Body::Text(problem.to_json()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    if let Some(allow) = allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
     match status {
         StatusCode::UNAUTHORIZED => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        StatusCode::METHOD_NOT_ALLOWED => {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));

@@ -46,6 +46,10 @@ impl Proxy {
         asker: &Asker,
         settings: &Arc<Settings>,
     ) -> Result<Response<Body>, Refusal> {
+        // A preflight asks about the route (Fetch, section 4.8) and must not be held as if it were the request itself.
+        if exchange.parts.method == Method::OPTIONS {
+            return self.forward(exchange, asker.upstream(), false).await;
+        }
         let Exchange {
             parts,
             client,
@@ -55,7 +59,12 @@ impl Proxy {
             ..
         } = exchange;
         let body = self
-            .take_body(&parts, incoming, route.body_limit, asker.upstream())
+            .take_body(
+                &parts,
+                incoming,
+                route.body_limit,
+                asker.upstream().settings(),
+            )
             .await?;
         self.open(
             &parts,

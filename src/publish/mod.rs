@@ -112,7 +112,14 @@ impl Publisher {
                 .find(|channel| grant.is_some_and(|grant| !grant.allows(channel)))
             {
                 let detail = format!("this token may not publish to {channel}");
-                return Err(at(Problem::forbidden(detail), "channel"));
+                return Err(at(
+                    Problem::forbidden(detail),
+                    if event.channels.len() == 1 {
+                        "channel"
+                    } else {
+                        "channels"
+                    },
+                ));
             }
             if event
                 .id

@@ -16,6 +16,8 @@ pub mod respond;
 mod settings;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_asked;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -142,7 +142,7 @@ impl Candidate<'_> {
                     && wants_stream
                 {
                     tracing::warn!(
-                        upstream = asker.upstream().name,
+                        upstream = asker.upstream().settings().name,
                         status = answer.status().as_u16(),
                         hint = "a view that answers an ask names the channel in the header SSE-Channel",
                         "Ask answered without a channel"
@@ -157,7 +157,7 @@ impl Candidate<'_> {
             }
             Verdict::Busy(answer) => {
                 tracing::warn!(
-                    upstream = asker.upstream().name,
+                    upstream = asker.upstream().settings().name,
                     status = answer.status().as_u16(),
                     "Ask not answered"
                 );
@@ -170,7 +170,7 @@ impl Candidate<'_> {
             }
             Verdict::Down(error) => {
                 tracing::warn!(
-                    upstream = asker.upstream().name,
+                    upstream = asker.upstream().settings().name,
                     error = &error as &dyn std::error::Error,
                     "Ask failed"
                 );

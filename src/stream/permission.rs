@@ -93,11 +93,9 @@ impl Asking {
                 let turn = self.asker.turn().await;
                 // The log may have moved on since the last try.
                 facts.whole = place::is_whole_since(&log, facts.last.as_ref());
-                match self
-                    .asker
-                    .ask(turn, self.head.clone(), RequestBody::Empty, &facts)
-                    .await
-                {
+                let mut head = self.head.clone();
+                head.tell_cursor(log.id(log.position()));
+                match self.asker.ask(turn, head, RequestBody::Empty, &facts).await {
                     Verdict::Busy(_) | Verdict::Down(_) => {
                         tokio::time::sleep(backoff.pause()).await;
                     }
@@ -111,7 +109,7 @@ impl Asking {
 /// Tells the operator what is wrong with the view.
 pub(super) fn log_mistake(asker: &Asker, mistaken: &Mistaken) {
     tracing::warn!(
-        upstream = asker.upstream().name,
+        upstream = asker.upstream().settings().name,
         error = mistaken as &dyn std::error::Error,
         hint = mistaken.hint(),
         "Answer to an ask cannot be read"

@@ -31,6 +31,9 @@ pub enum UpstreamError {
     /// What came back is not an HTTP/1.1 answer.
     #[error("the answer is not valid HTTP")]
     Invalid(#[source] hyper::Error),
+    /// It switched to another protocol, which nobody had asked for.
+    #[error("the server switched protocols unasked")]
+    Switched,
     /// Its body could be read in two ways: with a length and chunked, or in an unknown coding.
     #[error("the framing of the answer is ambiguous")]
     Ambiguous,
@@ -66,6 +69,7 @@ impl UpstreamError {
             Self::Connect { .. }
             | Self::Reset(_)
             | Self::Invalid(_)
+            | Self::Switched
             | Self::Ambiguous
             | Self::Switched
             | Self::Broken(_) => Failure::Upstream,

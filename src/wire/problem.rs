@@ -29,6 +29,8 @@ pub struct Problem {
     pub pointer: Option<String>,
     /// The query parameter that is wrong.
     pub parameter: Option<String>,
+    /// For 405: the methods that are allowed; said in a header.
+    pub allow: Option<&'static str>,
     /// What was probably meant.
     pub hint: Option<String>,
     /// The wrong line of a body that is read by lines, counted from 1.
@@ -54,6 +56,7 @@ impl Problem {
             detail,
             pointer: None,
             parameter: None,
+            allow: None,
             hint: None,
             line: None,
             published: None,

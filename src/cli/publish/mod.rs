@@ -215,18 +215,20 @@ fn report(answer: &[u8], json: bool, outputs: &mut Outputs<'_>) -> Result<(), Co
         id: Option<String>,
         streams: u64,
     }
-    let written = if json {
-        let line: Result<&RawValue, _> = serde_json::from_slice(answer);
-        line.map_or(Ok(()), |line| writeln!(outputs.data, "{line}"))
-            .and_then(|()| outputs.data.flush())
-    } else {
-        match serde_json::from_slice(answer) {
-            Ok(Answer { id, streams }) => {
-                let id = id.unwrap_or_default();
-                writeln!(outputs.words, "Published {id}, open streams: {streams}")
-            }
-            Err(_) => writeln!(outputs.words, "Published"),
-        }
+    // A page of the site, at a wrong address, may be a 200 as well.
+    let Ok(Answer { id, streams }) = serde_json::from_slice(answer) else {
+        return Err(CommandError::Foreign);
     };
-    written.map_err(CommandError::Output)
+    let written = if json {
+        outputs
+            .data
+            .write_all(answer.trim_ascii_end())
+            .and_then(|()| outputs.data.write_all(b"\n"))
+    } else {
+        let id = id.unwrap_or_default();
+        writeln!(outputs.words, "Published {id}, open streams: {streams}")
+    };
+    written
+        .and_then(|()| outputs.data.flush())
+        .map_err(CommandError::Output)
 }

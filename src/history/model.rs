@@ -1,0 +1,143 @@
+//! The log against a naive model, over random histories in simulated time.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::time::{Instant, advance};
+
+use super::tests::{channel, event, log, number, read};
+use super::*;
+use crate::domain::ByteSize;
+
+/// One step of a history.
+#[derive(Debug, Clone)]
+enum Step {
+    Publish { channels: Vec<usize>, close: bool },
+    Open { channels: Vec<usize>, back: u64 },
+    Read { reader: usize, most: usize },
+    Leave { reader: usize },
+    Wait(u64),
+}
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+fn step() -> impl Strategy<Value = Step> {
+    let channels = || prop::sample::subsequence(vec![0, 1, 2, 3], 1..=3);
+    prop_oneof![
+        5 => (channels(), prop::bool::weighted(0.1)).prop_map(|(channels, close)| Step::Publish { channels, close }),
+        2 => (channels(), 0..8_u64).prop_map(|(channels, back)| Step::Open { channels, back }),
+        5 => (0..6_usize, 1..5_usize).prop_map(|(reader, most)| Step::Read { reader, most }),
+        1 => (0..6_usize).prop_map(|reader| Step::Leave { reader }),
+        1 => (1..8_u64).prop_map(Step::Wait),
+    ]
+}
+
+/// The same log, as a list of everything that ever happened.
+struct Model {
+    events: Vec<(Vec<usize>, bool, Instant)>,
+    settings: Settings,
+}
+
+impl Model {
+    /// Whether channel `c` still holds event number `n`.
+    fn holds(&self, c: usize, n: usize) -> bool {
+        let newer = self.events[n..]
+            .iter()
+            .filter(|(channels, ..)| channels.contains(&c))
+            .count();
+        newer < self.settings.events && self.events[n - 1].2.elapsed() < self.settings.age
+    }
+
+    fn read(&self, channels: &[usize], from: usize, most: usize) -> (Vec<u64>, Progress) {
+        let mut seen = Vec::new();
+        for n in from + 1..=self.events.len() {
+            let (on, close, _) = &self.events[n - 1];
+            let mine: Vec<_> = on.iter().filter(|c| channels.contains(c)).collect();
+            if mine.iter().any(|c| !self.holds(**c, n)) {
+                return (vec![], Progress::Gap);
+            }
+            if !mine.is_empty() {
+                seen.push((n as u64, *close));
+            }
+        }
+        let end = seen
+            .iter()
+            .position(|(_, close)| *close)
+            .map_or(usize::MAX, |at| at + 1);
+        let progress = match end.min(most) {
+            count if count > seen.len() => Progress::UpToDate,
+            count if count == end => Progress::Closed,
+            _ => Progress::More,
+        };
+        (
+            seen.into_iter()
+                .take(end.min(most))
+                .map(|(n, _)| n)
+                .collect(),
+            progress,
+        )
+    }
+}
+
+fn run(steps: Vec<Step>, settings: &Settings, exact: bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let log = log(settings.clone());
+        let mut model = Model {
+            events: vec![],
+            settings: settings.clone(),
+        };
+        let mut readers: Vec<(Vec<usize>, Cursor)> = vec![];
+        for step in steps {
+            match step {
+                Step::Publish { channels, close } => {
+                    let names: Vec<_> = channels.iter().map(|c| NAMES[*c]).collect();
+                    log.append(&[event(&names, close)], number).unwrap();
+                    model.events.push((channels, close, Instant::now()));
+                }
+                Step::Open { channels, back } if readers.len() < 6 => {
+                    let names = channels.iter().map(|c| channel(NAMES[*c])).collect();
+                    let from = Position::after(log.position().seq().saturating_sub(back));
+                    readers.push((channels, log.cursor(names, from)));
+                }
+                Step::Read { reader, most } if reader < readers.len() => {
+                    let (channels, cursor) = &mut readers[reader];
+                    let from = usize::try_from(cursor.position().seq()).unwrap();
+                    let expected = model.read(channels, from, most);
+                    let found = read(cursor, most);
+                    // A name that was forgotten may report a gap that was none.
+                    assert!(
+                        found == expected || (!exact && found.1 == Progress::Gap),
+                        "{found:?} {expected:?}"
+                    );
+                    if found.1 == Progress::Gap {
+                        cursor.skip();
+                    }
+                }
+                Step::Leave { reader } if reader < readers.len() => {
+                    drop(readers.swap_remove(reader));
+                }
+                Step::Wait(seconds) => advance(Duration::from_secs(seconds)).await,
+                Step::Open { .. } | Step::Read { .. } | Step::Leave { .. } => {}
+            }
+        }
+    });
+}
+
+proptest! {
+    #[test]
+    fn readers_agree_with_the_model_while_no_channel_is_forgotten(steps in prop::collection::vec(step(), 0..120)) {
+        let settings = Settings { events: 4, lag: ByteSize::bytes(0), age: Duration::from_secs(9), closed_for: Duration::from_secs(100_000), ..Settings::default() };
+        run(steps, &settings, true);
+    }
+
+    #[test]
+    fn no_reader_misses_an_event_unawares_when_channels_are_forgotten(steps in prop::collection::vec(step(), 0..120)) {
+        let settings = Settings { events: 4, lag: ByteSize::bytes(0), age: Duration::from_secs(3), closed_for: Duration::ZERO, ..Settings::default() };
+        run(steps, &settings, false);
+    }
+}
