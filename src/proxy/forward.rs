@@ -1,6 +1,6 @@
 //! A proxied request: down to Django once, and back once.
 
-use http::{Method, Response, Version};
+use http::{Method, Response, StatusCode, Version};
 use http_body::Body as _;
 
 use super::respond::Refusal;
@@ -39,6 +39,9 @@ impl Proxy {
         let (mut parts, body) = answer
             .map_err(|error| Refusal::upstream(upstream, error))?
             .into_parts();
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Refusal::BadUpgrade);
+        }
         headers::strip_response(&mut parts.headers);
         // An HTTP/1.0 server behind us says nothing about how we speak to the client.
         parts.version = Version::HTTP_11;

@@ -37,9 +37,6 @@ pub enum UpstreamError {
     /// Its body could be read in two ways: with a length and chunked, or in an unknown coding.
     #[error("the framing of the answer is ambiguous")]
     Ambiguous,
-    /// It switched to another protocol without being asked to.
-    #[error("the upstream switched to a protocol nobody asked for")]
-    Switched,
     /// The body of the answer broke off before it was of use.
     #[error("the answer broke off")]
     Broken(#[source] AnswerError),
@@ -71,7 +68,6 @@ impl UpstreamError {
             | Self::Invalid(_)
             | Self::Switched
             | Self::Ambiguous
-            | Self::Switched
             | Self::Broken(_) => Failure::Upstream,
             Self::Queue => Failure::Limited,
             Self::ConnectTimeout { .. } | Self::ResponseTimeout => Failure::Timeout,

@@ -9,8 +9,8 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING, UPGRADE};
-use http::{Response, StatusCode};
+use http::Response;
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use hyper::body::Incoming;
 use rustix::io::Errno;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -181,18 +181,9 @@ impl Upstream {
             .metrics
             .seconds
             .observe(started.elapsed().as_secs_f64());
-        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let fault = if is_ambiguous(response.headers()) {
-            Some(UpstreamError::Ambiguous)
-        } else if switched && !head.headers.contains_key(UPGRADE) {
-            // Nobody below the client's socket may take this for the end of HTTP on it.
-            Some(UpstreamError::Switched)
-        } else {
-            None
-        };
-        if let Some(error) = fault {
+        if is_ambiguous(response.headers()) {
             return Err(Failed {
-                error,
+                error: UpstreamError::Ambiguous,
                 unsent: None,
             });
         }
