@@ -319,7 +319,7 @@ fn downs() -> [(&'static str, Reply, u16); 5] {
     ]
 }
 
-const KEYS: &str = "response_timeout = \"150ms\"";
+const KEYS: &str = "response_timeout = \"500ms\"";
 
 #[tokio::test]
 async fn with_hold_a_new_stream_waits_on_heartbeats_and_misses_nothing() {
@@ -739,4 +739,36 @@ async fn an_ask_never_switches_protocols() {
             .await;
         assert_eq!(conn.head().await.status, 502, "{lines}");
     }
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_streams_and_no_more() {
+    let backend = Backend::start(|request| {
+        let user = request.header("cookie").unwrap().trim_start_matches("u=");
+        granted(&format!("SSE-User: {user}\r\n"))
+    })
+    .await;
+    let (gateway, mut publisher) = site_with("ask = \"django\", per_user = 1", "", &backend).await;
+    let first = EventSource::open_with(&gateway.public, "/events/", "Cookie: u=1\r\n").await;
+    let refused = EventSource::try_open(&gateway.public, "/events/", "Cookie: u=1\r\n").await;
+    assert_eq!(refused.err().unwrap().status, 429);
+    let _other = EventSource::open_with(&gateway.public, "/events/", "Cookie: u=2\r\n").await;
+    drop(first);
+    until("the place is free", async || publisher.streams().await == 1).await;
+    EventSource::open_with(&gateway.public, "/events/", "Cookie: u=1\r\n").await;
+}
+
+#[tokio::test]
+async fn an_open_stream_is_asked_for_again_where_the_file_says_so() {
+    let backend = Backend::start(|request| match request.number {
+        0 | 1 => granted(""),
+        _ => Reply::answer("403 Forbidden", "", ""),
+    })
+    .await;
+    let (gateway, _) = site_with("ask = \"django\", recheck = \"200ms\"", "", &backend).await;
+    EventSource::open(&gateway.public, "/events/")
+        .await
+        .ends()
+        .await;
+    assert_eq!(backend.count(), 3);
 }

@@ -130,7 +130,7 @@ async fn no_answer_in_time_is_504_and_the_connection_is_never_used_again() {
         _ => Reply::ok("other"),
     })
     .await;
-    let gateway = Gateway::before(&backend.address, "response_timeout = \"200ms\"").await;
+    let gateway = Gateway::before(&backend.address, "response_timeout = \"500ms\"").await;
     assert_eq!(get(&gateway.public, "/").await.status, 504);
     backend
         .until("the end of the connection", |log| log.connections[0].closed)
@@ -306,7 +306,7 @@ async fn an_event_stream_of_django_may_be_silent_for_long() {
     assert_eq!(source.next().await.data, "a");
     // Longer than any other body may pause: another request runs into that very limit.
     let slow = Backend::start(|_| Reply::hang()).await;
-    let other = Gateway::before(&slow.address, "response_timeout = \"200ms\"").await;
+    let other = Gateway::before(&slow.address, "response_timeout = \"500ms\"").await;
     assert_eq!(get(&other.public, "/").await.status, 504);
     gate.open();
     assert_eq!(source.next().await.data, "b");

@@ -359,7 +359,7 @@ async fn get_with(gateway: &Gateway, target: &str, last: &str) -> crate::support
 
 #[tokio::test]
 async fn the_end_is_forgotten_after_closed_for() {
-    let (gateway, mut publisher) = site("closed_for = \"100ms\"").await;
+    let (gateway, mut publisher) = site("closed_for = \"1s\"").await;
     let end = publisher
         .publish(json!({"channel": "news", "close": true}))
         .await["id"]
@@ -367,7 +367,7 @@ async fn the_end_is_forgotten_after_closed_for() {
         .unwrap()
         .to_owned();
     assert_eq!(get_with(&gateway, "/events/", &end).await.status, 204);
-    crate::support::pass(Duration::from_millis(120)).await;
+    crate::support::pass(Duration::from_millis(1050)).await;
     let mut source = EventSource::resume(&gateway.public, "/events/", &end).await;
     publisher.text("news", "on").await;
     assert_eq!(source.next().await.data, "on");
@@ -588,4 +588,24 @@ async fn streams_over_http_2_share_one_connection() {
         );
         assert!(!answer.head.headers.contains_key("transfer-encoding"));
     }
+}
+
+#[tokio::test]
+async fn a_listener_that_takes_nothing_for_too_long_is_cut_off() {
+    let (gateway, mut publisher) =
+        site("history = { events = 16 }\n[limits]\nbody_idle = \"300ms\"").await;
+    let stalled = EventSource::open(&gateway.public, "/events/").await;
+    let mut quick = EventSource::open(&gateway.public, "/events/").await;
+    let big = "x".repeat(200_000);
+    for _ in 0..100 {
+        publisher.text("news", &big).await;
+        quick.next().await;
+    }
+    until("the stalled one is gone", async || {
+        publisher.streams().await == 1
+    })
+    .await;
+    publisher.text("news", "on").await;
+    assert_eq!(quick.next().await.data, "on");
+    drop(stalled);
 }
