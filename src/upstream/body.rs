@@ -26,7 +26,7 @@ const READ: usize = 64 << 10;
 /// A request body of known length.
 #[derive(Debug)]
 pub enum RequestBody {
-    /// Nothing.
+    /// The client sent none; one of length zero is `Memory`.
     Empty,
     /// All of it in memory; taken when sent.
     Memory(Bytes),

@@ -46,7 +46,6 @@ pub async fn gather(
         }
     }
     match spilled {
-        None if kept.is_empty() => Ok(RequestBody::Empty),
         None => Ok(RequestBody::Memory(kept.freeze())),
         Some(file) => Ok(RequestBody::stored(
             spill(Some(file), kept.freeze()).await?,

@@ -91,8 +91,10 @@ impl Head {
         *request.uri_mut() = Uri::from(self.target.clone());
         *request.headers_mut() = self.headers.clone();
         let length = request.body().length();
-        // A length the client gave is given again, also 0; none is made up for a request without a body.
-        if length > 0 || self.headers.contains_key(CONTENT_LENGTH) {
+        // A length the client gave is given again, also 0, and so is that of an empty chunked body; none is made up for a
+        // request without a body.
+        let empty = matches!(request.body(), RequestBody::Empty);
+        if !empty || self.headers.contains_key(CONTENT_LENGTH) {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         request

@@ -1,0 +1,44 @@
+"""Settings of the site under test: an ordinary Django site, with what a team behind a proxy turns on."""
+
+import os
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+# The database, the journal, the gates and the scripted answers of one run: see testsite/backstage.py.
+VAR_DIR = Path(os.environ["SITE_VAR"])
+
+SECRET_KEY = "only the tests use this site"
+# The gateway decides which hosts exist; a request that it let through wrongly must be seen here.
+ALLOWED_HOSTS = ["*"]
+# What makes a forged X-Forwarded-Proto dangerous, and so worth a test.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+]
+MIDDLEWARE = [
+    "testsite.backstage.journal_middleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+ROOT_URLCONF = "testsite.urls"
+WSGI_APPLICATION = "testsite.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": VAR_DIR / "db.sqlite3"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# Quick on purpose: the tests log in often.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "page"
+USE_TZ = True

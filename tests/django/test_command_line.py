@@ -1,0 +1,289 @@
+"""The subcommands, as an operator types them."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import GatewayMaker
+from harness import ROOT, Gateway, Process, free_port, gateway_binary, run_cli, spelled, until
+from streams import Listeners
+
+GOOD = """\
+version = 1
+[server]
+hosts = ["site.test"]
+[listen.http]
+address = "127.0.0.1:8080"
+[listen.internal]
+address = "127.0.0.1:9090"
+role = "internal"
+[upstream.django]
+servers = ["unix:/run/gunicorn.sock"]
+[[route]]
+path = "/events/<slug:room>/"
+sse = { channels = ["room-{room}"], public = true }
+[[route]]
+path = "/<path:rest>"
+proxy = "django"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def check(file: Path, text: str | None = None) -> tuple[int, str]:
+    if text is not None:
+        file.write_text(text)
+    done = run_cli("check", "-c", str(file))
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+# -- check, show, version ----------------------------------------------------------------------
+
+
+def test_a_good_file_passes_the_check(file: Path) -> None:
+    assert check(file)[0] == 0
+
+
+def test_the_files_of_the_project_pass_the_check() -> None:
+    assert run_cli("check", cwd=ROOT).returncode == 0, "gateway.toml at the root"
+
+
+# What is changed in the good file, the place of the mistake, and words that must be in the message.
+MISTAKES = [
+    ('proxy = "django"', 'proxi = "django"', (16, 1), ["proxi", "did you mean", "proxy"]),
+    ('proxy = "django"', 'proxy = "djngo"', (16, 9), ["djngo", "did you mean", "django"]),
+    ("room-{room}", "room-{rom}", (13, 20), ["rom", "did you mean", "room"]),
+    ("public = true", "pubic = true", (13, 37), ["pubic", "did you mean", "public"]),
+    (", public = true", "", (13, 7), ["public"]),
+    ("version = 1", "version = 2", (1, 11), ["version"]),
+    ("version = 1", 'version = "1"', (1, 11), ["version"]),
+    ('role = "internal"', 'role = "inside"', (8, 8), ["inside"]),
+    ("127.0.0.1:9090", "0.0.0.0:9090", (7, 11), ["tokens"]),
+    ("127.0.0.1:9090", "127.0.0.1:8080", (7, 11), ["8080"]),
+    ("<slug:room>", "<slg:room>", (12, 9), ["slg", "did you mean", "slug"]),
+    ('servers = ["unix:/run/gunicorn.sock"]', "servers = []", (10, 11), ["servers"]),
+    ('servers = ["unix:/run/gunicorn.sock"]', 'server = ["unix:/x"]', (10, 1), ["server", "did you mean", "servers"]),
+    ('hosts = ["site.test"]', 'hosts = ["${NOT_SET_ANYWHERE}"]', (3, 10), ["NOT_SET_ANYWHERE"]),
+    ('hosts = ["site.test"]', 'hosts = ["${file:/not/there}"]', (3, 10), ["/not/there"]),
+    ('hosts = ["site.test"]', "hosts = [", (4, 1), []),
+    ('proxy = "django"', 'proxy = "django"\nsse = { ask = "django" }', (17, 7), ["proxy", "sse"]),
+    ('proxy = "django"', 'proxy = "django"\n[sse]\nheartbeat = "15"', (18, 13), ["heartbeat"]),
+    ('proxy = "django"', 'proxy = "django"\n[sse]\nheartbeat = 15', (18, 13), ["heartbeat"]),
+    ('proxy = "django"', 'proxy = "django"\n[limits]\nbody = "10MB!"', (18, 8), ["body"]),
+]
+
+
+@pytest.mark.parametrize("good, bad, place, words", MISTAKES, ids=lambda value: str(value)[:40])
+def test_a_mistake_is_told_with_line_and_column(
+    file: Path, good: str, bad: str, place: tuple[int, int], words: list[str]
+) -> None:
+    assert good in GOOD
+    code, said = check(file, GOOD.replace(good, bad))
+    assert code == 78
+    # The column is that of the value or of the very character in it, so a few are right.
+    right = [f"{file}:{place[0]}:{column}:" for column in range(place[1], place[1] + 15)]
+    told = [line for line in said.splitlines() if line.startswith(tuple(right)) and all(word in line for word in words)]
+    assert len(told) == 1, said
+
+
+def test_all_mistakes_are_told_in_one_run(file: Path) -> None:
+    text = GOOD.replace("version", "verzion").replace("hosts", "hots").replace("role", "rolle")
+    text = text.replace("proxy", "proxi").replace("public", "pubic")
+    code, said = check(file, text)
+    assert code == 78
+    for wrong in ("verzion", "hots", "rolle", "proxi", "pubic"):
+        assert wrong in said
+
+
+def test_run_refuses_a_wrong_file_in_the_same_way(file: Path) -> None:
+    file.write_text(GOOD.replace("proxy", "proxi"))
+    done = run_cli("run", "-c", str(file))
+    assert done.returncode == 78 and b":16:1:" in done.stderr
+
+
+def test_a_file_that_is_not_there_is_a_bad_configuration(tmp_path: Path) -> None:
+    code, said = check(tmp_path / "nothing.toml")
+    assert code == 78 and "nothing.toml" in said
+
+
+def test_a_secret_is_neither_shown_nor_told_in_a_mistake(file: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hunter-two-hunter-two\n")
+    tokens = f"""[publish]
+tokens = [
+    {{ name = "a", secret = "${{file:{secret}}}" }},
+    {{ name = "b", secret = "plain-secret-text" }},
+]
+"""
+    file.write_text(GOOD + tokens)
+    shown = run_cli("show", "-c", str(file))
+    assert shown.returncode == 0
+    wrong = check(file, GOOD + tokens.replace('name = "b"', 'nam = "b"'))
+    assert wrong[0] == 78
+    for text in (shown.stdout.decode(), shown.stderr.decode(), wrong[1]):
+        assert "hunter-two" not in text and "plain-secret" not in text
+
+
+def test_show_prints_the_defaults_too(file: Path) -> None:
+    shown = run_cli("show", "-c", str(file))
+    assert shown.returncode == 0
+    text = shown.stdout.decode()
+    for words in ("heartbeat", "15s", "retry_for", "10s", "room-{room}", "site.test"):
+        assert words in text
+
+
+def test_what_show_prints_is_a_good_file(file: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.toml"
+    again.write_bytes(run_cli("show", "-c", str(file)).stdout)
+    assert check(again)[0] == 0
+    assert run_cli("show", "-c", str(again)).stdout == again.read_bytes()
+
+
+def test_version_names_the_program() -> None:
+    for argument in ("version", "--version"):
+        done = run_cli(argument)
+        assert done.returncode == 0 and done.stdout.startswith(b"tidegate ")
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["run", "--nonsense"], ["publish"], ["tail"]])
+def test_bad_usage_is_2(arguments: list[str]) -> None:
+    assert run_cli(*arguments).returncode == 2
+
+
+# -- publish -------------------------------------------------------------------------------------
+
+
+def test_publish_reaches_a_stream(gateway: Gateway, listeners: Listeners, name: str) -> None:
+    stream = listeners.open(gateway.http, f"/rooms/{name}/events/")
+    listeners.until_open(stream)
+    done = gateway.cli("publish", f"room-{name}", "hello", "-e", "tick", "--id", f"{name}-1", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {"id": f"{name}-1", "streams": 1}
+    assert gateway.cli("publish", f"room-{name}", "-", stdin=b"from\nstdin").returncode == 0
+    assert gateway.cli("publish", f"room-{name}", "bye", "--close").returncode == 0
+    listeners.until_ended(stream)
+    assert [(event.type, event.data) for event in stream.events] == [
+        ("tick", "hello"),
+        ("message", "from\nstdin"),
+        ("message", "bye"),
+    ]
+    assert stream.ids[0] == f"{name}-1"
+
+
+def test_publish_finds_the_listener_by_url_as_well(gateway: Gateway) -> None:
+    address = spelled(gateway.internal_address)
+    assert run_cli("publish", "news", "hi", "--internal", f"http://{address}").returncode == 0
+
+
+def test_publish_over_a_unix_socket(new_gateway: GatewayMaker, folder: Path, name: str) -> None:
+    socket = f"{folder}/{name}.sock"
+    gateway = new_gateway("127.0.0.1:1", internal=socket)
+    assert gateway.cli("publish", "news", "hi").returncode == 0
+    assert run_cli("publish", "news", "hi", "--internal", f"unix:{socket}").returncode == 0
+
+
+def test_publish_to_nobody_is_69(tmp_path: Path) -> None:
+    assert run_cli("publish", "news", "hi", "--internal", f"http://127.0.0.1:{free_port()}").returncode == 69
+
+
+def test_publish_with_a_wrong_token_is_77_and_finds_the_right_one_in_the_file(new_gateway: GatewayMaker) -> None:
+    gateway = new_gateway("127.0.0.1:1", publish='tokens = [{ name = "a", secret = "the-only-token-here" }]')
+    assert gateway.cli("publish", "news", "hi").returncode == 0
+    assert gateway.cli("publish", "news", "hi", "--token", "wrong").returncode == 77
+
+
+@pytest.mark.parametrize("arguments", [["a b", "hi"], ["news", "hi", "-e", "a\nb"], ["news", "hi", "--id", "a\rb"]])
+def test_publish_refuses_what_cannot_be_sent(gateway: Gateway, arguments: list[str]) -> None:
+    assert gateway.cli("publish", *arguments).returncode == 2
+
+
+# -- tail ----------------------------------------------------------------------------------------
+
+
+Tail = Callable[..., Process]
+
+
+@pytest.fixture
+def tail(folder: Path) -> Iterator[Tail]:
+    running: list[Process] = []
+
+    def start(name: str, *arguments: str) -> Process:
+        process = Process(f"tail-{name}", folder, [gateway_binary(), "tail", *arguments], {})
+        running.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+
+
+def test_tail_shows_the_events_of_its_channels(gateway: Gateway, tail: Tail, name: str) -> None:
+    process = tail(name, f"room-{name}", "-c", str(gateway.config))
+
+    def shown_after_a_publish() -> bool:
+        gateway.publish(f"other-{name}", "not asked for")
+        gateway.publish(f"room-{name}", "hello\nthere", event="tick")
+        return process.must_run() and "hello" in process.log.read_text()
+
+    until(shown_after_a_publish, "an event on the tail")
+    line = next(line for line in process.log.read_text().splitlines() if "hello" in line)
+    assert f"room-{name}" in line and "tick" in line and "hello\\nthere" in line
+    assert "not asked for" not in process.log.read_text()
+
+
+def test_tail_of_everything_as_json(gateway: Gateway, tail: Tail, name: str) -> None:
+    process = tail(name, "--all", "--json", "-c", str(gateway.config))
+
+    def shown_after_a_publish() -> bool:
+        gateway.publish(f"room-{name}", {"n": 1})
+        return process.must_run() and f"room-{name}" in process.log.read_text()
+
+    until(shown_after_a_publish, "an event on the tail")
+    line = next(line for line in process.log.read_text().splitlines() if f"room-{name}" in line)
+    event = json.loads(line)
+    assert (event["channels"], event["data"]) == ([f"room-{name}"], '{"n":1}')
+
+
+def test_tail_of_a_url_is_a_stream_like_any_other(gateway: Gateway, tail: Tail, name: str) -> None:
+    process = tail(name, f"http://127.0.0.1:{gateway.http[1]}/rooms/{name}/events/", "--json")
+    until(lambda: gateway.streams_on(f"room-{name}") == 1, "the tail on its channel")
+    gateway.publish(f"room-{name}", "hello")
+    until(lambda: process.must_run() and "hello" in process.log.read_text(), "the event on the tail")
+
+
+# -- run -------------------------------------------------------------------------------------------
+
+
+def test_a_port_that_is_taken_is_told(gateway: Gateway, file: Path) -> None:
+    file.write_text(GOOD.replace("127.0.0.1:8080", f"127.0.0.1:{gateway.http[1]}"))
+    done = run_cli("run", "-c", str(file))
+    assert done.returncode not in (0, 78)
+    assert str(gateway.http[1]).encode() in done.stdout + done.stderr
+
+
+def test_sigterm_ends_the_streams_tells_them_to_come_back_and_exits_0(
+    new_gateway: GatewayMaker, listeners: Listeners, name: str
+) -> None:
+    gateway = new_gateway("127.0.0.1:1", server='drain = "5s"\ndrain_spread = "200ms"')
+    streams = [listeners.open(gateway.http, f"/rooms/{name}/events/") for _ in range(50)]
+    listeners.until_open(*streams)
+    gateway.publish(f"room-{name}", "last")
+    listeners.until_data("last", streams)
+    gateway.process.signal(signal.SIGTERM)
+    listeners.until_ended(*streams)
+    assert all(stream.complete and stream.data == ["last"] for stream in streams)
+    assert gateway.process.popen is not None
+    try:
+        assert gateway.process.popen.wait(15) == 0
+    except subprocess.TimeoutExpired:
+        pytest.fail("still running")
