@@ -157,14 +157,21 @@ fn within_descriptors(settings: &Settings) -> Settings {
     let descriptors = descriptors::raise();
     let reserved = RESERVED_DESCRIPTORS.max(descriptors / 10);
     let most = usize::try_from(descriptors.saturating_sub(reserved).max(64)).unwrap_or(usize::MAX);
-    if settings.max_connections > most {
+    let wanted = settings.max_connections;
+    // Nobody asked for the default in particular.
+    if wanted > most && wanted != Settings::default().max_connections {
         tracing::warn!(
-            max_connections = settings.max_connections,
+            max_connections = wanted,
             descriptors,
             hint = "raise the limit on open files (LimitNOFILE= of systemd, ulimit -n)",
             "Fewer connections than configured"
         );
     }
+    tracing::info!(
+        max_connections = wanted.min(most),
+        descriptors,
+        "Connections"
+    );
     Settings {
         max_connections: settings.max_connections.min(most),
         ..settings.clone()

@@ -14,7 +14,7 @@ use crate::history::{self, Log};
 use crate::hub::Ending;
 use crate::wire::sse;
 
-const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+pub(super) const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn streams(history: history::Settings) -> Streams {
     let registry = Registry::default();
@@ -71,7 +71,7 @@ impl Streams {
 }
 
 /// All that is ready now, and whether the stream has ended.
-fn said(held: &mut Held) -> (String, bool) {
+pub(super) fn said(held: &mut Held) -> (String, bool) {
     let mut text = String::new();
     loop {
         match held.poll_next(&mut Context::from_waker(Waker::noop())) {

@@ -1,7 +1,7 @@
 //! Asked streams against a small Django on a socket: each test is a bug that was there once.
 
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::tests::{CLIENT, said};
 use super::*;
 use crate::ask::{self, Asker};
 use crate::base::sync::lock;
@@ -19,8 +20,6 @@ use crate::history::{self, Log};
 use crate::hub::Ending;
 use crate::upstream::{self, Families, Head, RequestBody, Server, Upstream};
 use crate::wire::{last_event_id, sse};
-
-const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -203,18 +202,6 @@ impl Site {
             except: None,
         };
         self.streams.0.hub.publish(&[event], sse::event).unwrap();
-    }
-}
-
-/// All that is ready now, and whether the stream has ended.
-fn said(held: &mut Held) -> (String, bool) {
-    let mut text = String::new();
-    loop {
-        match held.poll_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Some(bytes)) => text.push_str(std::str::from_utf8(&bytes).unwrap()),
-            Poll::Ready(None) => return (text, true),
-            Poll::Pending => return (text, false),
-        }
     }
 }
 
