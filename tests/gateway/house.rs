@@ -29,7 +29,7 @@ fn floor(folder: &str) -> Option<u8> {
 }
 
 struct Source {
-    /// Below `src/`.
+    /// Below `src/`, or below the folder that was asked for.
     path: PathBuf,
     text: String,
 }
@@ -44,7 +44,11 @@ impl Source {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_in("src")
+}
+
+fn sources_in(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let (mut sources, mut folders) = (Vec::new(), vec![root.clone()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -201,14 +205,16 @@ fn a_folder_does_not_reach_its_neighbours_by_super() {
 
 #[test]
 fn a_file_is_not_too_long_and_begins_with_what_it_is_for() {
-    for source in sources() {
-        let path = source.path.display();
-        let lines = source.text.lines().count();
-        assert!(lines <= LONGEST, "src/{path} has {lines} lines");
-        assert!(
-            source.text.starts_with("//! "),
-            "src/{path} does not begin with `//!`"
-        );
+    for root in ["src", "tests"] {
+        for source in sources_in(root) {
+            let path = source.path.display();
+            let lines = source.text.lines().count();
+            assert!(lines <= LONGEST, "{root}/{path} has {lines} lines");
+            assert!(
+                source.text.starts_with("//! "),
+                "{root}/{path} does not begin with `//!`"
+            );
+        }
     }
 }
 

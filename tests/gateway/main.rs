@@ -17,16 +17,47 @@
     reason = "a test that meets the unexpected fails at once, and nobody imports from here"
 )]
 
-mod asks;
+// What Django is asked before a stream opens, and what becomes of each of its answers.
+mod asks_answers;
+// How often Django is asked: again for an open stream, so many at once, not while an answer is kept.
+mod asks_frequency;
+// Django cannot answer an ask: `hold`, `retry`, `fail`, a POST.
+mod asks_unanswered;
+// The end of a gateway.
 mod draining;
+// Django away, slow or broken behind a proxied request.
 mod failing;
+// Messages that could be read in two ways.
 mod hostile;
+// HTTP/2 frames whose request no HTTP/1 head could hold.
 mod hostile_http2;
+// Which sites are served, and whose word about the client counts.
 mod hosts;
+// The rules of the sources themselves.
 mod house;
+// The far side of every limit on clients.
 mod limits;
-mod proxying;
-mod publishing;
-mod streams;
+// Channels, stats, metrics, health and the tap of the internal listener.
+mod observing;
+// Bodies in both directions: gathered or passed on as they come, asked for or refused.
+mod proxying_bodies;
+// The connections to Django: which are used again and which end.
+mod proxying_connections;
+// What Django is sent and what the client gets back, to the byte.
+mod proxying_heads;
+// Who may publish.
+mod publishing_access;
+// What may be published, and that it is heard as it was meant and forges nothing.
+mod publishing_events;
+// Every refusal of an event, with its place and a hint.
+mod publishing_refusals;
+// What an open stream carries, whoever else is slow or leaves.
+mod streams_delivering;
+// How a stream begins, and which request opens none.
+mod streams_opening;
+// What who comes back is given: the rest, a reset, or 204 after a close.
+mod streams_resuming;
+// What they share.
 mod support;
+// WebSockets pass through; nothing else switches protocols.
 mod websockets;

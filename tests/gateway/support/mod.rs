@@ -1,21 +1,26 @@
 //! What the behaviours share: a gateway, a scripted backend, clients, and one way to wait.
 
+pub mod asking;
 pub mod backend;
 pub mod client;
 pub mod event_source;
 pub mod gateway;
 pub mod http2;
 pub mod publisher;
+pub mod publishing;
+pub mod script;
+pub mod streaming;
 
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-pub use backend::{Backend, Gate, Reply, Request};
+pub use backend::Backend;
 pub use client::{Answer, Conn, Ending, get};
 pub use event_source::EventSource;
 pub use gateway::Gateway;
 pub use publisher::Publisher;
+pub use script::{Gate, Reply, Request};
 
 /// How long anything may take on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
