@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 /// Shared by one connection's parts.
 #[derive(Debug, Default)]
@@ -33,18 +33,18 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
-    /// Waits until no request has been in progress for `longest`.
+    /// Waits until no request has been in progress for `longest`. Each end of the last one begins the wait anew; if it comes
+    /// before this waits for it, a permit is kept.
     pub(super) async fn silent_for(&self, longest: Duration) {
         loop {
             let begun = self.begun();
-            if self.is_idle() {
-                sleep(longest).await;
-                if self.is_idle() && self.begun() == begun {
-                    return;
-                }
-            } else {
-                // A permit is kept if the last request ends before this line waits.
+            if !self.is_idle() {
                 self.idle.notified().await;
+            } else if timeout(longest, self.idle.notified()).await.is_err()
+                && self.is_idle()
+                && self.begun() == begun
+            {
+                return;
             }
         }
     }
