@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::StartError;
 use crate::ask::{self, Asker};
+use crate::base::access::Writer;
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind};
 use crate::limits::Slots;
-use crate::proxy::{self, Kind, Route};
+use crate::proxy::{self, AccessLog, AccessSettings, Kind, Route};
 use crate::routes::{Entry, Table};
 use crate::upstream::Upstream;
 
@@ -18,6 +20,22 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         trust: config.trust.clone(),
         body_idle: config.server.body_idle,
     }
+}
+
+/// What writes the access log, and what is told of each request; `None` if there is to be none.
+pub(super) fn access(
+    config: &Config,
+    registry: &Registry,
+) -> Result<Option<(Writer, AccessLog)>, StartError> {
+    let Some(AccessSettings { to, format }) = &config.access else {
+        return Ok(None);
+    };
+    let writer = Writer::start(to.clone(), registry).map_err(|source| StartError::AccessLog {
+        to: to.clone(),
+        source,
+    })?;
+    let log = AccessLog::new(writer.lines(), *format);
+    Ok(Some((writer, log)))
 }
 
 /// The routes. Asks to one upstream share one budget, whichever route they come from.

@@ -1,5 +1,5 @@
 //! The end, from the top down: not ready, accept nothing, finish requests, end streams spread over a while, so that
-//! their clients do not all come back at once; then the internal listener, then the connections to Django.
+//! their clients do not all come back at once; then the internal listener, the connections to Django, the access log.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use crate::hub::{Ending, Hub};
 const STEP: Duration = Duration::from_millis(50);
 /// How long internal requests have once the public side is done.
 const INTERNAL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the last lines of the access log may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// How fast to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,9 @@ impl Gateway {
         self.internal.finished(INTERNAL_PATIENCE).await;
         for upstream in self.upstreams.values() {
             upstream.close(left()).await;
+        }
+        if let Some(access) = self.access {
+            access.close(LAST_LINES).await;
         }
         tracing::info!("Stopped");
     }

@@ -13,6 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::access::{Destination, Lines, Writer};
 use crate::base::metrics::Registry;
 use crate::base::{descriptors, random};
 use crate::config::Config;
@@ -22,7 +23,7 @@ use crate::history::Log;
 use crate::hub::Hub;
 use crate::internal::Internal;
 use crate::limits::Slots;
-use crate::proxy::Proxy;
+use crate::proxy::{Collaborators, Proxy};
 use crate::publish::Publisher;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
 use crate::stream::Streams;
@@ -42,6 +43,8 @@ pub struct Gateway {
     public: Server,
     internal: Server,
     proxy: Arc<Proxy>,
+    /// `None` without `log.access`.
+    access: Option<Writer>,
     upstreams: HashMap<String, Upstream>,
     addresses: Vec<(String, Address)>,
     drain: Duration,
@@ -54,6 +57,15 @@ pub enum StartError {
     /// An address could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The access log could not be opened.
+    #[error("the access log {to} could not be opened")]
+    AccessLog {
+        /// Where it should go.
+        to: Destination,
+        /// The reason.
+        #[source]
+        source: io::Error,
+    },
     /// No runtime could be made.
     #[error("the runtime could not be started")]
     Runtime(#[source] io::Error),
@@ -81,14 +93,15 @@ impl Gateway {
         let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
         let routes = build::routes(&config, &upstreams, &registry);
         let rules = build::proxy(&config);
-        let proxy = Arc::new(Proxy::new(
-            rules,
+        let (access, access_log) = build::access(&config, &registry)?.unzip();
+        let collaborators = Collaborators {
             routes,
             streams,
             log,
-            Slots::new(most),
-            &registry,
-        ));
+            tunnels: Slots::new(most),
+            access: access_log,
+        };
+        let proxy = Arc::new(Proxy::new(rules, collaborators, &registry));
         let readiness = Readiness::default();
         let console = Console::new(hub.clone(), registry.clone(), readiness.clone());
         let publisher = Publisher::new(hub.clone(), config.publish.clone());
@@ -127,11 +140,17 @@ impl Gateway {
             public,
             internal,
             proxy,
+            access,
             upstreams,
             addresses,
             drain,
             drain_spread,
         })
+    }
+
+    /// The lines of the access log, whose file may be opened again; `None` without one.
+    pub fn access_lines(&self) -> Option<Lines> {
+        self.access.as_ref().map(Writer::lines)
     }
 
     /// Where the listener `name` listens; the port is the real one.

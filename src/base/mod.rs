@@ -1,5 +1,7 @@
-//! What every floor above needs and the domain does not know: logging, metrics, locks, random bits. Floor 1.
+//! What every floor above needs and the domain does not know: logging, metrics, where access lines go, locks, random bits.
+//! Floor 1.
 
+pub mod access;
 pub mod descriptors;
 pub mod handler;
 pub mod log;

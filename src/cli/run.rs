@@ -1,7 +1,9 @@
 //! `tidegate run`: serve until told to stop.
 //!
-//! SIGTERM drains gently, SIGINT (Ctrl-C) quickly; a second signal of either kind ends the process at once.
+//! SIGTERM drains gently, SIGINT (Ctrl-C) quickly; a second signal of either kind ends the process at once. SIGUSR1 has
+//! the access log opened again, also while draining; without one it does nothing, so that a rotation cannot end us.
 
+use std::convert::Infallible;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use super::arguments::RunArgs;
 use super::exit::Exit;
 use super::{file, terminal};
 use crate::app::{Gateway, Pace, StartError};
+use crate::base::access::Lines;
 use crate::base::log;
 use crate::config::Config;
 
@@ -39,16 +42,36 @@ fn serve(config: Config) -> Result<(), StartError> {
     let runtime = runtime(config.workers).map_err(StartError::Runtime)?;
     let served = runtime.block_on(async {
         let mut signals = Signals::new().map_err(StartError::Runtime)?;
+        let rotated = signal(SignalKind::user_defined1()).map_err(StartError::Runtime)?;
         let gateway = Gateway::start(config).await?;
-        let pace = signals.next().await;
+        let lines = gateway.access_lines();
         tokio::select! {
-            () = gateway.stop(pace) => {}
-            _ = signals.next() => tracing::warn!("Stopped at once by a second signal"),
+            // The end first: a rotation has nothing to say after it.
+            biased;
+            () = until_stopped(gateway, &mut signals) => {}
+            never = reopen(rotated, lines) => match never {},
         }
         Ok(())
     });
     runtime.shutdown_timeout(LAST_PATIENCE);
     served
+}
+
+async fn until_stopped(gateway: Gateway, signals: &mut Signals) {
+    let pace = signals.next().await;
+    tokio::select! {
+        () = gateway.stop(pace) => {}
+        _ = signals.next() => tracing::warn!("Stopped at once by a second signal"),
+    }
+}
+
+async fn reopen(mut rotated: Signal, lines: Option<Lines>) -> Infallible {
+    while rotated.recv().await.is_some() {
+        if let Some(lines) = &lines {
+            lines.reopen();
+        }
+    }
+    std::future::pending().await
 }
 
 fn runtime(workers: usize) -> io::Result<Runtime> {

@@ -50,7 +50,6 @@ const LATER: &[(&str, &str, Inert)] = &[
     ("publish.tokens[]", "webhook", Never),
     ("limits", "rate", Text("0")),
     ("limits", "burst", Number("100")),
-    ("log", "access", Never),
     ("log", "request_id", Text("x-request-id")),
     ("metrics", "path", Text("/metrics")),
     ("metrics", "per_channel", Flag(false)),

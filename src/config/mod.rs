@@ -31,7 +31,7 @@ pub use substitute::{Environment, Process};
 
 use crate::base::log;
 use crate::domain::ByteSize;
-use crate::proxy::Trust;
+use crate::proxy::{AccessSettings, Trust};
 use crate::routes::{ChannelTemplate, Table};
 use crate::tokens::Tokens;
 use crate::wire::host::HostRule;
@@ -67,8 +67,10 @@ pub struct Config {
     pub publish: crate::publish::Settings,
     /// `publish.tokens`.
     pub tokens: Tokens,
-    /// `[log]`.
+    /// `[log]` without `access`.
     pub log: log::Settings,
+    /// `log.access`. Default none.
+    pub access: Option<AccessSettings>,
 }
 
 /// Where a route leads.
@@ -141,7 +143,7 @@ fn build(document: &mut Section<'_>) -> Config {
     let site = site::server(document, &mut server);
     let trust = site::trust(document);
     let body = site::limits(document, &mut server);
-    let log = site::log(document);
+    let (log, access) = site::log(document);
     document.table("metrics", "metrics", |_| ());
     document.table("console", "console", |_| ());
     let (stream, history) = sse::sse(document);
@@ -164,5 +166,6 @@ fn build(document: &mut Section<'_>) -> Config {
         publish: publish.settings,
         tokens: Tokens::new(publish.tokens),
         log,
+        access,
     }
 }

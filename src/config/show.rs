@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::listen::ROLES;
-use super::site::{FORMATS, LEVELS};
+use super::site::{ACCESS_FORMATS, FORMATS, LEVELS};
 use super::sse::{DOWN, SLOW};
 use super::values::{duration_text, range_text};
 use super::{Config, RouteKind, RouteTarget, Trust};
@@ -56,9 +56,21 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     )?;
     writeln!(out, "body_idle = \"{}\"", duration_text(server.body_idle))?;
     writeln!(out, "keepalive = \"{}\"", duration_text(server.keepalive))?;
+    log(out, config)
+}
+
+fn log(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "\n[log]")?;
     writeln!(out, "level = \"{}\"", word(&LEVELS, &config.log.level))?;
-    writeln!(out, "format = \"{}\"", word(&FORMATS, &config.log.format))
+    writeln!(out, "format = \"{}\"", word(&FORMATS, &config.log.format))?;
+    if let Some(access) = &config.access {
+        let (to, format) = (
+            quoted(&access.to.to_string()),
+            word(&ACCESS_FORMATS, &access.format),
+        );
+        writeln!(out, "access = {{ to = {to}, format = \"{format}\" }}")?;
+    }
+    Ok(())
 }
 
 fn trust(out: &mut String, trust: &Trust) -> fmt::Result {

@@ -11,9 +11,12 @@ use super::Trust;
 use super::later::unsupported;
 use super::reader::Section;
 use super::scalar::Text;
+use crate::base::access::Destination;
 use crate::base::log;
 use crate::domain::ByteSize;
+use crate::proxy::AccessSettings;
 use crate::server;
+use crate::wire::access;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::host::HostRule;
 
@@ -153,14 +156,52 @@ pub(super) const LEVELS: [(&str, LevelFilter); 6] = [
 pub(super) const FORMATS: [(&str, log::Format); 2] =
     [("text", log::Format::Text), ("json", log::Format::Json)];
 
+/// The words of `format` in `log.access`.
+pub(super) const ACCESS_FORMATS: [(&str, access::Format); 3] = [
+    ("combined", access::Format::Combined),
+    ("common", access::Format::Common),
+    ("json", access::Format::Json),
+];
+
 /// `[log]`.
-pub(super) fn log(document: &mut Section<'_>) -> log::Settings {
+pub(super) fn log(document: &mut Section<'_>) -> (log::Settings, Option<AccessSettings>) {
     let mut settings = log::Settings::default();
+    let mut access = None;
     document.table("log", "log", |section| {
         settings.level = section.choice("level", &LEVELS).unwrap_or(settings.level);
         settings.format = section
             .choice("format", &FORMATS)
             .unwrap_or(settings.format);
+        access = section.value("access").and_then(|value| {
+            if !value.is_table() {
+                value.expected("a table", Some(ACCESS_EXAMPLE.to_owned()));
+                return None;
+            }
+            value.table("log.access", access_log)?
+        });
     });
-    settings
+    (settings, access)
+}
+
+const ACCESS_EXAMPLE: &str =
+    "as in { to = \"/var/log/tidegate/access.log\" }, or to = \"-\" for standard output";
+
+fn access_log(section: &mut Section<'_>) -> Option<AccessSettings> {
+    let format = section.choice("format", &ACCESS_FORMATS);
+    let to = section.required("to")?.text()?;
+    let to = match to.value.as_str() {
+        "" => {
+            to.problem(
+                "an access log goes somewhere",
+                Some(ACCESS_EXAMPLE.to_owned()),
+            );
+            return None;
+        }
+        "-" => Destination::Stdout,
+        path => Destination::File(path.into()),
+    };
+    Some(AccessSettings {
+        to,
+        format: format.unwrap_or(access::Format::Combined),
+    })
 }

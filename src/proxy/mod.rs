@@ -3,6 +3,7 @@
 //! `server` calls it for each request on a public listener. What no request may carry is refused first (host, target,
 //! method); the path is decoded once, and the route rule, the ask and the channel all see that one text.
 
+mod access;
 mod body;
 mod forward;
 pub mod respond;
@@ -13,7 +14,7 @@ mod tunnel;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use http::{Method, Request, Response, request};
+use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::Incoming;
 
 use crate::ask::Asker;
@@ -26,10 +27,12 @@ use crate::limits::Slots;
 use crate::routes::{Captures, ChannelTemplate, Table};
 use crate::stream::{Body, Streams};
 use crate::upstream::{Head, Upstream};
-use crate::wire::forwarded::{ClientIpHeader, Forwarded, Own, forwarded};
+use crate::wire::forwarded::{ClientIpHeader, Forwarded, Own, client, forwarded};
 use crate::wire::host::{self, Host};
 use crate::wire::path;
 
+use access::Entry;
+pub use access::{AccessLog, Logged};
 use respond::Refusal;
 pub use settings::*;
 use tunnel::Tunnels;
@@ -72,6 +75,21 @@ pub enum Kind {
     },
 }
 
+/// What the service works with.
+#[derive(Debug)]
+pub struct Collaborators {
+    /// Where requests lead.
+    pub routes: Table<Route>,
+    /// What opens streams.
+    pub streams: Streams,
+    /// The log that those streams read.
+    pub log: Log,
+    /// How many WebSockets there may be at once.
+    pub tunnels: Slots,
+    /// What is told of each request that has ended. Default nothing.
+    pub access: Option<AccessLog>,
+}
+
 /// The public service.
 #[derive(Debug)]
 pub struct Proxy {
@@ -80,6 +98,7 @@ pub struct Proxy {
     streams: Streams,
     log: Log,
     tunnels: Tunnels,
+    access: Option<AccessLog>,
     /// Bodies that may be gathered in memory; more go to temp files at once.
     gathered: Slots,
     metrics: Metrics,
@@ -102,15 +121,15 @@ struct Exchange<'a> {
 }
 
 impl Proxy {
-    /// A service for these routes. `tunnels` is how many WebSockets there may be at once.
-    pub fn new(
-        settings: Settings,
-        routes: Table<Route>,
-        streams: Streams,
-        log: Log,
-        tunnels: Slots,
-        registry: &Registry,
-    ) -> Self {
+    /// A service for these routes.
+    pub fn new(settings: Settings, collaborators: Collaborators, registry: &Registry) -> Self {
+        let Collaborators {
+            routes,
+            streams,
+            log,
+            tunnels,
+            access,
+        } = collaborators;
         let metrics = Metrics {
             answered: registry.counter_by("requests", "Requests on public listeners by status"),
             failed: registry.counter_by(
@@ -124,6 +143,7 @@ impl Proxy {
             streams,
             log,
             tunnels: Tunnels::new(tunnels, registry),
+            access,
             gathered: Slots::new(GATHERED_IN_MEMORY),
             metrics,
         }
@@ -139,6 +159,7 @@ impl Proxy {
         request: Request<Incoming>,
         conn: &ConnInfo,
         id: &RequestId,
+        entry: Option<&mut Entry>,
     ) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
@@ -155,7 +176,10 @@ impl Proxy {
         }
         let raw = parts.uri.path().to_owned();
         let decoded = path::decode(&raw).map_err(Refusal::Path)?;
-        let (entry, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
+        let (route, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
+        if let Some(entry) = entry {
+            entry.found(&route.name);
+        }
         let forwarded = self.forwarded(&parts, conn, &text);
         let mut head = Head::rebuild(&parts, &text, &forwarded, id);
         if let ClientIpHeader::Named(name) = &self.settings.trust.client_ip {
@@ -167,11 +191,11 @@ impl Proxy {
             parts,
             client: forwarded.client,
             incoming,
-            route: &entry.target,
+            route: &route.target,
             captures,
             head,
         };
-        match &entry.target.kind {
+        match &route.target.kind {
             Kind::Forward {
                 upstream,
                 websocket,
@@ -184,15 +208,6 @@ impl Proxy {
     }
 
     fn forwarded(&self, parts: &request::Parts, conn: &ConnInfo, host: &str) -> Forwarded {
-        let trust = &self.settings.trust;
-        // A peer on a unix socket stands as 127.0.0.1 in the chain, but is trusted as a unix socket only.
-        let believed = trust.trusts(conn.peer);
-        let unix = conn.peer == Peer::Unix;
-        let trusted = |ip: IpAddr| {
-            believed
-                && ((unix && ip == IpAddr::V4(Ipv4Addr::LOCALHOST))
-                    || trust.proxies.iter().any(|net| net.contains(&ip)))
-        };
         let own = Own {
             tls: conn.tls,
             local_port: conn.local_port,
@@ -201,15 +216,35 @@ impl Proxy {
         let mut told = forwarded(
             &parts.headers,
             conn.peer.ip(),
-            trusted,
+            self.trusted(conn.peer),
             own,
-            &trust.client_ip,
+            &self.settings.trust.client_ip,
         );
         // Many proxies pass on what their client said here; a host that is not served must not reach Django by it.
         if !host::parse(&told.host).is_some_and(|told| self.serves(&told)) {
             host.clone_into(&mut told.host);
         }
         told
+    }
+
+    /// Whose words about the client count in a request that came from `peer`.
+    fn trusted(&self, peer: Peer) -> impl Fn(IpAddr) -> bool {
+        let trust = &self.settings.trust;
+        // A peer on a unix socket stands as 127.0.0.1 in the chain, but is trusted as a unix socket only.
+        let believed = trust.trusts(peer);
+        let unix = peer == Peer::Unix;
+        move |ip| {
+            believed
+                && ((unix && ip == IpAddr::V4(Ipv4Addr::LOCALHOST))
+                    || trust.proxies.iter().any(|net| net.contains(&ip)))
+        }
+    }
+
+    /// Whose request it is, also if it will be refused.
+    fn client(&self, headers: &HeaderMap, conn: &ConnInfo) -> IpAddr {
+        let trusted = self.trusted(conn.peer);
+        let client_ip = &self.settings.trust.client_ip;
+        client(headers, conn.peer.ip(), trusted, client_ip)
     }
 
     fn serves(&self, host: &Host) -> bool {
@@ -228,11 +263,15 @@ impl Proxy {
 }
 
 impl Handler for Proxy {
-    type Body = Body;
+    type Body = Logged;
 
-    async fn handle(&self, request: Request<Incoming>, conn: Arc<ConnInfo>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, conn: Arc<ConnInfo>) -> Response<Logged> {
         let id = self.request_id(&request, &conn);
-        let response = match self.serve(request, &conn, &id).await {
+        let mut entry = self.access.as_ref().map(|log| {
+            let client = self.client(request.headers(), &conn);
+            log.begin(&request, client, &id)
+        });
+        let response = match self.serve(request, &conn, &id, entry.as_mut()).await {
             Ok(response) => response,
             Err(refusal) => {
                 self.metrics
@@ -248,6 +287,9 @@ impl Handler for Proxy {
             .answered
             .get_or_create(&[("status", class)])
             .inc();
-        response
+        if let Some(entry) = &mut entry {
+            entry.answered(response.status());
+        }
+        response.map(|body| Logged::new(body, entry))
     }
 }

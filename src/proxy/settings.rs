@@ -1,10 +1,12 @@
-//! Which sites are served, and whose word counts.
+//! Which sites are served, whose word counts, and what the access log is.
 
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::base::access::Destination;
 use crate::domain::Peer;
+use crate::wire::access::Format;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::host::HostRule;
 
@@ -37,6 +39,15 @@ impl Trust {
             Peer::Tcp(_) => self.proxies.iter().any(|net| net.contains(&peer.ip())),
         }
     }
+}
+
+/// `log.access`. Unset, there is no access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessSettings {
+    /// Where lines go.
+    pub to: Destination,
+    /// Default combined.
+    pub format: Format,
 }
 
 /// What holds for all routes.

@@ -2,6 +2,7 @@
 //!
 //! No I/O, no clock, no logging, no panic on any input.
 
+pub mod access;
 pub mod ask;
 pub mod forwarded;
 pub mod guard;

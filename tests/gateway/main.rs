@@ -17,6 +17,8 @@
     reason = "a test that meets the unexpected fails at once, and nobody imports from here"
 )]
 
+// The access log: one line for each request, which nobody forges and nobody waits for.
+mod access;
 // What Django is asked before a stream opens, and what becomes of each of its answers.
 mod asks_answers;
 // How often Django is asked: again for an open stream, so many at once, not while an answer is kept.

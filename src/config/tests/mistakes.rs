@@ -263,6 +263,31 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "[upstream.django]",
+        "[log]\naccess = \"-\"\n[upstream.django]",
+        "5:10: log.access: expected a table, found a string (as in { to = \"/var/log/tidegate/access.log\" }, or to = \"-\" for standard output)",
+    ),
+    (
+        "[upstream.django]",
+        "[log]\naccess = { format = \"json\" }\n[upstream.django]",
+        "5:10: log.access.to: \"to\" is missing",
+    ),
+    (
+        "[upstream.django]",
+        "[log]\naccess = { to = \"${EMPTY}\" }\n[upstream.django]",
+        "5:17: log.access.to: an access log goes somewhere (as in { to = \"/var/log/tidegate/access.log\" }, or to = \"-\" for standard output)",
+    ),
+    (
+        "[upstream.django]",
+        "[log]\naccess = { to = \"-\", format = \"comined\" }\n[upstream.django]",
+        "5:31: log.access.format: \"comined\" is not known here (did you mean \"combined\"?)",
+    ),
+    (
+        "[upstream.django]",
+        "[log]\naccess = { to = \"-\", fromat = \"json\" }\n[upstream.django]",
+        "5:22: log.access.fromat: unknown key \"fromat\" (did you mean \"format\"?)",
+    ),
+    (
+        "[upstream.django]",
         "[redis]\nurl = \"redis://x\"\n[upstream.django]",
         "4:1: redis: `redis` is part of the contract but not in this version",
     ),

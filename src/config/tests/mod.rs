@@ -137,6 +137,7 @@ enabled = true
 [log]
 level = "debug"
 format = "json"
+access = { to = "/var/log/$$HOME/access.log", format = "common" }
 "#;
 
 fn good(text: &str) -> Config {
@@ -159,6 +160,7 @@ fn a_short_file_has_the_defaults() {
     assert_eq!(config.history, history::Settings::default());
     assert_eq!(config.publish, crate::publish::Settings::default());
     assert_eq!(config.log, log::Settings::default());
+    assert_eq!(config.access, None);
     assert_eq!(config.hosts, [HostRule::Any]);
     assert!(config.tokens.is_empty() && config.trust.proxies.is_empty());
     let expected = crate::upstream::Settings::new(
@@ -198,6 +200,20 @@ fn every_key_is_heard() {
     assert_eq!(stream.heartbeat, Duration::from_secs(10));
     assert_eq!(entry.target.body_limit, ByteSize::kib(1));
     assert_eq!(config.publish.max_body, ByteSize::mib(20));
+    let access = config.access.unwrap();
+    assert_eq!(access.to.to_string(), "/var/log/$HOME/access.log");
+    assert_eq!(access.format, crate::wire::access::Format::Common);
+}
+
+#[test]
+fn an_access_log_needs_only_its_place() {
+    let config = good(&format!("{SHORT}[log]\naccess.to = \"-\"\n"));
+    let expected = AccessSettings {
+        to: crate::base::access::Destination::Stdout,
+        format: crate::wire::access::Format::Combined,
+    };
+    assert_eq!(config.access.as_ref(), Some(&expected));
+    assert_eq!(good(&show(&config)).access, Some(expected));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Who the client is and what it asked for, as Django is told: the `X-Forwarded-*` headers in and out.
 //!
-//! `proxy` calls [`forwarded`] on the client's headers *before* they are stripped and [`Forwarded::apply`] after. A
+//! `proxy` calls [`forwarded`] on the client's headers *before* they are stripped and [`Forwarded::apply`] after, and
+//! [`client`] where nothing but the address matters. A
 //! peer that is not trusted is the client, whatever it says. A trusted one is believed as far as the chain of trusted
 //! addresses goes and not a step further: Django code likes to take the leftmost address, so what the client itself
 //! claimed must not stand there. Invariant: every value is valid as a header, and the chain begins with the client.
@@ -91,14 +92,7 @@ pub fn forwarded(
 ) -> Forwarded {
     let peer = peer.to_canonical();
     let believed = trusted(peer);
-    let chain = match client_header {
-        _ if !believed => vec![peer],
-        ClientIpHeader::XForwardedFor => walk(headers, peer, trusted),
-        ClientIpHeader::Named(name) => match single(headers, name).and_then(address) {
-            Some(client) if client != peer => vec![client, peer],
-            _ => vec![peer],
-        },
-    };
+    let chain = chain(headers, peer, trusted, client_header);
     let told = |name: HeaderName| single(headers, &name).filter(|_| believed);
     let proto =
         told(PROTO)
@@ -127,6 +121,18 @@ pub fn forwarded(
     }
 }
 
+/// The client of [`forwarded`], also for a request that names no valid host.
+pub fn client(
+    headers: &HeaderMap,
+    peer: IpAddr,
+    trusted: impl Fn(IpAddr) -> bool,
+    client_header: &ClientIpHeader,
+) -> IpAddr {
+    let peer = peer.to_canonical();
+    let chain = chain(headers, peer, trusted, client_header);
+    chain.first().copied().unwrap_or(peer)
+}
+
 impl Forwarded {
     /// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `X-Real-IP`.
     pub fn apply(&self, headers: &mut HeaderMap) {
@@ -143,6 +149,23 @@ fn put(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     match HeaderValue::from_str(text) {
         Ok(value) => drop(headers.insert(name, value)),
         Err(_) => drop(headers.remove(name)),
+    }
+}
+
+/// The client first and `peer` last.
+fn chain(
+    headers: &HeaderMap,
+    peer: IpAddr,
+    trusted: impl Fn(IpAddr) -> bool,
+    client_header: &ClientIpHeader,
+) -> Vec<IpAddr> {
+    match client_header {
+        _ if !trusted(peer) => vec![peer],
+        ClientIpHeader::XForwardedFor => walk(headers, peer, trusted),
+        ClientIpHeader::Named(name) => match single(headers, name).and_then(address) {
+            Some(client) if client != peer => vec![client, peer],
+            _ => vec![peer],
+        },
     }
 }
 

@@ -63,6 +63,11 @@ impl Gateway {
         Self::start(&everything_to(server, keys)).await
     }
 
+    /// What SIGUSR1 does.
+    pub fn reopen_access_log(&self) {
+        self.running.access_lines().unwrap().reopen();
+    }
+
     pub async fn publisher(&self) -> Publisher {
         Publisher::new(&self.internal).await
     }
