@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use super::{Facts, Grant};
 use crate::base::sync::lock;
-use crate::upstream::Head;
+use crate::upstream::{Head, RequestBody};
+use crate::wire::last_event_id::LastEventId;
 
 /// Answers kept at once; beyond, new ones are not kept until old ones have run out.
 const MOST: usize = 1024;
@@ -28,10 +29,12 @@ pub(super) struct Key {
     headers: [Vec<HeaderValue>; 5],
     last: Option<HeaderValue>,
     whole: bool,
+    /// Whether nothing else could matter: no body, and no malformed id, of which Django is told without its text.
+    plain: bool,
 }
 
 impl Key {
-    pub(super) fn of(head: &Head, facts: &Facts) -> Self {
+    pub(super) fn of(head: &Head, facts: &Facts, body: &RequestBody) -> Self {
         let all = |name| values(&head.headers, &name);
         let proto = HeaderName::from_static("x-forwarded-proto");
         Self {
@@ -44,14 +47,15 @@ impl Key {
                 all(ORIGIN),
                 all(proto),
             ],
-            last: facts.last.as_ref().and_then(super::LastEventId::as_header),
+            last: facts.last.as_ref().and_then(LastEventId::as_header),
             whole: facts.whole,
+            plain: body.length() == 0 && facts.last != Some(LastEventId::Unusable),
         }
     }
 
     /// An answer to anything but a read may depend on the body.
     const fn can_be_shared(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD)
+        self.plain && matches!(self.method, Method::GET | Method::HEAD)
     }
 }
 
@@ -83,10 +87,11 @@ impl Cache {
         if age >= self.keep_for {
             return None;
         }
+        // The permission does not begin anew with each who finds it here, and ends here as well.
         let mut grant = grant.clone();
-        // The permission does not begin anew with each who finds it here.
-        let left = |expires: Duration| expires.saturating_sub(age).max(Duration::from_secs(1));
-        grant.terms.expires = grant.terms.expires.map(left);
+        if let Some(expires) = &mut grant.terms.expires {
+            *expires = expires.checked_sub(age).filter(|left| !left.is_zero())?;
+        }
         Some(grant)
     }
 

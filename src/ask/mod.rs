@@ -158,8 +158,8 @@ impl Asker {
     }
 
     /// An answer given a moment ago to the same question, if the route keeps answers. Needs no turn.
-    pub fn cached(&self, head: &Head, facts: &Facts) -> Option<Grant> {
-        self.0.cache.find(&Key::of(head, facts))
+    pub fn cached(&self, head: &Head, body: &RequestBody, facts: &Facts) -> Option<Grant> {
+        self.0.cache.find(&Key::of(head, facts, body))
     }
 
     /// Waits for a turn, in the order of asking.
@@ -179,7 +179,7 @@ impl Asker {
         body: RequestBody,
         facts: &Facts,
     ) -> Verdict {
-        let key = Key::of(&head, facts);
+        let key = Key::of(&head, facts, &body);
         prepare(&mut head.headers, facts);
         let answer = self.0.upstream.send(&head, body, Duration::ZERO).await;
         let class = answer

@@ -57,10 +57,13 @@ impl Cursor {
         progress
     }
 
-    /// Leaves what has been dropped, and what is still there, behind and goes on from the end of the log.
-    pub fn skip(&mut self) -> Position {
-        self.position = self.log.position();
-        self.position
+    /// Leaves what has been dropped, and what is still there, behind and goes on from the end of the log; whether a closing
+    /// event was among it.
+    pub fn skip(&mut self) -> bool {
+        let state = lock(&self.log.0.state);
+        let closed = state.was_closed_since(&self.channels, self.position);
+        self.position = state.head();
+        closed
     }
 
     /// The place after what was read last.

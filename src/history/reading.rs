@@ -108,6 +108,15 @@ impl State {
         found
     }
 
+    /// Whether any of `channels` was closed after `position`.
+    pub(super) fn was_closed_since(&self, channels: &[ChannelName], position: Position) -> bool {
+        let end = |name| self.channels.get(name).and_then(|channel| channel.closed);
+        channels
+            .iter()
+            .filter_map(end)
+            .any(|(end, _)| end > position)
+    }
+
     pub(super) fn has_seen_the_end(
         &self,
         channels: &[ChannelName],

@@ -8,18 +8,19 @@ use hyper::body::Incoming;
 use super::Proxy;
 use super::respond::Refusal;
 use crate::domain::ByteSize;
+use crate::limits::Slot;
 use crate::upstream::{self, RequestBody, gather};
 
 impl Proxy {
     /// Takes the body as Django can read it. One with a length is passed on as it comes; one without (chunked, HTTP/2) is
-    /// gathered first.
+    /// gathered first. The slot is to be kept for as long as the body is.
     pub(super) async fn take_body(
         &self,
         parts: &request::Parts,
         incoming: Incoming,
         limit: ByteSize,
         upstream: &upstream::Settings,
-    ) -> Result<RequestBody, Refusal> {
+    ) -> Result<(RequestBody, Option<Slot>), Refusal> {
         let idle = self.settings.body_idle;
         if let Some(length) = parts.headers.get(CONTENT_LENGTH) {
             let length = length
@@ -28,13 +29,13 @@ impl Proxy {
                 .and_then(|text| text.parse::<u64>().ok())
                 .ok_or(Refusal::Length)?;
             return match length {
-                0 => Ok(RequestBody::Empty),
+                0 => Ok((RequestBody::Empty, None)),
                 _ if length > limit.get() => Err(Refusal::TooLarge(limit)),
-                _ => Ok(RequestBody::streamed(incoming, length, idle)),
+                _ => Ok((RequestBody::streamed(incoming, length, idle), None)),
             };
         }
         if incoming.is_end_stream() {
-            return Ok(RequestBody::Empty);
+            return Ok((RequestBody::Empty, None));
         }
         let slot = self.gathered.take();
         let memory = if slot.is_some() {
@@ -42,8 +43,10 @@ impl Proxy {
         } else {
             0
         };
-        gather(incoming, limit.get(), memory, idle)
-            .await
-            .map_err(|error| Refusal::gathering(error, limit))
+        let body = gather(incoming, limit.get(), memory, idle).await;
+        Ok((
+            body.map_err(|error| Refusal::gathering(error, limit))?,
+            slot,
+        ))
     }
 }

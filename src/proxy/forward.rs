@@ -32,7 +32,7 @@ impl Proxy {
             return self.tunnel(&mut parts, head, upstream).await;
         }
         let settings = upstream.settings();
-        let body = self
+        let (body, _memory) = self
             .take_body(&parts, incoming, route.body_limit, settings)
             .await?;
         let answer = upstream.send(&head, body, settings.retry_for).await;

@@ -213,18 +213,17 @@ impl Proxy {
             local_port: conn.local_port,
             host,
         };
-        let mut told = forwarded(
-            &parts.headers,
-            conn.peer.ip(),
-            self.trusted(conn.peer),
-            own,
-            &self.settings.trust.client_ip,
-        );
-        // Many proxies pass on what their client said here; a host that is not served must not reach Django by it.
-        if !host::parse(&told.host).is_some_and(|told| self.serves(&told)) {
-            host.clone_into(&mut told.host);
+        let trusted = self.trusted(conn.peer);
+        let client_ip = &self.settings.trust.client_ip;
+        let read = |headers| forwarded(headers, conn.peer.ip(), &trusted, own, client_ip);
+        let told = read(&parts.headers);
+        if host::parse(&told.host).is_some_and(|told| self.serves(&told)) {
+            return told;
         }
-        told
+        // Many proxies pass on what their client said here; a host that is not served must not reach Django by it.
+        let mut headers = parts.headers.clone();
+        headers.remove("x-forwarded-host");
+        read(&headers)
     }
 
     /// Whose words about the client count in a request that came from `peer`.

@@ -58,7 +58,7 @@ impl Proxy {
             head,
             ..
         } = exchange;
-        let body = self
+        let (body, _memory) = self
             .take_body(
                 &parts,
                 incoming,

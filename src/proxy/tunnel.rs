@@ -77,7 +77,7 @@ async fn pass(
         copied = copy(&mut from_upstream, &mut to_client) => copied,
         copied = copy(&mut from_client, &mut to_upstream) => copied,
     };
-    let (near, far) = (to_client.shutdown().await, to_upstream.shutdown().await);
+    let (near, far) = tokio::join!(to_client.shutdown(), to_upstream.shutdown());
     copied.map(drop).and(near).and(far)?;
     Ok(())
 }

@@ -18,6 +18,8 @@ pub(super) struct Activity {
     open: AtomicUsize,
     /// Told when the last open request is done.
     idle: Notify,
+    /// Grows with whatever shows that the client is there: a request, a part of a head, a write it took.
+    moves: AtomicU64,
     /// Requests begun so far.
     begun: AtomicU64,
     /// An answer without framing broke off: the connection must not end as if it were complete.
@@ -30,20 +32,27 @@ impl Activity {
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed);
+        self.moved();
         Busy(Arc::clone(self))
     }
 
-    /// Waits until no request has been in progress for `longest`. Each end of the last one begins the wait anew; if it comes
-    /// before this waits for it, a permit is kept.
+    /// Notes that the client is there.
+    pub(super) fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until no request has been in progress, and nothing has moved, for `longest`. An answer is no longer in
+    /// progress when hyper has all of it, which may be long before a slow client does: so writes count as well.
     pub(super) async fn silent_for(&self, longest: Duration) {
         loop {
-            let begun = self.begun();
+            let moves = self.moves.load(Ordering::Relaxed);
             if !self.is_idle() {
+                // A permit is kept if the last request ends before this waits.
                 self.idle.notified().await;
-            } else if timeout(longest, self.idle.notified()).await.is_err()
-                && self.is_idle()
-                && self.begun() == begun
-            {
+                continue;
+            }
+            let silent = timeout(longest, self.idle.notified()).await.is_err();
+            if silent && self.is_idle() && self.moves.load(Ordering::Relaxed) == moves {
                 return;
             }
         }

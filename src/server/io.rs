@@ -144,6 +144,9 @@ impl ClientIo {
                 return self.poison(buffer);
             }
         }
+        if self.guard.in_head() {
+            self.activity.moved();
+        }
         if self.guard.is_http2() && !self.http2 {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -188,6 +191,10 @@ impl ClientIo {
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.writing = None;
+            // On HTTP/2 the pings of a silent connection are written too.
+            if !self.guard.is_http2() {
+                self.activity.moved();
+            }
             return written;
         }
         let patience = self.patience.write;

@@ -140,6 +140,12 @@ impl Held {
             Place::Unknown(reason) => (now, Some(reason)),
             Place::Over => return self.end("closed"),
         };
+        // A stream that was held for long may have lost even the place it came with.
+        let (position, reset) = if self.log().has_gap(channels, position) {
+            (self.log().position(), Some(Reason::History))
+        } else {
+            (position, reset)
+        };
         let membership = self.seat.join(channels);
         self.reading = Reading::Channels(self.log().cursor(channels.clone(), position), membership);
         // A reset comes before the state that answers it, and the place after both.
@@ -283,7 +289,12 @@ impl Held {
         let Reading::Channels(cursor, _) = &self.reading else {
             return;
         };
-        if cursor.channels() != grant.terms.channels {
+        let same = cursor.channels().len() == grant.terms.channels.len()
+            && cursor
+                .channels()
+                .iter()
+                .all(|channel| grant.terms.channels.contains(channel));
+        if !same {
             let position = cursor.position();
             let membership = self.seat.join(&grant.terms.channels);
             let cursor = self.log().cursor(grant.terms.channels.clone(), position);
@@ -335,8 +346,12 @@ impl Held {
     /// Goes on with the newest, and says so.
     fn skip(&mut self) {
         if let Reading::Channels(cursor, _) = &mut self.reading {
-            let position = cursor.skip();
+            let closed = cursor.skip();
+            let position = cursor.position();
             self.reset(Reason::History, Some(self.log().id(position)));
+            if closed {
+                self.end("closed");
+            }
         }
     }
 

@@ -119,7 +119,7 @@ impl Candidate<'_> {
         } else {
             Renewal::Impossible
         };
-        if let Some(grant) = asker.cached(&head, &facts) {
+        if let Some(grant) = asker.cached(&head, &body, &facts) {
             return self.granted(&grant, renewal);
         }
         let patience = if may_hold { PATIENCE } else { PATIENCE_UNHELD };
@@ -130,7 +130,7 @@ impl Candidate<'_> {
                 _ => Err(OpenError::Busy),
             };
         };
-        if let Some(grant) = asker.cached(&head, &facts) {
+        if let Some(grant) = asker.cached(&head, &body, &facts) {
             return self.granted(&grant, renewal);
         }
         let asking = asking();

@@ -323,3 +323,28 @@ async fn one_client_has_no_more_streams_than_it_may() {
     drop(first);
     streams.held(&settings, None).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_skips_past_the_closing_event_ends_all_the_same() {
+    let history = history::Settings {
+        events: 2,
+        lag: crate::domain::ByteSize::bytes(0),
+        ..history::Settings::default()
+    };
+    let streams = streams(history);
+    let settings = Settings {
+        slow_client: SlowClient::Skip,
+        ..Settings::default()
+    };
+    let mut held = streams.held(&settings, None).await;
+    said(&mut held);
+    for data in ["1", "2", "3"] {
+        streams.publish(event(data));
+    }
+    streams.publish(Event {
+        close: true,
+        ..event("end")
+    });
+    let (text, over) = said(&mut held);
+    assert!(over && text.contains("event: reset"), "{text}");
+}

@@ -213,14 +213,15 @@ impl Upstream {
 
 /// Whether the body could be read in two ways (RFC 9112, section 6.1); hyper reads it in one, the client might in the other.
 fn is_ambiguous(headers: &HeaderMap) -> bool {
-    let Some(coding) = headers.get(TRANSFER_ENCODING) else {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
         return false;
     };
-    headers.contains_key(CONTENT_LENGTH)
-        || !coding
-            .as_bytes()
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"chunked")
+    let chunked = coding
+        .as_bytes()
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"chunked");
+    !chunked || codings.next().is_some() || headers.contains_key(CONTENT_LENGTH)
 }
 
 /// What it looks like while gunicorn restarts: nobody listens, the socket is not there yet, or its backlog is full. We
