@@ -69,7 +69,7 @@ pub(super) fn refuse(area: &str, section: &mut Section<'_>) {
 
 /// The message for something that is not in this version.
 pub(super) fn unsupported(what: &str) -> String {
-    format!("{what} is part of the contract but not in this version")
+    format!("{what} is not in this version yet")
 }
 
 impl Inert {

@@ -20,7 +20,7 @@ pub enum Refusal {
     #[error("the request's host is missing or ambiguous")]
     Host(#[source] HostError),
     /// A host that is not served here.
-    #[error("this host is not served here")]
+    #[error("this host is not served here (server.hosts)")]
     Misdirected,
     /// A path that cannot be read in one way only.
     #[error("the path is ambiguous")]
@@ -155,8 +155,19 @@ impl Refusal {
     pub(super) fn into_response(self, id: &RequestId) -> Response<Body> {
         let status = self.status();
         let reason = status.canonical_reason().unwrap_or("Error");
+        // What the client did is its own to know; what went wrong behind us is not.
+        let detail = match self.failure() {
+            Failure::Client | Failure::Denied | Failure::Limited => format!(
+                "{self}
+"
+            ),
+            Failure::Upstream | Failure::Timeout | Failure::Internal => String::new(),
+        };
         let text = format!(
-            "{} {reason}\n\nrequest id: {}\n",
+            "{} {reason}
+{detail}
+request id: {}
+",
             status.as_u16(),
             id.as_str()
         );

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
-use super::permission::{Asking, Permission, Renewal, log_mistake};
+use super::permission::{Asking, Permission, Renewal, log_verdict};
 use super::place::{self, Place, Reason};
 use super::places::{Places, TooMany};
 use super::{Settings, SlowClient, Streams};
@@ -246,16 +246,10 @@ impl Held {
     }
 
     fn settle(&mut self, verdict: Verdict, asking: Box<Asking>) {
-        let grant = match verdict {
-            Verdict::Granted(grant) => grant,
-            Verdict::Mistaken(mistaken) => {
-                log_mistake(&asking.asker, &mistaken);
-                return self.end("refused");
-            }
+        log_verdict(&asking.asker, asking.head.target.path(), &verdict, false);
+        let Verdict::Granted(grant) = verdict else {
             // The client is told by the status of its reconnect.
-            Verdict::Answered(_) | Verdict::Login(_) | Verdict::Busy(_) | Verdict::Down(_) => {
-                return self.end("refused");
-            }
+            return self.end("refused");
         };
         // The old share goes first: the same user keeps its place.
         self.places.user = None;

@@ -9,7 +9,7 @@ use http::{Method, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::held::{Arrival, Held};
-use super::permission::{Asking, Permission, Renewal, log_mistake};
+use super::permission::{Asking, Permission, Renewal, log_verdict};
 use super::place::{self, Place};
 use super::places::{Places, TooMany, network};
 use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
@@ -108,6 +108,7 @@ impl Candidate<'_> {
         let repeatable = matches!(head.method, Method::GET | Method::HEAD) && body.length() == 0;
         let may_hold = repeatable && self.settings.backend_down == BackendDown::Hold;
         let facts = self.facts();
+        let path = head.target.path().to_owned();
         let asking = || {
             Box::new(Asking {
                 asker: asker.clone(),
@@ -134,53 +135,23 @@ impl Candidate<'_> {
             return self.granted(&grant, renewal);
         }
         let asking = asking();
-        match asker.ask(turn, *head, body, &facts).await {
+        let verdict = asker.ask(turn, *head, body, &facts).await;
+        log_verdict(&asker, &path, &verdict, wants_stream);
+        match verdict {
             Verdict::Granted(grant) => self.granted(&grant, renewal),
-            Verdict::Answered(answer) => {
-                if answer.status().is_success()
-                    && answer.status() != StatusCode::NO_CONTENT
-                    && wants_stream
-                {
-                    tracing::warn!(
-                        upstream = asker.upstream().settings().name,
-                        status = answer.status().as_u16(),
-                        hint = "a view that answers an ask names the channel in the header SSE-Channel",
-                        "Ask answered without a channel"
-                    );
-                }
-                Ok(passed_on(answer))
-            }
+            Verdict::Answered(answer) => Ok(passed_on(answer)),
             Verdict::Login(answer) => Ok(login(answer)),
-            Verdict::Mistaken(mistaken) => {
-                log_mistake(&asker, &mistaken);
-                Err(OpenError::Mistaken(mistaken))
-            }
-            Verdict::Busy(answer) => {
-                tracing::warn!(
-                    upstream = asker.upstream().settings().name,
-                    status = answer.status().as_u16(),
-                    "Ask not answered"
-                );
-                match self.settings.backend_down {
-                    _ if !repeatable => Err(OpenError::Busy),
-                    BackendDown::Hold => Ok(self.hold(asking, facts, true)),
-                    BackendDown::Retry => Ok(self.retry()),
-                    BackendDown::Fail => Ok(passed_on(answer)),
-                }
-            }
-            Verdict::Down(error) => {
-                tracing::warn!(
-                    upstream = asker.upstream().settings().name,
-                    error = &error as &dyn std::error::Error,
-                    "Ask failed"
-                );
-                match self.settings.backend_down {
-                    _ if !repeatable => Err(OpenError::Busy),
-                    BackendDown::Hold => Ok(self.hold(asking, facts, true)),
-                    BackendDown::Retry => Ok(self.retry()),
-                    BackendDown::Fail => Err(OpenError::Down(error)),
-                }
-            }
+            Verdict::Mistaken(mistaken) => Err(OpenError::Mistaken(mistaken)),
+            Verdict::Busy(_) | Verdict::Down(_) if !repeatable => Err(OpenError::Busy),
+            unanswered => match self.settings.backend_down {
+                BackendDown::Hold => Ok(self.hold(asking, facts, true)),
+                BackendDown::Retry => Ok(self.retry()),
+                BackendDown::Fail => match unanswered {
+                    Verdict::Busy(answer) => Ok(passed_on(answer)),
+                    Verdict::Down(error) => Err(OpenError::Down(error)),
+                    _ => Err(OpenError::Busy),
+                },
+            },
         }
     }
 

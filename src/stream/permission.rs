@@ -8,10 +8,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::time::{Instant, Sleep};
 
 use super::place;
-use crate::ask::{Asker, Facts, Mistaken, Verdict};
+use crate::ask::{Asker, Facts, Verdict};
 use crate::history::Log;
 use crate::upstream::{Backoff, Head, RequestBody};
 
@@ -106,12 +107,68 @@ impl Asking {
     }
 }
 
-/// Tells the operator what is wrong with the view.
-pub(super) fn log_mistake(asker: &Asker, mistaken: &Mistaken) {
-    tracing::warn!(
-        upstream = asker.upstream().settings().name,
-        error = mistaken as &dyn std::error::Error,
-        hint = mistaken.hint(),
-        "Answer to an ask cannot be read"
-    );
+/// Tells the operator of an answer that a view probably did not mean, and of Django not answering. `path` is the request's,
+/// without its query.
+pub(super) fn log_verdict(asker: &Asker, path: &str, verdict: &Verdict, wants_stream: bool) {
+    let upstream = asker.upstream().settings().name.as_str();
+    match verdict {
+        Verdict::Answered(answer) if wants_stream && is_page(answer.status()) => {
+            let hint = "a view that answers an ask names the channel in the header SSE-Channel";
+            tracing::warn!(
+                upstream,
+                path,
+                status = answer.status().as_u16(),
+                hint,
+                "Ask answered without a channel"
+            );
+        }
+        Verdict::Login(answer) if is_for_good(answer.status()) => {
+            let hint = "a redirect for good is rarely a login: does the route's path lack Django's last slash?";
+            tracing::warn!(
+                upstream,
+                path,
+                status = answer.status().as_u16(),
+                hint,
+                "Ask redirected"
+            );
+        }
+        Verdict::Mistaken(mistaken) => {
+            let error = mistaken as &dyn std::error::Error;
+            tracing::warn!(
+                upstream,
+                path,
+                error,
+                hint = mistaken.hint(),
+                "Answer to an ask cannot be read"
+            );
+        }
+        Verdict::Busy(answer) => {
+            tracing::warn!(
+                upstream,
+                path,
+                status = answer.status().as_u16(),
+                "Ask not answered"
+            );
+        }
+        Verdict::Down(error) => {
+            tracing::warn!(
+                upstream,
+                path,
+                error = error as &dyn std::error::Error,
+                "Ask failed"
+            );
+        }
+        Verdict::Granted(_) | Verdict::Answered(_) | Verdict::Login(_) => {}
+    }
+}
+
+fn is_page(status: StatusCode) -> bool {
+    status.is_success() && status != StatusCode::NO_CONTENT
+}
+
+const fn is_for_good(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT
+    )
 }

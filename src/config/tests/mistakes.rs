@@ -73,12 +73,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "proxy = \"django\"",
         "redirect = { to = \"/\" }",
-        "8:12: route[0].redirect: `redirect` is part of the contract but not in this version",
+        "8:12: route[0].redirect: `redirect` is not in this version yet",
     ),
     (
         "proxy = \"django\"",
         "proxy = { to = \"django\", record = {} }",
-        "8:35: route[0].proxy.record: `record` is part of the contract but not in this version",
+        "8:35: route[0].proxy.record: `record` is not in this version yet",
     ),
     (
         "proxy = \"django\"",
@@ -118,12 +118,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "127.0.0.1:8080",
         "systemd:http",
-        "3:11: listen.http.address: socket activation is part of the contract but not in this version",
+        "3:11: listen.http.address: socket activation is not in this version yet",
     ),
     (
         "[upstream.django]",
         "tls = \"main\"\n[upstream.django]",
-        "4:7: listen.http.tls: `tls` is part of the contract but not in this version",
+        "4:7: listen.http.tls: `tls` is not in this version yet",
     ),
     (
         "[upstream.django]",
@@ -178,7 +178,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[[route]]",
         "buffer_response = \"2MiB\"\n[[route]]",
-        "6:19: upstream.django.buffer_response: `buffer_response` is part of the contract but not in this version (only \"1MiB\", its default)",
+        "6:19: upstream.django.buffer_response: `buffer_response` is not in this version yet (only \"1MiB\", its default)",
     ),
     ("[[route]]", "servers = []\n[[route]]", "6:1: duplicate key"),
     (
@@ -254,12 +254,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[upstream.django]",
         "[publish]\ntokens = [{ name = \"a\", webhook = \"w\" }]\n[upstream.django]",
-        "5:35: publish.tokens[0].webhook: `webhook` is part of the contract but not in this version",
+        "5:35: publish.tokens[0].webhook: `webhook` is not in this version yet",
     ),
     (
         "[upstream.django]",
         "[metrics]\npath = \"/m\"\n[upstream.django]",
-        "5:8: metrics.path: `path` is part of the contract but not in this version (only \"/metrics\", its default)",
+        "5:8: metrics.path: `path` is not in this version yet (only \"/metrics\", its default)",
     ),
     (
         "[upstream.django]",
@@ -289,7 +289,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[upstream.django]",
         "[redis]\nurl = \"redis://x\"\n[upstream.django]",
-        "4:1: redis: `redis` is part of the contract but not in this version",
+        "4:1: redis: `redis` is not in this version yet",
     ),
 ];
 
