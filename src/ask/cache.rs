@@ -54,7 +54,7 @@ impl Key {
     }
 
     /// An answer to anything but a read may depend on the body.
-    const fn can_be_shared(&self) -> bool {
+    pub(super) const fn can_be_shared(&self) -> bool {
         self.plain && matches!(self.method, Method::GET | Method::HEAD)
     }
 }
@@ -77,10 +77,12 @@ impl Cache {
         }
     }
 
+    /// Whether answers are kept at all.
+    pub(super) const fn is_on(&self) -> bool {
+        !self.keep_for.is_zero()
+    }
+
     pub(super) fn find(&self, key: &Key) -> Option<Grant> {
-        if self.keep_for.is_zero() || !key.can_be_shared() {
-            return None;
-        }
         let kept = lock(&self.kept);
         let (at, grant) = kept.get(key)?;
         let age = at.elapsed();
@@ -96,7 +98,7 @@ impl Cache {
     }
 
     pub(super) fn keep(&self, key: Key, grant: &Grant) {
-        if self.keep_for.is_zero() || !key.can_be_shared() || !grant.initial.is_empty() {
+        if !grant.initial.is_empty() {
             return;
         }
         let mut kept = lock(&self.kept);

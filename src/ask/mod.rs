@@ -159,7 +159,14 @@ impl Asker {
 
     /// An answer given a moment ago to the same question, if the route keeps answers. Needs no turn.
     pub fn cached(&self, head: &Head, body: &RequestBody, facts: &Facts) -> Option<Grant> {
-        self.0.cache.find(&Key::of(head, facts, body))
+        let key = self.key(head, body, facts)?;
+        self.0.cache.find(&key)
+    }
+
+    /// The key of a question whose answer may serve others; most routes keep no answers.
+    fn key(&self, head: &Head, body: &RequestBody, facts: &Facts) -> Option<Key> {
+        let key = self.0.cache.is_on().then(|| Key::of(head, facts, body))?;
+        key.can_be_shared().then_some(key)
     }
 
     /// Waits for a turn, in the order of asking.
@@ -179,7 +186,7 @@ impl Asker {
         body: RequestBody,
         facts: &Facts,
     ) -> Verdict {
-        let key = Key::of(&head, facts, &body);
+        let key = self.key(&head, &body, facts);
         prepare(&mut head.headers, facts);
         let answer = self.0.upstream.send(&head, body, Duration::ZERO).await;
         let class = answer
@@ -194,7 +201,7 @@ impl Asker {
             Ok(answer) => self.read(answer).await,
             Err(error) => Verdict::Down(error),
         };
-        if let Verdict::Granted(grant) = &verdict {
+        if let (Verdict::Granted(grant), Some(key)) = (&verdict, key) {
             self.0.cache.keep(key, grant);
         }
         verdict

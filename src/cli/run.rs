@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::arguments::RunArgs;
+use super::error::with_causes;
 use super::exit::Exit;
 use super::{file, terminal};
 use crate::app::{Gateway, Pace, StartError};
@@ -101,15 +102,4 @@ impl Signals {
             _ = self.interrupt.recv() => Pace::Quick,
         }
     }
-}
-
-/// An error and what caused it, on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -109,49 +109,52 @@ impl Candidate<'_> {
         let may_hold = repeatable && self.settings.backend_down == BackendDown::Hold;
         let facts = self.facts();
         let path = head.target.path().to_owned();
-        let asking = || {
+        // One copy of the request, for whichever comes: the stream is held, or its permission runs out.
+        let again = repeatable.then(|| {
             Box::new(Asking {
                 asker: asker.clone(),
                 head: Head::clone(&head),
             })
-        };
-        let renewal = if repeatable {
-            Renewal::Ask(asking())
-        } else {
-            Renewal::Impossible
-        };
+        });
         if let Some(grant) = asker.cached(&head, &body, &facts) {
-            return self.granted(&grant, renewal);
+            return self.granted(&grant, again.into());
         }
         let patience = if may_hold { PATIENCE } else { PATIENCE_UNHELD };
         let Ok(turn) = timeout(patience, asker.turn()).await else {
-            return match self.settings.backend_down {
-                _ if may_hold => Ok(self.hold(asking(), facts, false)),
-                BackendDown::Retry if repeatable => Ok(self.retry()),
+            return match (self.settings.backend_down, again) {
+                (BackendDown::Hold, Some(asking)) => Ok(self.hold(asking, facts, false)),
+                (BackendDown::Retry, Some(_)) => Ok(self.retry()),
                 _ => Err(OpenError::Busy),
             };
         };
         if let Some(grant) = asker.cached(&head, &body, &facts) {
-            return self.granted(&grant, renewal);
+            return self.granted(&grant, again.into());
         }
-        let asking = asking();
         let verdict = asker.ask(turn, *head, body, &facts).await;
         log_verdict(&asker, &path, &verdict, wants_stream);
         match verdict {
-            Verdict::Granted(grant) => self.granted(&grant, renewal),
+            Verdict::Granted(grant) => self.granted(&grant, again.into()),
             Verdict::Answered(answer) => Ok(passed_on(answer)),
             Verdict::Login(answer) => Ok(login(answer)),
             Verdict::Mistaken(mistaken) => Err(OpenError::Mistaken(mistaken)),
-            Verdict::Busy(_) | Verdict::Down(_) if !repeatable => Err(OpenError::Busy),
-            unanswered => match self.settings.backend_down {
-                BackendDown::Hold => Ok(self.hold(asking, facts, true)),
-                BackendDown::Retry => Ok(self.retry()),
-                BackendDown::Fail => match unanswered {
-                    Verdict::Busy(answer) => Ok(passed_on(answer)),
-                    Verdict::Down(error) => Err(OpenError::Down(error)),
-                    _ => Err(OpenError::Busy),
-                },
-            },
+            Verdict::Busy(answer) => self.unanswered(again, facts, || Ok(passed_on(answer))),
+            Verdict::Down(error) => self.unanswered(again, facts, || Err(OpenError::Down(error))),
+        }
+    }
+
+    /// What `backend_down` says; `fail` gives the failure itself. An ask that cannot be repeated can neither wait nor come
+    /// back as it was.
+    fn unanswered(
+        self,
+        again: Option<Box<Asking>>,
+        facts: Facts,
+        fail: impl FnOnce() -> Result<Response<Body>, OpenError>,
+    ) -> Result<Response<Body>, OpenError> {
+        match (self.settings.backend_down, again) {
+            (_, None) => Err(OpenError::Busy),
+            (BackendDown::Hold, Some(asking)) => Ok(self.hold(asking, facts, true)),
+            (BackendDown::Retry, Some(_)) => Ok(self.retry()),
+            (BackendDown::Fail, Some(_)) => fail(),
         }
     }
 

@@ -54,6 +54,12 @@ pub(super) enum Renewal {
     Impossible,
 }
 
+impl From<Option<Box<Asking>>> for Renewal {
+    fn from(again: Option<Box<Asking>>) -> Self {
+        again.map_or(Self::Impossible, Self::Ask)
+    }
+}
+
 /// All that is needed to ask again.
 #[derive(Debug, Clone)]
 pub(super) struct Asking {

@@ -26,7 +26,7 @@ fn channel(name: &str) -> ChannelName {
     ChannelName::parse(name).unwrap()
 }
 
-fn event(data: &'static str) -> Event {
+pub(super) fn event(data: &'static str) -> Event {
     Event {
         channels: vec![channel("a")],
         name: None,
@@ -39,7 +39,7 @@ fn event(data: &'static str) -> Event {
 }
 
 impl Streams {
-    fn publish(&self, event: Event) -> String {
+    pub(super) fn publish(&self, event: Event) -> String {
         self.0.hub.publish(&[event], sse::event).unwrap().ids[0].to_string()
     }
 

@@ -11,15 +11,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::tests::{CLIENT, said};
+use super::tests::{CLIENT, event, said};
 use super::*;
 use crate::ask::{self, Asker};
 use crate::base::sync::lock;
-use crate::domain::{Epoch, Event};
+use crate::domain::Epoch;
 use crate::history::{self, Log};
 use crate::hub::Ending;
 use crate::upstream::{self, Families, Head, RequestBody, Server, Upstream};
-use crate::wire::{last_event_id, sse};
+use crate::wire::last_event_id;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -192,16 +192,7 @@ impl Site {
     }
 
     fn publish(&self, data: &'static str) {
-        let event = Event {
-            channels: vec![ChannelName::parse("a").unwrap()],
-            name: None,
-            data: Some(Bytes::from_static(data.as_bytes())),
-            id: None,
-            retry: None,
-            close: false,
-            except: None,
-        };
-        self.streams.0.hub.publish(&[event], sse::event).unwrap();
+        self.streams.publish(event(data));
     }
 }
 
