@@ -6,8 +6,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::UserId;
+
 /// The longest channel name, in bytes.
 const LONGEST: usize = 200;
+
+/// What the name of a user's own channel begins with.
+const OF_USER: char = '~';
 
 /// The name of a channel. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +45,22 @@ impl ChannelName {
             return Err(InvalidChannel::TooLong(text.len()));
         }
         Ok(Self(text.into()))
+    }
+
+    /// The channel of one user: every stream of that user is on it. Its name begins with a character outside the grammar,
+    /// so that nobody can name it from outside.
+    pub fn of_user(user: &UserId) -> Self {
+        Self(format!("{OF_USER}{}", user.as_str()).into())
+    }
+
+    /// Whether this is a channel that people name: one within the grammar.
+    pub fn is_named(&self) -> bool {
+        !self.0.starts_with(OF_USER)
+    }
+
+    /// The user whose channel this is.
+    pub fn user(&self) -> Option<&str> {
+        self.0.strip_prefix(OF_USER)
     }
 
     /// The name as text.
@@ -145,6 +166,16 @@ mod tests {
         ] {
             assert!(ChannelName::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn nobody_can_name_the_channel_of_a_user() {
+        let user = UserId::parse("42").unwrap();
+        let channel = ChannelName::of_user(&user);
+        assert_eq!((channel.user(), channel.is_named()), (Some("42"), false));
+        assert!(ChannelName::parse(channel.as_str()).is_err());
+        let named = ChannelName::parse("42").unwrap();
+        assert_eq!((named.user(), named.is_named()), (None, true));
     }
 
     #[test]

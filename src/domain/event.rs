@@ -89,6 +89,18 @@ impl fmt::Display for PublisherId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryMs(pub u32);
 
+/// What history retains of an event for those who come later. Streams that are open get every event, whatever is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Keep {
+    /// It stays as long as history reaches.
+    #[default]
+    All,
+    /// The newest of its name in its channel stays, as the state for whoever comes later; the one before goes.
+    Last,
+    /// Nothing: only streams that are open get it, and to have missed it is no gap.
+    None,
+}
+
 /// What a publisher hands in. `wire` encodes it, the log gives it its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -102,6 +114,8 @@ pub struct Event {
     pub id: Option<PublisherId>,
     /// The `retry:` field.
     pub retry: Option<RetryMs>,
+    /// What history retains of it.
+    pub keep: Keep,
     /// Whether the channels' streams end after this event.
     pub close: bool,
     /// A stream that must not get it.

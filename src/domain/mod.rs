@@ -12,7 +12,7 @@ mod size;
 
 pub use channel::{ChannelName, ChannelPattern, InvalidChannel, InvalidPattern};
 pub use conn::{ConnId, ConnInfo, Peer, RequestId, StreamId, UserId};
-pub use event::{Event, EventName, InvalidField, PublisherId, RetryMs};
+pub use event::{Event, EventName, InvalidField, Keep, PublisherId, RetryMs};
 pub use failure::Failure;
 pub use frame::Frame;
 pub use position::{Epoch, EventId, Position};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::advance;
 
 use super::*;
-use crate::domain::{ByteSize, StreamId};
+use crate::domain::{ByteSize, Keep, StreamId};
 
 const STREAM: StreamId = StreamId::from_random(1);
 
@@ -23,6 +23,7 @@ pub(super) fn event(channels: &[&str], close: bool) -> Event {
         id: None,
         retry: None,
         close,
+        keep: Keep::All,
         except: None,
     }
 }

@@ -10,7 +10,7 @@ mod seat;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use prometheus_client::metrics::counter::Counter;
@@ -119,8 +119,7 @@ impl Hub {
             return first.len();
         };
         // A stream on several of the channels counts once.
-        let mut seen: std::collections::HashSet<_> =
-            first.iter().map(|(_, listener)| listener.id()).collect();
+        let mut seen: HashSet<_> = first.iter().map(|(_, listener)| listener.id()).collect();
         for (_, listener) in std::iter::once(second).chain(woken).flatten() {
             listener.wake();
             seen.insert(listener.id());
@@ -138,6 +137,14 @@ impl Hub {
         table.streams.insert(id, Arc::clone(&listener));
         drop(table);
         Seat::new(self.clone(), listener, Counted::new(&self.0.metrics.open))
+    }
+
+    /// How many open streams are on any of `channels`.
+    pub fn audience(&self, channels: &[ChannelName]) -> usize {
+        let table = lock(&self.0.table);
+        let on = channels.iter().filter_map(|name| table.channels.get(name));
+        let streams: HashSet<_> = on.flatten().map(|(_, listener)| listener.id()).collect();
+        streams.len()
     }
 
     /// The number of open streams.

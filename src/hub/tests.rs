@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 use bytes::Bytes;
 
 use super::*;
-use crate::domain::Epoch;
+use crate::domain::{Epoch, Keep};
 use crate::history::Settings;
 
 #[derive(Default)]
@@ -41,6 +41,7 @@ fn publish(hub: &Hub, names: &[&str]) -> usize {
         id: None,
         retry: None,
         close: false,
+        keep: Keep::All,
         except: None,
     };
     hub.publish(&[event], |_, _| Frame::new(Bytes::from_static(b"x")))

@@ -9,7 +9,7 @@ use http::StatusCode;
 use tokio::time::advance;
 
 use super::*;
-use crate::domain::{Epoch, Event, EventName, PublisherId};
+use crate::domain::{Epoch, Event, EventName, Keep, PublisherId};
 use crate::history::{self, Log};
 use crate::hub::Ending;
 use crate::wire::sse;
@@ -34,6 +34,7 @@ pub(super) fn event(data: &'static str) -> Event {
         id: None,
         retry: None,
         close: false,
+        keep: Keep::All,
         except: None,
     }
 }

@@ -61,7 +61,7 @@ pub fn stats(stats: &Stats<'_>) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Epoch, Event, EventId, Position};
+    use crate::domain::{Epoch, Event, EventId, Keep, Position};
 
     #[test]
     fn an_event_is_told_with_its_channels_and_without_its_framing() {
@@ -76,6 +76,7 @@ mod tests {
             id: None,
             retry: None,
             close: false,
+            keep: Keep::All,
             except: None,
         };
         let id = EventId {

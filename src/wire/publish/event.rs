@@ -12,7 +12,7 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{MOST_CHANNELS, Rejected, json};
-use crate::domain::{ChannelName, Event, EventName, PublisherId, RetryMs, StreamId};
+use crate::domain::{ChannelName, Event, EventName, Keep, PublisherId, RetryMs, StreamId};
 use crate::wire::problem;
 
 /// Every field of the contract, those of later versions included: none of them is "unknown".
@@ -64,6 +64,7 @@ pub(super) fn read(value: &RawValue, at: &str, max_event: usize) -> Result<Event
         data,
         id,
         retry,
+        keep: Keep::All,
         close,
         except,
     })

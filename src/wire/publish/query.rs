@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::Rejected;
 use super::event::{LATER, NO_STREAM, hint, shortened, whole_milliseconds};
-use crate::domain::{ChannelName, Event, EventName, PublisherId, RetryMs, StreamId};
+use crate::domain::{ChannelName, Event, EventName, Keep, PublisherId, RetryMs, StreamId};
 
 const PARAMETERS: [&str; 5] = ["event", "id", "retry", "close", "except"];
 
@@ -82,6 +82,7 @@ pub fn from_query<'a>(
         },
         id,
         retry,
+        keep: Keep::All,
         close,
         except,
     })

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{Epoch, Event, EventId, EventName, Position, PublisherId, RetryMs};
+use crate::domain::{Epoch, Event, EventId, EventName, Keep, Position, PublisherId, RetryMs};
 
 fn own() -> EventId {
     EventId {
@@ -21,6 +21,7 @@ fn plain(data: &str) -> Event {
         id: None,
         retry: None,
         close: false,
+        keep: Keep::All,
         except: None,
     }
 }
