@@ -11,6 +11,7 @@ use crate::config::{Config, RouteKind};
 use crate::limits::Slots;
 use crate::proxy::{self, AccessLog, AccessSettings, Kind, Route};
 use crate::routes::{Entry, Table};
+use crate::stream;
 use crate::upstream::Upstream;
 
 /// What holds for all routes.
@@ -19,7 +20,21 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         hosts: config.hosts.clone(),
         trust: config.trust.clone(),
         body_idle: config.server.body_idle,
+        session_cookies: session_cookies(config),
     }
+}
+
+/// The names of all cookies that open streams.
+fn session_cookies(config: &Config) -> Vec<Box<str>> {
+    let targets = config.routes.entries().iter().map(|entry| &entry.target);
+    let names = targets.filter_map(|target| match &target.kind {
+        RouteKind::Ask { stream, .. } => stream.session_cookie.clone(),
+        RouteKind::Proxy { .. } | RouteKind::Public { .. } => None,
+    });
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// What writes the access log, and what is told of each request; `None` if there is to be none.
@@ -63,7 +78,7 @@ pub(super) fn routes(
             },
             RouteKind::Public { channels, stream } => Kind::Public {
                 channels: channels.clone(),
-                settings: Arc::new(stream.clone()),
+                settings: of_route(&entry.name, stream),
             },
             RouteKind::Ask {
                 upstream,
@@ -78,7 +93,7 @@ pub(super) fn routes(
                 let asker = Asker::new(named(upstream), budget, ask, longest, &metrics);
                 Kind::Ask {
                     asker,
-                    settings: Arc::new(stream.clone()),
+                    settings: of_route(&entry.name, stream),
                 }
             }
         };
@@ -92,4 +107,11 @@ pub(super) fn routes(
         }
     });
     Table::new(entries.collect())
+}
+
+fn of_route(name: &str, settings: &stream::Settings) -> Arc<stream::Settings> {
+    Arc::new(stream::Settings {
+        route: name.into(),
+        ..settings.clone()
+    })
 }

@@ -83,7 +83,7 @@ impl Gateway {
             Epoch::from_random(random::unguessable()),
             &registry,
         );
-        let hub = Hub::new(log.clone(), &registry);
+        let hub = Hub::new(log, &registry);
         let families = Families::new(&registry);
         let upstreams: HashMap<_, _> = config
             .upstreams
@@ -97,7 +97,7 @@ impl Gateway {
         let collaborators = Collaborators {
             routes,
             streams,
-            log,
+            hub: hub.clone(),
             tunnels: Slots::new(most),
             access: access_log,
         };

@@ -74,6 +74,8 @@ pub struct Facts {
     pub last: Option<LastEventId>,
     /// Whether nothing after that place has been dropped from the log.
     pub whole: bool,
+    /// When Django is asked, counted in kicks: not told, but kept with the grant.
+    pub era: u64,
 }
 
 /// What Django grants, and what belongs to the answer the client gets.
@@ -85,6 +87,8 @@ pub struct Grant {
     pub initial: Bytes,
     /// The `Access-Control-*` headers and `Vary`.
     pub cors: HeaderMap,
+    /// When Django was asked, counted in kicks.
+    pub era: u64,
 }
 
 /// What an ask came to.
@@ -198,7 +202,7 @@ impl Asker {
             .get_or_create(&[("status", class)])
             .inc();
         let verdict = match answer {
-            Ok(answer) => self.read(answer).await,
+            Ok(answer) => self.read(answer, facts.era).await,
             Err(error) => Verdict::Down(error),
         };
         if let (Verdict::Granted(grant), Some(key)) = (&verdict, key) {
@@ -207,7 +211,7 @@ impl Asker {
         verdict
     }
 
-    async fn read(&self, answer: Response<AnswerBody>) -> Verdict {
+    async fn read(&self, answer: Response<AnswerBody>, era: u64) -> Verdict {
         let status = answer.status();
         if status.is_redirection() {
             return Verdict::Login(answer);
@@ -232,6 +236,7 @@ impl Asker {
                 terms,
                 initial: Bytes::new(),
                 cors,
+                era,
             }));
         }
         let gathered = self.initial_state(answer.into_body());
@@ -240,6 +245,7 @@ impl Asker {
                 terms,
                 initial,
                 cors,
+                era,
             })),
             Ok(Err(error)) => Verdict::Down(UpstreamError::Broken(error)),
             Ok(Ok(None)) | Err(_) => Verdict::Mistaken(Mistaken::InitialState),

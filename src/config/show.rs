@@ -154,7 +154,7 @@ fn overrides(
 }
 
 /// The keys that `[sse]` and a route have in common, with their values as TOML.
-fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 8] {
+fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 9] {
     let open_event = settings.open_event.as_ref();
     let open_event = open_event.map_or("", |name| name.as_str());
     [
@@ -162,6 +162,10 @@ fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 8] {
         ("retry", quoted(&range_text(&settings.retry))),
         ("slow_client", quoted(word(&SLOW, &settings.slow_client))),
         ("open_event", quoted(open_event)),
+        (
+            "session_cookie",
+            quoted(settings.session_cookie.as_deref().unwrap_or_default()),
+        ),
         ("backend_down", quoted(word(&DOWN, &settings.backend_down))),
         ("per_ip", number(settings.per_ip)),
         ("per_user", number(settings.per_user)),

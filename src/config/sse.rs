@@ -55,6 +55,13 @@ pub(super) fn overrides(section: &mut Section<'_>, defaults: &Settings) -> Setti
             _ => text.parse(EventName::parse),
         };
     }
+    if let Some(text) = section.text("session_cookie") {
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if !text.value.bytes().all(is_token) {
+            text.problem("this is no name of a cookie", None);
+        }
+        stream.session_cookie = Some(text.value.as_str().into()).filter(|_| !text.value.is_empty());
+    }
     let slow = section.choice("slow_client", &SLOW);
     stream.slow_client = slow.unwrap_or(stream.slow_client);
     let down = section.choice("backend_down", &DOWN);

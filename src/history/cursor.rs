@@ -70,9 +70,12 @@ impl Cursor {
         self.at.position
     }
 
-    /// Whether nothing is left to read now.
-    pub fn is_at_the_end(&self) -> bool {
-        lock(&self.log.0.state).head() == self.at.position
+    /// A reader of `channels` in the same place, for the same stream.
+    #[must_use]
+    pub fn moved_to(&self, channels: Vec<ChannelName>) -> Self {
+        let mut moved = Self::new(self.log.clone(), channels, self.at.position);
+        moved.at = self.at;
+        moved
     }
 
     /// The channels it reads.

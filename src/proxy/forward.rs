@@ -36,9 +36,11 @@ impl Proxy {
             .take_body(&parts, incoming, route.body_limit, settings)
             .await?;
         let answer = upstream.send(&head, body, settings.retry_for).await;
+        let asked = parts.headers;
         let (mut parts, body) = answer
             .map_err(|error| Refusal::upstream(upstream, error))?
             .into_parts();
+        self.end_session(&asked, &parts.headers);
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Refusal::BadUpgrade);
         }

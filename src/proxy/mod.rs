@@ -22,7 +22,7 @@ use crate::base::handler::{Handler, MOST_FIELDS};
 use crate::base::metrics::{CounterBy, Registry, status_class};
 use crate::base::random;
 use crate::domain::{ByteSize, ConnInfo, Peer, RequestId};
-use crate::history::Log;
+use crate::hub::Hub;
 use crate::limits::Slots;
 use crate::routes::{Captures, ChannelTemplate, Table};
 use crate::stream::{Body, Streams};
@@ -82,8 +82,8 @@ pub struct Collaborators {
     pub routes: Table<Route>,
     /// What opens streams.
     pub streams: Streams,
-    /// The log that those streams read.
-    pub log: Log,
+    /// Where those streams are.
+    pub hub: Hub,
     /// How many WebSockets there may be at once.
     pub tunnels: Slots,
     /// What is told of each request that has ended. Default nothing.
@@ -96,7 +96,7 @@ pub struct Proxy {
     settings: Settings,
     routes: Table<Route>,
     streams: Streams,
-    log: Log,
+    hub: Hub,
     tunnels: Tunnels,
     access: Option<AccessLog>,
     /// Bodies that may be gathered in memory; more go to temp files at once.
@@ -126,7 +126,7 @@ impl Proxy {
         let Collaborators {
             routes,
             streams,
-            log,
+            hub,
             tunnels,
             access,
         } = collaborators;
@@ -141,7 +141,7 @@ impl Proxy {
             settings,
             routes,
             streams,
-            log,
+            hub,
             tunnels: Tunnels::new(tunnels, registry),
             access,
             gathered: Slots::new(GATHERED_IN_MEMORY),
@@ -186,7 +186,8 @@ impl Proxy {
             // Whoever reads it in Django takes it for ours.
             head.vouch(name, &forwarded.client.to_string());
         }
-        head.tell_cursor(self.log.id(self.log.position()));
+        let log = self.hub.log();
+        head.tell_cursor(log.id(log.position()));
         let exchange = Exchange {
             parts,
             client: forwarded.client,

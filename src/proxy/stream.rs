@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Method, Response, request};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, Method, Response, request};
 
 use super::respond::Refusal;
 use super::{Exchange, Proxy};
 use crate::ask::Asker;
+use crate::hub::{Session, Whom};
 use crate::routes::ChannelTemplate;
 use crate::stream::{Body, Opening, Settings, Source};
+use crate::wire::cookies::{self, Change};
 use crate::wire::{headers, last_event_id, path};
 
 impl Proxy {
@@ -93,13 +96,39 @@ impl Proxy {
         let opening = Opening {
             head_only: parts.method == Method::HEAD,
             client,
+            session: self.session(&parts.headers, settings),
             last: last_event_id::of_request(&parts.headers, parts.uri.query()),
             wants_stream: headers::accepts_event_stream(&parts.headers),
             source,
         };
-        self.streams
-            .open(settings, opening)
-            .await
-            .map_err(Refusal::Stream)
+        let answer = self.streams.open(settings, opening).await;
+        let answer = answer.map_err(Refusal::Stream)?;
+        self.end_session(&parts.headers, answer.headers());
+        Ok(answer)
+    }
+
+    /// The session of Django that comes with a request for a stream.
+    fn session(&self, request: &HeaderMap, settings: &Settings) -> Option<Session> {
+        let name = settings.session_cookie.as_deref()?;
+        let value = cookies::value(request, name)?;
+        Some(self.hub.session(name, value))
+    }
+
+    /// Ends the streams that were opened with the session which this answer to `request` deletes or changes.
+    pub(super) fn end_session(&self, request: &HeaderMap, answer: &HeaderMap) {
+        if !answer.contains_key(SET_COOKIE) {
+            return;
+        }
+        for name in &self.settings.session_cookies {
+            let change = cookies::change(answer, name);
+            let Some((change, old)) = change.zip(cookies::value(request, name)) else {
+                continue;
+            };
+            // Some sites send the same cookie again with every answer.
+            if change != Change::Set(old) {
+                let session = self.hub.session(name, old);
+                self.hub.kick(&Whom::Session(session));
+            }
+        }
     }
 }

@@ -27,7 +27,7 @@ use prometheus_client::metrics::counter::Counter;
 use crate::ask::{Asker, Mistaken};
 use crate::base::metrics::{CounterBy, Registry};
 use crate::domain::{ChannelName, UserId};
-use crate::hub::Hub;
+use crate::hub::{Hub, Session};
 use crate::limits::{Shares, Slots};
 use crate::upstream::{Head, RequestBody, UpstreamError};
 use crate::wire::last_event_id::LastEventId;
@@ -80,6 +80,8 @@ pub struct Opening {
     pub head_only: bool,
     /// The client's address.
     pub client: IpAddr,
+    /// The session of Django that came with the request.
+    pub session: Option<Session>,
     /// Where the client says it was.
     pub last: Option<LastEventId>,
     /// Whether the client names `text/event-stream` in `Accept`: what it gets else is probably a mistake of the view.

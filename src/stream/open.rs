@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::{HeaderMap, HeaderName, LOCATION};
 use http::{Method, Response, StatusCode};
@@ -10,12 +10,13 @@ use tokio::time::timeout;
 
 use super::held::{Arrival, Held};
 use super::permission::{Asking, Permission, Renewal, log_verdict};
-use super::place::{self, Place};
+use super::place::{self, Hearing, Place};
 use super::places::{Places, TooMany, network};
 use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
 use crate::ask::{Asker, Facts, Grant, Verdict};
 use crate::base::random;
 use crate::domain::StreamId;
+use crate::hub::{About, Era, Identity};
 use crate::upstream::{AnswerBody, Head, RequestBody};
 use crate::wire::ask::Terms;
 use crate::wire::headers;
@@ -30,6 +31,9 @@ struct Candidate<'a> {
     streams: &'a Streams,
     settings: &'a Arc<Settings>,
     id: StreamId,
+    about: About,
+    /// Counted in kicks, when it came.
+    era: Era,
     places: Places,
     head_only: bool,
     arrival: Arrival,
@@ -45,10 +49,18 @@ impl Streams {
         let Opening {
             head_only,
             client,
+            session,
             last,
             wants_stream,
             source,
         } = opening;
+        let about = About {
+            route: Arc::clone(&settings.route),
+            client,
+            since: SystemTime::now(),
+            // Only Django looks at it.
+            session: session.filter(|_| matches!(source, Source::Ask { .. })),
+        };
         let slot = self.0.slots.take().ok_or(OpenError::Full)?;
         let share = |most: NonZeroUsize| {
             self.0
@@ -66,6 +78,8 @@ impl Streams {
             streams: self,
             settings,
             id,
+            about,
+            era: self.0.hub.era(),
             places: Places {
                 slot,
                 client,
@@ -86,6 +100,7 @@ impl Streams {
                     terms,
                     initial: bytes::Bytes::new(),
                     cors: HeaderMap::new(),
+                    era: candidate.era.0,
                 };
                 candidate.granted(&grant, Renewal::Never)
             }
@@ -116,7 +131,7 @@ impl Candidate<'_> {
                 head: Head::clone(&head),
             })
         });
-        if let Some(grant) = asker.cached(&head, &body, &facts) {
+        if let Some(grant) = self.cached(&asker, &head, &body, &facts) {
             return self.granted(&grant, again.into());
         }
         let patience = if may_hold { PATIENCE } else { PATIENCE_UNHELD };
@@ -127,7 +142,7 @@ impl Candidate<'_> {
                 _ => Err(OpenError::Busy),
             };
         };
-        if let Some(grant) = asker.cached(&head, &body, &facts) {
+        if let Some(grant) = self.cached(&asker, &head, &body, &facts) {
             return self.granted(&grant, again.into());
         }
         let verdict = asker.ask(turn, *head, body, &facts).await;
@@ -158,12 +173,32 @@ impl Candidate<'_> {
         }
     }
 
+    /// A grant from a moment ago, unless it was taken back since.
+    fn cached(
+        &self,
+        asker: &Asker,
+        head: &Head,
+        body: &RequestBody,
+        facts: &Facts,
+    ) -> Option<Grant> {
+        let grant = asker.cached(head, body, facts)?;
+        let hearing = Hearing::of(&grant.terms);
+        let identity = Identity {
+            user: grant.terms.user.as_ref(),
+            channels: hearing.all(),
+        };
+        let hub = &self.streams.0.hub;
+        let kicked = hub.was_kicked_since(Era(grant.era), self.about.session, identity);
+        (!kicked).then_some(grant)
+    }
+
     fn facts(&self) -> Facts {
         let whole = place::is_whole_since(self.streams.0.hub.log(), self.arrival.last.as_ref());
         Facts {
             stream: self.id,
             last: self.arrival.last.clone(),
             whole,
+            era: self.era.0,
         }
     }
 
@@ -174,7 +209,7 @@ impl Candidate<'_> {
         let log = self.streams.0.hub.log();
         let place = place::find(
             log,
-            &grant.terms.channels,
+            &Hearing::of(&grant.terms),
             self.arrival.last.as_ref(),
             self.arrival.now,
         );
@@ -196,8 +231,8 @@ impl Candidate<'_> {
             return respond::stream(self.id, HeaderMap::new(), Body::empty());
         }
         let id = self.id;
-        let log = self.streams.0.hub.log().clone();
-        let mut held = self.held(Permission::Asked(asking.until_clear(log, facts, in_vain)));
+        let hub = self.streams.0.hub.clone();
+        let mut held = self.held(Permission::Asked(asking.until_clear(hub, facts, in_vain)));
         held.wait_for_permission();
         respond::stream(id, HeaderMap::new(), Body::Held(Box::new(held)))
     }
@@ -215,7 +250,7 @@ impl Candidate<'_> {
     }
 
     fn held(self, permission: Permission) -> Held {
-        let seat = self.streams.0.hub.seat(self.id);
+        let seat = self.streams.0.hub.seat(self.id, Some(self.about));
         Held::new(
             seat,
             self.places,

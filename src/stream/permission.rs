@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::place;
 use crate::ask::{Asker, Facts, Verdict};
-use crate::history::Log;
+use crate::hub::Hub;
 use crate::upstream::{Backoff, Head, RequestBody};
 
 /// The first and the longest pause between two asks that Django could not answer.
@@ -87,7 +87,7 @@ impl Asking {
     /// now and in vain.
     pub(super) fn until_clear(
         self: Box<Self>,
-        log: Log,
+        hub: Hub,
         mut facts: Facts,
         in_vain: bool,
     ) -> Answering {
@@ -98,8 +98,10 @@ impl Asking {
             }
             loop {
                 let turn = self.asker.turn().await;
-                // The log may have moved on since the last try.
-                facts.whole = place::is_whole_since(&log, facts.last.as_ref());
+                // Much may have happened since the last try.
+                let log = hub.log();
+                facts.whole = place::is_whole_since(log, facts.last.as_ref());
+                facts.era = hub.era().0;
                 let mut head = self.head.clone();
                 head.tell_cursor(log.id(log.position()));
                 match self.asker.ask(turn, head, RequestBody::Empty, &facts).await {

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::EventName;
@@ -29,6 +30,11 @@ pub enum BackendDown {
 /// `[sse]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// The route's name, as logs and the console call it.
+    pub route: Arc<str>,
+    /// The cookie of Django's session: an answer that deletes or changes it ends the streams opened with the old one.
+    /// Default `sessionid`; unset: none.
+    pub session_cookie: Option<Box<str>>,
     /// The longest silence before a comment is sent. Default 15 s.
     pub heartbeat: Duration,
     /// The `retry:` of a stream is drawn from this range, so that clients do not come back together. Default 2 s to 6 s.
@@ -52,6 +58,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            route: "".into(),
+            session_cookie: Some("sessionid".into()),
             heartbeat: Duration::from_secs(15),
             retry: Duration::from_secs(2)..=Duration::from_secs(6),
             open_event: None,

@@ -52,6 +52,7 @@ impl Streams {
         let last = crate::wire::last_event_id::of_request(&headers, None);
         let source = Source::Public(vec![channel("a")]);
         let opening = Opening {
+            session: None,
             head_only: false,
             client: CLIENT,
             last,
@@ -288,6 +289,7 @@ async fn slots_are_bounded_and_come_back() {
     let _second = streams.held(&Settings::default(), None).await;
     let source = || Source::Public(vec![channel("a")]);
     let opening = || Opening {
+        session: None,
         head_only: false,
         client: CLIENT,
         last: None,
@@ -313,6 +315,7 @@ async fn one_client_has_no_more_streams_than_it_may() {
     let first = streams.held(&settings, None).await;
     let source = Source::Public(vec![channel("a")]);
     let opening = Opening {
+        session: None,
         head_only: false,
         client: CLIENT,
         last: None,

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod ask;
+pub mod cookies;
 pub mod forwarded;
 pub mod guard;
 pub mod headers;
