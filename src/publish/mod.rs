@@ -122,15 +122,14 @@ impl Publisher {
                 .iter()
                 .find(|channel| grant.is_some_and(|grant| !grant.allows(channel)))
             {
-                let detail = format!("this token may not publish to {channel}");
-                return Err(at(
-                    Problem::forbidden(detail),
-                    if event.channels.len() == 1 {
-                        "channel"
-                    } else {
-                        "channels"
-                    },
-                ));
+                let named = event.channels.iter().filter(|channel| channel.is_named());
+                let (field, whom) = match (channel.is_named(), named.count()) {
+                    (false, _) => ("user", "a user".to_owned()),
+                    (true, 1) => ("channel", channel.to_string()),
+                    (true, _) => ("channels", channel.to_string()),
+                };
+                let detail = format!("this token may not publish to {whom}");
+                return Err(at(Problem::forbidden(detail), field));
             }
             if event
                 .id

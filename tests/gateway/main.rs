@@ -55,6 +55,8 @@ mod publishing_events;
 mod publishing_rates;
 // Every refusal of an event, with its place and a hint.
 mod publishing_refusals;
+// Events for a user.
+mod publishing_users;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
 // How a stream begins, and which request opens none.
