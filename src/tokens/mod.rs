@@ -62,10 +62,11 @@ impl Grant {
         &self.0.name
     }
 
-    /// Whether it may publish to `channel`, read it, or end it.
+    /// Whether it may publish to `channel`, read it, or end it. The channel of a user, which has no name, is for
+    /// tokens that are good for all.
     pub fn allows(&self, channel: &ChannelName) -> bool {
-        let patterns = &self.0.channels;
-        patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(channel))
+        let fits = |pattern: &ChannelPattern| pattern.matches(channel);
+        self.allows_all() || (channel.is_named() && self.0.channels.iter().any(fits))
     }
 
     /// Whether it is good for every channel, so for what concerns no single one.
@@ -109,6 +110,7 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::UserId;
 
     fn tokens() -> Tokens {
         let token = |name: &str, secret: &str, channels: &[&str]| Token {
@@ -134,6 +136,21 @@ mod tests {
         assert_eq!(some.name(), "billing");
         assert!(some.allows(&channel("billing-7")) && some.allows(&channel("news")));
         assert!(!some.allows(&channel("user-7")) && !some.allows_all());
+    }
+
+    #[test]
+    fn a_token_for_some_channels_reaches_no_user() {
+        let user = ChannelName::of_user(&UserId::parse("42").unwrap());
+        let token = |channels: &[&str]| Token {
+            name: "t".to_owned(),
+            secret: Secret::parse("s").unwrap(),
+            channels: channels
+                .iter()
+                .map(|text| ChannelPattern::parse(text).unwrap())
+                .collect(),
+        };
+        let grant = |channels| Tokens::new(vec![token(channels)]).verify(b"s").unwrap();
+        assert!(grant(&[]).allows(&user) && !grant(&["*", "42"]).allows(&user));
     }
 
     #[test]

@@ -51,8 +51,12 @@ mod proxying_heads;
 mod publishing_access;
 // What may be published, and that it is heard as it was meant and forges nothing.
 mod publishing_events;
+// How many events a token may publish.
+mod publishing_rates;
 // Every refusal of an event, with its place and a hint.
 mod publishing_refusals;
+// Events for a user.
+mod publishing_users;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
 // How a stream begins, and which request opens none.

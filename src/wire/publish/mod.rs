@@ -2,8 +2,8 @@
 //!
 //! Called by the publish service with a body that already fits `[limits] body`. All or nothing: the first mistake, in
 //! the order of the text, rejects everything. Fields: `channel` or `channels` (1 to 64 names, repeated ones count
-//! once), `event`, `data`, `id`, `retry` (whole milliseconds), `close`, `except` (a stream's id). `null` is the same as
-//! leaving a field out, except in `data`: there it is a value like any other and is sent as the text `null`. A string
+//! once), `user` (a text or a whole number; alone or beside them), `event`, `data`, `id`, `retry` (whole milliseconds),
+//! `keep` (`all`, `last`, `none`), `close`, `except` (a stream's id). `null` is the same as leaving a field out, except in `data`: there it is a value like any other and is sent as the text `null`. A string
 //! in `data` is sent as its text; anything else as compact JSON in which numbers and the order of keys are kept exactly
 //! as they were written. `data` may be left out only with `close`, which then only ends the streams: a name or an id
 //! beside it reaches nobody.
