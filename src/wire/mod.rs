@@ -4,12 +4,16 @@
 
 pub mod access;
 pub mod ask;
+pub mod console;
 pub mod cookies;
 pub mod forwarded;
 pub mod guard;
 pub mod headers;
 pub mod host;
+pub mod kick;
 pub mod last_event_id;
+pub mod openapi;
+pub mod parameters;
 pub mod path;
 pub mod problem;
 pub mod publish;

@@ -37,10 +37,18 @@ mod hostile_http2;
 mod hosts;
 // The rules of the sources themselves.
 mod house;
+// Streams ended from inside: by user, channel or id, or with their channel.
+mod internal_ending;
+// The history of a channel, page by page.
+mod internal_history;
+// Who is listening, and what the tap shows.
+mod internal_streams;
 // The far side of every limit on clients.
 mod limits;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
+// `/openapi.json` and what is served are the same.
+mod openapi;
 // Bodies in both directions: gathered or passed on as they come, asked for or refused.
 mod proxying_bodies;
 // The connections to Django: which are used again and which end.
