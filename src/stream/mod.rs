@@ -7,6 +7,8 @@
 //! Bound: as many streams as there are slots; beyond, 503.
 
 mod body;
+#[cfg(test)]
+mod checker;
 mod held;
 mod open;
 mod permission;
@@ -15,9 +17,11 @@ mod places;
 pub mod respond;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod tests_asked;
+#[cfg(test)]
+mod tests_between;
 
 use std::net::IpAddr;
 use std::sync::Arc;
