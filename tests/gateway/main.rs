@@ -39,6 +39,7 @@ mod hosts;
 mod house;
 // The far side of every limit on clients.
 mod limits;
+mod logout;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
 // Bodies in both directions: gathered or passed on as they come, asked for or refused.
