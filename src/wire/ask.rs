@@ -10,7 +10,7 @@ use http::HeaderMap;
 use crate::domain::{ChannelName, InvalidChannel, RetryMs, UserId};
 
 /// The most channels of one stream.
-const MOST_CHANNELS: usize = 100;
+pub const MOST_CHANNELS: usize = 100;
 
 /// What a listener is granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
