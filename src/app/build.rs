@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::StartError;
-use crate::ask::{self, Asker};
+use crate::ask::{self, Asker, TokenCheck};
 use crate::base::access::Writer;
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind};
@@ -63,6 +63,10 @@ pub(super) fn routes(
             },
             RouteKind::Public { channels, stream } => Kind::Public {
                 channels: channels.clone(),
+                settings: Arc::new(stream.clone()),
+            },
+            RouteKind::Token { token, stream } => Kind::Token {
+                check: TokenCheck::new(token.clone(), &metrics),
                 settings: Arc::new(stream.clone()),
             },
             RouteKind::Ask {

@@ -9,7 +9,7 @@ use http::{Method, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::held::{Arrival, Held};
-use super::permission::{Asking, Permission, Renewal, log_verdict};
+use super::permission::{Asking, Permission, Renewal, log_refused, log_verdict};
 use super::place::{self, Place};
 use super::places::{Places, TooMany, network};
 use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
@@ -82,12 +82,15 @@ impl Streams {
                     expires: None,
                     retry: None,
                 };
-                let grant = Grant {
-                    terms,
-                    initial: bytes::Bytes::new(),
-                    cors: HeaderMap::new(),
-                };
-                candidate.granted(&grant, Renewal::Never)
+                candidate.granted(&terms.into(), Renewal::Never)
+            }
+            Source::Token { presented, path } => {
+                let terms = presented.terms().map_err(|refused| {
+                    log_refused(&path, &refused);
+                    OpenError::Unauthorized(refused)
+                })?;
+                // A token cannot be asked again: the stream ends when it does.
+                candidate.granted(&terms.into(), Renewal::Impossible)
             }
             Source::Ask { asker, head, body } => {
                 candidate.ask(asker, head, body, wants_stream).await

@@ -19,7 +19,7 @@ pub struct Terms {
     pub channels: Vec<ChannelName>,
     /// `SSE-User`.
     pub user: Option<UserId>,
-    /// `SSE-Expires`: after so long Django is asked again. At least a second.
+    /// `SSE-Expires`: after so long Django is asked again. At least a second; of a token, the time left to it.
     pub expires: Option<Duration>,
     /// `SSE-Retry`.
     pub retry: Option<RetryMs>,
