@@ -10,7 +10,7 @@ use http::{Method, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::held::{Arrival, Held};
-use super::permission::{Asking, Permission, Renewal, log_verdict};
+use super::permission::{Asking, Permission, Renewal, log_refused, log_verdict};
 use super::place::{self, Hearing, Place};
 use super::places::{Places, TooMany, network};
 use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
@@ -59,6 +59,7 @@ impl Streams {
         // Only Django looks at it.
         let session = session.filter(|_| matches!(source, Source::Ask { .. }));
         let candidate = self.arrive(settings, client, session, last, head_only)?;
+        let era = candidate.era.0;
         match source {
             Source::Public(channels) => {
                 let terms = Terms {
@@ -67,13 +68,15 @@ impl Streams {
                     expires: None,
                     retry: None,
                 };
-                let grant = Grant {
-                    terms,
-                    initial: bytes::Bytes::new(),
-                    cors: HeaderMap::new(),
-                    era: candidate.era.0,
-                };
-                candidate.granted(&grant, Renewal::Never)
+                candidate.granted(&Grant::of(terms, era), Renewal::Never)
+            }
+            Source::Token { presented, path } => {
+                let terms = presented.terms().map_err(|refused| {
+                    log_refused(&path, &refused);
+                    OpenError::Unauthorized(refused)
+                })?;
+                // A token cannot be asked again: the stream ends when it does.
+                candidate.granted(&Grant::of(terms, era), Renewal::Impossible)
             }
             Source::Ask { asker, head, body } => {
                 candidate.ask(asker, head, body, wants_stream).await

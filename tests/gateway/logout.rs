@@ -90,13 +90,14 @@ async fn a_stream_that_is_being_asked_for_while_its_session_ends_is_ended() {
         }
     })
     .await;
-    let address = gateway.public.clone();
-    let opening =
-        tokio::spawn(async move { EventSource::open_with(&address, "/events/", OLD).await });
-    backend.request(0).await;
-    page(&gateway, OLD).await;
-    gate.open();
-    opening.await.unwrap().ends().await;
+    let meanwhile = async {
+        backend.request(0).await;
+        page(&gateway, OLD).await;
+        gate.open();
+    };
+    let opening = EventSource::open_with(&gateway.public, "/events/", OLD);
+    let (opened, ()) = tokio::join!(opening, meanwhile);
+    opened.ends().await;
 }
 
 #[tokio::test]

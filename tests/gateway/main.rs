@@ -62,5 +62,7 @@ mod streams_opening;
 mod streams_resuming;
 // What they share.
 mod support;
+// Streams opened by a token that the site signed.
+mod tokens;
 // WebSockets pass through; nothing else switches protocols.
 mod websockets;
