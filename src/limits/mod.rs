@@ -1,11 +1,13 @@
-//! Counted places: how many of a thing there may be at once. Floor 2.
+//! Counted places: how many of a thing there may be at once, and what counts as one client. Floor 2.
 
+mod clients;
 mod shares;
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use clients::network;
 pub use shares::{Share, Shares};
 
 /// A number of places. Cheap to clone.

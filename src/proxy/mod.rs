@@ -13,15 +13,17 @@ mod tunnel;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::Incoming;
 
 use crate::ask::Asker;
 use crate::base::handler::{Handler, MOST_FIELDS};
+use crate::base::log::Seldom;
 use crate::base::metrics::{CounterBy, Registry, status_class};
 use crate::base::random;
-use crate::domain::{ByteSize, ConnInfo, Peer, RequestId};
+use crate::domain::{ByteSize, ConnInfo, Peer, RequestId, is_local};
 use crate::history::Log;
 use crate::limits::Slots;
 use crate::routes::{Captures, ChannelTemplate, Table};
@@ -36,6 +38,9 @@ pub use access::{AccessLog, Logged};
 use respond::Refusal;
 pub use settings::*;
 use tunnel::Tunnels;
+
+/// How often the log says that a proxy in front may not have been named.
+const HINTS: Duration = Duration::from_secs(60);
 
 /// How many bodies without a length are gathered in memory at the same time.
 const GATHERED_IN_MEMORY: usize = 64;
@@ -101,6 +106,7 @@ pub struct Proxy {
     access: Option<AccessLog>,
     /// Bodies that may be gathered in memory; more go to temp files at once.
     gathered: Slots,
+    hints: Seldom,
     metrics: Metrics,
 }
 
@@ -145,12 +151,13 @@ impl Proxy {
             tunnels: Tunnels::new(tunnels, registry),
             access,
             gathered: Slots::new(GATHERED_IN_MEMORY),
+            hints: Seldom::every(HINTS),
             metrics,
         }
     }
 
     /// Waits for the WebSockets to end; cuts them off after `patience`.
-    pub async fn close_tunnels(&self, patience: std::time::Duration) {
+    pub async fn close_tunnels(&self, patience: Duration) {
         self.tunnels.close(patience).await;
     }
 
@@ -246,6 +253,23 @@ impl Proxy {
         client(headers, conn.peer.ip(), trusted, client_ip)
     }
 
+    /// A limit that one client reached may be that of all clients of a proxy, if it is not known as one. Reads the peer's
+    /// address, for that is the client where nobody is trusted.
+    fn hint_at_proxy(&self, refusal: &Refusal, peer: Peer) {
+        if refusal.is_limit_of_client()
+            && is_local(peer.ip())
+            && !self.settings.trust.trusts(peer)
+            && self.hints.now()
+        {
+            tracing::warn!(
+                client.addr = %peer.ip(),
+                error = refusal as &dyn std::error::Error,
+                hint = "behind a proxy? name it in trust.proxies",
+                "Limit of one client reached"
+            );
+        }
+    }
+
     fn serves(&self, host: &Host) -> bool {
         self.settings.hosts.iter().any(|rule| rule.matches(host))
     }
@@ -278,6 +302,7 @@ impl Handler for Proxy {
                     .get_or_create(&[("failure", refusal.failure().as_str())])
                     .inc();
                 refusal.log(&conn, &id);
+                self.hint_at_proxy(&refusal, conn.peer);
                 refusal.into_response(&id)
             }
         };

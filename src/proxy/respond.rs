@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::domain::{ByteSize, ConnInfo, Failure, RequestId};
 use crate::stream::respond::upstream_status;
-use crate::stream::{Body, OpenError};
+use crate::stream::{Body, Limit, OpenError};
 use crate::upstream::{GatherError, Upstream, UpstreamError};
 use crate::wire::host::HostError;
 use crate::wire::path::PathError;
@@ -118,6 +118,11 @@ impl Refusal {
             Self::BadUpgrade => Failure::Upstream,
             Self::Stream(error) => error.failure(),
         }
+    }
+
+    /// Whether the limit of one client was reached: with a proxy in front that nobody named, all clients are one.
+    pub(super) const fn is_limit_of_client(&self) -> bool {
+        matches!(self, Self::Stream(OpenError::Limited(Limit::PerIp)))
     }
 
     pub(super) fn log(&self, conn: &ConnInfo, id: &RequestId) {

@@ -11,11 +11,12 @@ use tokio::time::timeout;
 use super::held::{Arrival, Held};
 use super::permission::{Asking, Permission, Renewal, log_verdict};
 use super::place::{self, Place};
-use super::places::{Places, TooMany, network};
-use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
+use super::places::{Places, TooMany};
+use super::{BackendDown, Body, Limit, OpenError, Opening, Settings, Source, Streams, respond};
 use crate::ask::{Asker, Facts, Grant, Verdict};
 use crate::base::random;
 use crate::domain::StreamId;
+use crate::limits::network;
 use crate::upstream::{AnswerBody, Head, RequestBody};
 use crate::wire::ask::Terms;
 use crate::wire::headers;
@@ -42,6 +43,18 @@ impl Streams {
         settings: &Arc<Settings>,
         opening: Opening,
     ) -> Result<Response<Body>, OpenError> {
+        let opened = self.try_to_open(settings, opening).await;
+        if let Err(OpenError::Limited(limit)) = opened {
+            self.count_refused(limit);
+        }
+        opened
+    }
+
+    async fn try_to_open(
+        &self,
+        settings: &Arc<Settings>,
+        opening: Opening,
+    ) -> Result<Response<Body>, OpenError> {
         let Opening {
             head_only,
             client,
@@ -49,12 +62,13 @@ impl Streams {
             wants_stream,
             source,
         } = opening;
-        let slot = self.0.slots.take().ok_or(OpenError::Full)?;
+        let slot = self.0.slots.take();
+        let slot = slot.ok_or(OpenError::Limited(Limit::Slots))?;
         let share = |most: NonZeroUsize| {
             self.0
                 .clients
                 .take(network(client), most.get())
-                .ok_or(OpenError::TooMany)
+                .ok_or(OpenError::Limited(Limit::PerIp))
         };
         let client = settings.per_ip.map(share).transpose()?;
         let id = StreamId::from_random(random::unguessable());
@@ -170,7 +184,7 @@ impl Candidate<'_> {
     /// A stream whose permission is there.
     fn granted(mut self, grant: &Grant, renewal: Renewal) -> Result<Response<Body>, OpenError> {
         let user = self.streams.0.user_share(self.settings, &grant.terms);
-        self.places.user = user.map_err(|TooMany| OpenError::TooMany)?;
+        self.places.user = user.map_err(|TooMany| OpenError::Limited(Limit::PerUser))?;
         let log = self.streams.0.hub.log();
         let place = place::find(
             log,

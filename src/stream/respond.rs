@@ -3,8 +3,8 @@
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::OpenError;
 use super::body::Body;
+use super::{Limit, OpenError};
 use crate::domain::{Failure, StreamId};
 use crate::upstream::{RequestBodyFault, UpstreamError};
 
@@ -42,8 +42,10 @@ impl OpenError {
     /// The status a client gets.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            Self::Full | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Limited(Limit::PerIp | Limit::PerUser | Limit::Rate) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Limited(Limit::Slots) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Mistaken(_) => StatusCode::NOT_FOUND,
             Self::Down(error) => upstream_status(error),
         }
@@ -52,7 +54,7 @@ impl OpenError {
     /// Who is at fault.
     pub const fn failure(&self) -> Failure {
         match self {
-            Self::Full | Self::TooMany => Failure::Limited,
+            Self::Limited(_) => Failure::Limited,
             Self::Mistaken(_) | Self::Busy => Failure::Upstream,
             Self::Down(error) => error.failure(),
         }

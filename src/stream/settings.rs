@@ -39,9 +39,9 @@ pub struct Settings {
     pub slow_client: SlowClient,
     /// Default `hold`.
     pub backend_down: BackendDown,
-    /// Open streams of one client (its address; IPv6 by /64). Unset: no limit.
+    /// Open streams of one client (its address; IPv6 by /64). Default 100; unset: no limit.
     pub per_ip: Option<NonZeroUsize>,
-    /// Open streams of one user, as named by `SSE-User`. Unset: no limit.
+    /// Open streams of one user, as named by `SSE-User`. Default 20; unset: no limit.
     pub per_user: Option<NonZeroUsize>,
     /// How often Django is asked again for an open stream whose answer had no `SSE-Expires`. Unset: never.
     pub recheck: Option<Duration>,
@@ -57,8 +57,8 @@ impl Default for Settings {
             open_event: None,
             slow_client: SlowClient::Close,
             backend_down: BackendDown::Hold,
-            per_ip: None,
-            per_user: None,
+            per_ip: NonZeroUsize::new(100),
+            per_user: NonZeroUsize::new(20),
             recheck: None,
             longest_initial_state: 1 << 20,
         }
