@@ -7,7 +7,9 @@ use super::site::{ACCESS_FORMATS, FORMATS, LEVELS};
 use super::sse::{DOWN, SLOW};
 use super::values::{duration_text, range_text};
 use super::{Config, RouteKind, RouteTarget, Trust};
+use crate::domain::EventName;
 use crate::routes::Entry;
+use crate::wire::cors;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::host::HostRule;
 use crate::{stream, upstream};
@@ -150,18 +152,24 @@ fn overrides(
             write!(out, ", {key} = {value}")?;
         }
     }
+    if let Some(rules) = settings.cors.as_ref()
+        && settings.cors != defaults.cors
+    {
+        write!(out, ", cors = {}", cors(rules))?;
+    }
     writeln!(out, " }}")
 }
 
 /// The keys that `[sse]` and a route have in common, with their values as TOML.
-fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 8] {
-    let open_event = settings.open_event.as_ref();
-    let open_event = open_event.map_or("", |name| name.as_str());
+fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 10] {
+    let event = |name: Option<&EventName>| quoted(name.map_or("", EventName::as_str));
     [
         ("heartbeat", quoted(&duration_text(settings.heartbeat))),
+        ("heartbeat_event", event(settings.beat.name())),
+        ("heartbeat_data", quoted(settings.beat.data())),
         ("retry", quoted(&range_text(&settings.retry))),
         ("slow_client", quoted(word(&SLOW, &settings.slow_client))),
-        ("open_event", quoted(open_event)),
+        ("open_event", event(settings.open_event.as_ref())),
         ("backend_down", quoted(word(&DOWN, &settings.backend_down))),
         ("per_ip", number(settings.per_ip)),
         ("per_user", number(settings.per_user)),
@@ -170,6 +178,17 @@ fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 8] {
             quoted(&duration_text(settings.recheck.unwrap_or_default())),
         ),
     ]
+}
+
+fn cors(rules: &cors::Rules) -> String {
+    let (origins, credentials) = match rules {
+        cors::Rules::Any => (list(["*".to_owned()].into_iter()), false),
+        cors::Rules::Listed {
+            origins,
+            credentials,
+        } => (list(origins.iter().map(ToString::to_string)), *credentials),
+    };
+    format!("{{ origins = {origins}, credentials = {credentials} }}")
 }
 
 /// A limit; 0 is none.
@@ -183,6 +202,9 @@ fn sse(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "\n[sse]")?;
     for (key, value) in stream_keys(&config.stream) {
         writeln!(out, "{key} = {value}")?;
+    }
+    if let Some(rules) = &config.stream.cors {
+        writeln!(out, "cors = {}", cors(rules))?;
     }
     writeln!(out, "history = {{ events = {events}, age = \"{age}\" }}")?;
     writeln!(out, "history_memory = \"{}\"", history.memory)?;

@@ -29,6 +29,7 @@ use crate::limits::Slots;
 use crate::routes::{Captures, ChannelTemplate, Table};
 use crate::stream::{Body, Streams};
 use crate::upstream::{Head, Upstream};
+use crate::wire::cors;
 use crate::wire::forwarded::{ClientIpHeader, Forwarded, Own, client, forwarded};
 use crate::wire::host::{self, Host};
 use crate::wire::path;
@@ -126,6 +127,14 @@ struct Exchange<'a> {
     head: Head,
 }
 
+/// What is told of a request while it is served, and outlives how it is answered.
+struct Told {
+    /// `None` without an access log.
+    entry: Option<Entry>,
+    /// `None` until a route with rules of its own was found.
+    cors: Option<cors::Answer>,
+}
+
 impl Proxy {
     /// A service for these routes.
     pub fn new(settings: Settings, collaborators: Collaborators, registry: &Registry) -> Self {
@@ -166,7 +175,7 @@ impl Proxy {
         request: Request<Incoming>,
         conn: &ConnInfo,
         id: &RequestId,
-        entry: Option<&mut Entry>,
+        told: &mut Told,
     ) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
@@ -184,8 +193,16 @@ impl Proxy {
         let raw = parts.uri.path().to_owned();
         let decoded = path::decode(&raw).map_err(Refusal::Path)?;
         let (route, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
-        if let Some(entry) = entry {
+        if let Some(entry) = &mut told.entry {
             entry.found(&route.name);
+        }
+        told.cors = route.target.kind.cors(&parts);
+        if told
+            .cors
+            .as_ref()
+            .is_some_and(cors::Answer::is_to_preflight)
+        {
+            return Ok(respond::preflight());
         }
         let forwarded = self.forwarded(&parts, conn, &text);
         let mut head = Head::rebuild(&parts, &text, &forwarded, id);
@@ -290,11 +307,12 @@ impl Handler for Proxy {
 
     async fn handle(&self, request: Request<Incoming>, conn: Arc<ConnInfo>) -> Response<Logged> {
         let id = self.request_id(&request, &conn);
-        let mut entry = self.access.as_ref().map(|log| {
+        let entry = self.access.as_ref().map(|log| {
             let client = self.client(request.headers(), &conn);
             log.begin(&request, client, &id)
         });
-        let response = match self.serve(request, &conn, &id, entry.as_mut()).await {
+        let mut told = Told { entry, cors: None };
+        let mut response = match self.serve(request, &conn, &id, &mut told).await {
             Ok(response) => response,
             Err(refusal) => {
                 self.metrics
@@ -311,9 +329,13 @@ impl Handler for Proxy {
             .answered
             .get_or_create(&[("status", class)])
             .inc();
-        if let Some(entry) = &mut entry {
+        // Every answer of the route, also a refusal: a page that may not read it could not tell it from a lost network.
+        if let Some(cors) = told.cors {
+            cors.write(response.headers_mut());
+        }
+        if let Some(entry) = &mut told.entry {
             entry.answered(response.status());
         }
-        response.map(|body| Logged::new(body, entry))
+        response.map(|body| Logged::new(body, told.entry))
     }
 }

@@ -66,6 +66,13 @@ pub enum Refusal {
     Stream(#[source] OpenError),
 }
 
+/// The answer to a preflight, whose headers say what may be done.
+pub(super) fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 impl Refusal {
     pub(super) fn upstream(upstream: &Upstream, source: UpstreamError) -> Self {
         Self::Upstream {

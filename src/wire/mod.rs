@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod ask;
+pub mod cors;
 pub mod forwarded;
 pub mod guard;
 pub mod headers;

@@ -25,6 +25,8 @@ mod asks_answers;
 mod asks_frequency;
 // Django cannot answer an ask: `hold`, `retry`, `fail`, a POST.
 mod asks_unanswered;
+// Which pages of other origins may read a stream.
+mod cors;
 // The end of a gateway.
 mod draining;
 // Django away, slow or broken behind a proxied request.

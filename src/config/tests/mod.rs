@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod limits;
 mod mistakes;
 
 /// An environment that never changes.
@@ -82,11 +83,11 @@ grip = false
 
 [[route]]
 path = "/rooms/<slug:room>/<int:pk>/"
-sse = { channels = ["room-{room}", "all:{pk}"], public = true, heartbeat = "20s", open_event = "open" }
+sse = { channels = ["room-{room}", "all:{pk}"], public = true, heartbeat = "20s", open_event = "open", heartbeat_data = "a\nb" }
 
 [[route]]
 path = "/events/"
-sse = { ask = { to = "django", at_once = 4, cache = "2s" }, slow_client = "skip", retry = "3s" }
+sse = { ask = { to = "django", at_once = 4, cache = "2s" }, slow_client = "skip", retry = "3s", heartbeat_event = "", cors = { origins = ["*"] } }
 
 [[route]]
 path = "/events/more/"
@@ -106,6 +107,9 @@ proxy = "django"
 
 [sse]
 heartbeat = "10s"
+heartbeat_event = "ping"
+heartbeat_data = "x"
+cors = { origins = ["https://app.example.com", "http://localhost:3000"], credentials = true }
 retry = "1s..9s"
 history = { events = 16, age = "1h" }
 history_memory = "16MiB"
