@@ -232,6 +232,9 @@ fn publish(out: &mut String, config: &Config) -> fmt::Result {
                 .map(|pattern| pattern.as_str().to_owned());
             write!(out, ", channels = {}", list(channels))?;
         }
+        if let Some(rate) = config.publish.rates.get(&token.name) {
+            write!(out, ", rate = \"{rate}\"")?;
+        }
         writeln!(out, " }},")?;
     }
     writeln!(out, "]")

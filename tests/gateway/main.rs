@@ -53,6 +53,8 @@ mod proxying_heads;
 mod publishing_access;
 // What may be published, and that it is heard as it was meant and forges nothing.
 mod publishing_events;
+// How many events a token may publish.
+mod publishing_rates;
 // Every refusal of an event, with its place and a hint.
 mod publishing_refusals;
 // What an open stream carries, whoever else is slow or leaves.

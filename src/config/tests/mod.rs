@@ -121,7 +121,7 @@ backend_down = "retry"
 [publish]
 tokens = [
   { name = "django", secret = "${TOKEN}" },
-  { name = "billing", secret = "${file:/run/secret}", channels = ["billing-*"] },
+  { name = "billing", secret = "${file:/run/secret}", channels = ["billing-*"], rate = "100/s" },
 ]
 max_event = "10KiB"
 idempotency = "5m"
@@ -192,6 +192,7 @@ fn every_key_is_heard() {
     assert_eq!(config.listen.len(), 3);
     let grant = config.tokens.verify(b"from-the-file").unwrap();
     assert_eq!(grant.name(), "billing");
+    assert_eq!(config.publish.rates["billing"].to_string(), "100/s");
     let (entry, _) = config.routes.find("/events/more/").unwrap();
     let RouteKind::Ask { ask, stream, .. } = &entry.target.kind else {
         panic!("an ask route");
