@@ -8,6 +8,7 @@ use super::sse::{DOWN, SLOW};
 use super::values::{duration_text, range_text};
 use super::{Config, RouteKind, RouteTarget, Trust};
 use crate::domain::EventName;
+use crate::limits::ClientRate;
 use crate::routes::Entry;
 use crate::wire::cors;
 use crate::wire::forwarded::ClientIpHeader;
@@ -58,6 +59,12 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     )?;
     writeln!(out, "body_idle = \"{}\"", duration_text(server.body_idle))?;
     writeln!(out, "keepalive = \"{}\"", duration_text(server.keepalive))?;
+    match config.rate {
+        None => writeln!(out, "rate = \"0\"")?,
+        Some(ClientRate { rate, burst }) => {
+            writeln!(out, "rate = \"{rate}\"\nburst = {burst}")?;
+        }
+    }
     log(out, config)
 }
 
@@ -138,7 +145,15 @@ fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::
             overrides(out, stream, &config.stream)?;
         }
     }
-    writeln!(out, "limits = {{ body = \"{}\" }}", entry.target.body_limit)
+    write!(out, "limits = {{ body = \"{}\"", entry.target.body_limit)?;
+    if let Some(ClientRate { rate, burst }) = entry.target.rate {
+        write!(out, ", rate = \"{rate}\"")?;
+        // A burst as large as its rate may be larger than one that may be written.
+        if burst != rate.count {
+            write!(out, ", burst = {burst}")?;
+        }
+    }
+    writeln!(out, " }}")
 }
 
 /// Ends the line of an `sse` route with what it has differently.

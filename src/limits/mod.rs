@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use clients::network;
+pub use clients::{ClientLimit, ClientRate, network};
 pub use rate::{Exceeded, Rate, RateLimit};
 pub use shares::{Share, Shares};
 

@@ -20,14 +20,14 @@ use hyper::body::Incoming;
 
 use crate::ask::Asker;
 use crate::base::handler::{Handler, MOST_FIELDS};
-use crate::base::log::Seldom;
 use crate::base::metrics::{CounterBy, Registry, status_class};
 use crate::base::random;
+use crate::base::seldom::Seldom;
 use crate::domain::{ByteSize, ConnInfo, Peer, RequestId, is_local};
 use crate::history::Log;
-use crate::limits::Slots;
+use crate::limits::{ClientLimit, Slots};
 use crate::routes::{Captures, ChannelTemplate, Table};
-use crate::stream::{Body, Streams};
+use crate::stream::{Body, Limit, Streams};
 use crate::upstream::{Head, Upstream};
 use crate::wire::cors;
 use crate::wire::forwarded::{ClientIpHeader, Forwarded, Own, client, forwarded};
@@ -53,6 +53,8 @@ pub struct Route {
     pub kind: Kind,
     /// The longest request body: 413 above.
     pub body_limit: ByteSize,
+    /// How often a client may come here: 429 beyond. Default no limit.
+    pub rate: Option<ClientLimit>,
 }
 
 /// The kinds of routes.
@@ -94,6 +96,8 @@ pub struct Collaborators {
     pub tunnels: Slots,
     /// What is told of each request that has ended. Default nothing.
     pub access: Option<AccessLog>,
+    /// How often a client may come, over all routes: 429 beyond. Default no limit.
+    pub rate: Option<ClientLimit>,
 }
 
 /// The public service.
@@ -105,6 +109,7 @@ pub struct Proxy {
     log: Log,
     tunnels: Tunnels,
     access: Option<AccessLog>,
+    rate: Option<ClientLimit>,
     /// Bodies that may be gathered in memory; more go to temp files at once.
     gathered: Slots,
     hints: Seldom,
@@ -115,6 +120,7 @@ pub struct Proxy {
 struct Metrics {
     answered: CounterBy,
     failed: CounterBy,
+    limited: CounterBy,
 }
 
 /// A request that may be served.
@@ -144,12 +150,17 @@ impl Proxy {
             log,
             tunnels,
             access,
+            rate,
         } = collaborators;
         let metrics = Metrics {
             answered: registry.counter_by("requests", "Requests on public listeners by status"),
             failed: registry.counter_by(
                 "request_failures",
                 "Requests that were not served, by who is at fault",
+            ),
+            limited: registry.counter_by(
+                "requests_limited",
+                "Requests refused because their client comes too often, by whose rate",
             ),
         };
         Self {
@@ -159,6 +170,7 @@ impl Proxy {
             log,
             tunnels: Tunnels::new(tunnels, registry),
             access,
+            rate,
             gathered: Slots::new(GATHERED_IN_MEMORY),
             hints: Seldom::every(HINTS),
             metrics,
@@ -205,6 +217,7 @@ impl Proxy {
             return Ok(respond::preflight());
         }
         let forwarded = self.forwarded(&parts, conn, &text);
+        self.count(&route.target, forwarded.client)?;
         let mut head = Head::rebuild(&parts, &text, &forwarded, id);
         if let ClientIpHeader::Named(name) = &self.settings.trust.client_ip {
             // Whoever reads it in Django takes it for ours.
@@ -229,6 +242,22 @@ impl Proxy {
             }
             Kind::Ask { asker, settings } => self.open_asked(exchange, asker, settings).await,
         }
+    }
+
+    /// Counts a request against the rates of its client, or refuses it.
+    fn count(&self, route: &Route, client: IpAddr) -> Result<(), Refusal> {
+        for (whose, limit) in [("all", &self.rate), ("route", &route.rate)] {
+            let Some(limit) = limit else { continue };
+            if let Err(wait) = limit.take(client) {
+                let limited = &self.metrics.limited;
+                limited.get_or_create(&[("rate", whose)]).inc();
+                if !matches!(route.kind, Kind::Forward { .. }) {
+                    self.streams.count_refused(Limit::Rate);
+                }
+                return Err(Refusal::Rate(wait));
+            }
+        }
+        Ok(())
     }
 
     fn forwarded(&self, parts: &request::Parts, conn: &ConnInfo, host: &str) -> Forwarded {

@@ -2,6 +2,8 @@
 //!
 //! Clients get a fixed text and the request id; what exactly went wrong stands in the log under that id.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
@@ -12,6 +14,9 @@ use crate::stream::{Body, Limit, OpenError};
 use crate::upstream::{GatherError, Upstream, UpstreamError};
 use crate::wire::host::HostError;
 use crate::wire::path::PathError;
+
+/// When to try again where nobody knows better, in seconds.
+const SOON: u64 = 5;
 
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +63,9 @@ pub enum Refusal {
     /// Django switched to a protocol that was not asked for.
     #[error("the upstream switched to a protocol nobody asked for")]
     BadUpgrade,
+    /// The client comes too often; how long it has to wait.
+    #[error("this client comes too often")]
+    Rate(Duration),
     /// No slot is free.
     #[error("no slot is free")]
     Full,
@@ -104,6 +112,7 @@ impl Refusal {
             Self::Body(GatherError::Client(_) | GatherError::TooLarge) => StatusCode::BAD_REQUEST,
             Self::Upstream { source, .. } => upstream_status(source),
             Self::BadUpgrade => StatusCode::BAD_GATEWAY,
+            Self::Rate(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Stream(error) => error.status(),
         }
     }
@@ -112,7 +121,9 @@ impl Refusal {
     pub const fn failure(&self) -> Failure {
         match self {
             Self::Misdirected => Failure::Denied,
-            Self::TooLarge(_) | Self::TooManyFields | Self::Full => Failure::Limited,
+            Self::TooLarge(_) | Self::TooManyFields | Self::Rate(_) | Self::Full => {
+                Failure::Limited
+            }
             Self::Body(GatherError::Disk(_)) => Failure::Internal,
             Self::Host(_)
             | Self::Path(_)
@@ -129,7 +140,10 @@ impl Refusal {
 
     /// Whether the limit of one client was reached: with a proxy in front that nobody named, all clients are one.
     pub(super) const fn is_limit_of_client(&self) -> bool {
-        matches!(self, Self::Stream(OpenError::Limited(Limit::PerIp)))
+        matches!(
+            self,
+            Self::Rate(_) | Self::Stream(OpenError::Limited(Limit::PerIp))
+        )
     }
 
     pub(super) fn log(&self, conn: &ConnInfo, id: &RequestId) {
@@ -201,6 +215,11 @@ request id: {}
             // What is left of the request is not read; over HTTP/2 this header is not sent.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        let retry_after = match &self {
+            // Whole seconds, rounded up: who comes back then is let in.
+            Self::Rate(wait) => (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1),
+            _ => SOON,
+        };
         if let Self::Method(allowed) = self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
@@ -208,7 +227,7 @@ request id: {}
             status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
         ) {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            headers.insert(RETRY_AFTER, retry_after.into());
         }
         response
     }

@@ -41,6 +41,8 @@ mod hosts;
 mod house;
 // The far side of every limit on clients.
 mod limits;
+// How often a client may come.
+mod limits_rates;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
 // Bodies in both directions: gathered or passed on as they come, asked for or refused.

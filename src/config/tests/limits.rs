@@ -149,3 +149,67 @@ fn a_route_shows_only_what_it_has_differently() {
     )));
     assert_eq!(shown.matches("cors = ").count(), 1, "{shown}");
 }
+
+#[test]
+fn a_rate_has_a_burst() {
+    let rate = |limits: &str| {
+        let config = good(&format!("{SHORT}[limits]\n{limits}\n"));
+        config
+            .rate
+            .map(|rate| (rate.rate.to_string(), rate.burst.get()))
+    };
+    assert_eq!(rate(""), None);
+    assert_eq!(rate("rate = \"0\"\nburst = 100"), None);
+    assert_eq!(rate("rate = \"50/s\""), Some(("50/s".to_owned(), 100)));
+    assert_eq!(
+        rate("rate = \"50/s\"\nburst = 7"),
+        Some(("50/s".to_owned(), 7))
+    );
+    let rate = |limits: &str| {
+        let config = good(&format!("{SHORT}limits = {limits}\n"));
+        let (entry, _) = config.routes.find("/").unwrap();
+        let rate = entry.target.rate;
+        rate.map(|rate| (rate.rate.to_string(), rate.burst.get()))
+    };
+    assert_eq!(rate("{ rate = \"0\" }"), None);
+    assert_eq!(rate("{ rate = \"10/m\" }"), Some(("10/m".to_owned(), 10)));
+    assert_eq!(
+        rate("{ rate = \"10/m\", burst = 1 }"),
+        Some(("10/m".to_owned(), 1))
+    );
+}
+
+#[test]
+fn each_mistake_of_a_rate_is_told_at_its_place() {
+    for (line, expected) in [
+        (
+            "rate = 50",
+            "10:8: limits.rate: expected a string, found an integer (write it with its unit, as in \"10/m\")",
+        ),
+        (
+            "rate = \"50\"",
+            "10:8: limits.rate: \"50\": a rate is a whole number, a slash and s, m or h, as in \"10/m\"",
+        ),
+        (
+            "burst = 5",
+            "10:9: limits.burst: a burst without a `rate` (as in rate = \"10/m\")",
+        ),
+        (
+            "rate = \"1/s\"\nburst = 0",
+            "11:9: limits.burst: expected a whole number from 1 to 1000000",
+        ),
+        (
+            "rat = \"1/s\"\nburst = 5",
+            "10:1: limits.rat: unknown key \"rat\" (did you mean \"rate\"?)",
+        ),
+    ] {
+        assert_eq!(
+            problems(&format!("{SHORT}[limits]\n{line}\n")),
+            [expected],
+            "{line}"
+        );
+    }
+    let route = format!("{SHORT}limits = {{ burst = 5 }}\n");
+    let expected = "9:20: route[0].limits.burst: a burst without a `rate` (as in rate = \"10/m\")";
+    assert_eq!(problems(&route), [expected]);
+}

@@ -91,7 +91,7 @@ sse = { ask = { to = "django", at_once = 4, cache = "2s" }, slow_client = "skip"
 
 [[route]]
 path = "/events/more/"
-limits = { body = "1KiB" }
+limits = { body = "1KiB", rate = "4294967295/s" }
 [route.sse]
 ask = "django"
 backend_down = "fail"
@@ -99,7 +99,7 @@ backend_down = "fail"
 [[route]]
 path = "/ws/<path:rest>"
 proxy = { to = "django", websocket = false }
-limits = { body = "2GiB" }
+limits = { body = "2GiB", rate = "10/m", burst = 3 }
 
 [[route]]
 path = "/<path:rest>"
@@ -132,6 +132,8 @@ header = "16KiB"
 header_timeout = "5s"
 body_idle = "15s"
 keepalive = "1m"
+rate = "50/s"
+burst = 200
 
 [compress]
 [metrics]
