@@ -38,8 +38,16 @@ pub(super) fn publish(document: &mut Section<'_>, max_body: ByteSize, memory: By
         let mut names = Vec::new();
         for value in tokens.unwrap_or_default() {
             publish.written = true;
-            let token = value.table("publish.tokens[]", |section| token(section, &mut names));
-            publish.tokens.extend(token.flatten());
+            let read = value.table("publish.tokens[]", |section| {
+                let rate = section.value("rate").and_then(|value| value.rate());
+                (token(section, &mut names), rate)
+            });
+            let Some((Some(token), rate)) = read else {
+                continue;
+            };
+            let rate = rate.map(|rate| (token.name.clone(), rate));
+            publish.settings.rates.extend(rate);
+            publish.tokens.push(token);
         }
     });
     publish

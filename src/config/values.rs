@@ -1,7 +1,10 @@
-//! Durations and ranges of them, as text and back.
+//! Durations, ranges of them, and rates, as text and back.
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use crate::limits::Rate;
 
 /// Longer durations are mistakes, and would overflow the clock some day.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * DAY);
@@ -77,6 +80,36 @@ pub(super) fn range_text(range: &RangeInclusive<Duration>) -> String {
     format!("{low}..{high}")
 }
 
+/// The units of time in a rate.
+const PER: [(&str, Duration); 3] = [
+    ("s", Duration::from_secs(1)),
+    ("m", Duration::from_secs(60)),
+    ("h", Duration::from_secs(3600)),
+];
+
+/// A text that is no rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidRate {
+    #[error("a rate is a whole number, a slash and s, m or h, as in \"10/m\"")]
+    Form,
+    #[error("a rate is from 1 to {}", u32::MAX)]
+    Range,
+}
+
+/// Reads `"100/s"`, `"10/m"`, `"1000/h"`; [`Rate`]'s `Display` writes it so that it reads back.
+pub(super) fn parse_rate(text: &str) -> Result<Rate, InvalidRate> {
+    let (count, unit) = text.split_once('/').ok_or(InvalidRate::Form)?;
+    let unit = PER.iter().find(|(name, _)| *name == unit);
+    let (_, per) = *unit.ok_or(InvalidRate::Form)?;
+    if count.is_empty() || !count.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(InvalidRate::Form);
+    }
+    let count = count
+        .parse::<NonZeroU32>()
+        .map_err(|_| InvalidRate::Range)?;
+    Ok(Rate { count, per })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +142,30 @@ mod tests {
         assert_eq!(parse_range("2s.."), Err(InvalidDuration::Form));
     }
 
+    #[test]
+    fn rates_need_a_whole_number_and_a_unit_of_time() {
+        for (text, seconds) in [
+            ("100/s", 1),
+            ("10/m", 60),
+            ("1/h", 3600),
+            ("4294967295/s", 1),
+        ] {
+            let rate = parse_rate(text).unwrap();
+            assert_eq!(
+                (rate.per.as_secs(), rate.to_string()),
+                (seconds, text.to_owned())
+            );
+        }
+        for bad in [
+            "", "0", "10", "/s", "10/", "10/d", "10 /s", "10/ s", "+1/s", "1.5/s", "-1/s", "1/s/s",
+        ] {
+            assert_eq!(parse_rate(bad), Err(InvalidRate::Form), "{bad:?}");
+        }
+        for bad in ["0/s", "4294967296/s", "99999999999999999999/h"] {
+            assert_eq!(parse_rate(bad), Err(InvalidRate::Range), "{bad:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn durations_read_back(low in 0..315_360_000_000_u64, more in 0..1_000_000_u64) {
@@ -120,6 +177,9 @@ mod tests {
 
         #[test]
         fn any_text_is_read_without_panic(text in any::<String>()) {
+            if let Ok(rate) = parse_rate(&text) {
+                prop_assert_eq!(parse_rate(&rate.to_string()), Ok(rate));
+            }
             if let Ok(range) = parse_range(&text) {
                 prop_assert_eq!(parse_range(&range_text(&range)), Ok(range));
             }

@@ -6,6 +6,8 @@
 mod settings;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -15,6 +17,7 @@ use tokio::time::{Duration, timeout};
 use crate::domain::{ChannelName, Event, EventId};
 use crate::history::AppendError;
 use crate::hub::{Hub, Receipt};
+use crate::limits::{Exceeded, Rate, RateLimit};
 use crate::tokens::Grant;
 use crate::wire::problem::{Problem, pointer};
 use crate::wire::publish::{Limits, Publish, from_query, published_batch, published_one, read};
@@ -32,12 +35,20 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 pub struct Publisher {
     hub: Hub,
     settings: Settings,
+    /// By the name of the token.
+    rates: HashMap<String, RateLimit>,
 }
 
 impl Publisher {
     /// A publisher into `hub`.
-    pub const fn new(hub: Hub, settings: Settings) -> Self {
-        Self { hub, settings }
+    pub fn new(hub: Hub, settings: Settings) -> Self {
+        let limit = |(name, rate): (&String, &Rate)| (name.clone(), RateLimit::new(*rate));
+        let rates = settings.rates.iter().map(limit).collect();
+        Self {
+            hub,
+            settings,
+            rates,
+        }
     }
 
     /// `POST /v1/events`: one event or an array of them, as JSON. Returns the JSON of the answer.
@@ -130,6 +141,7 @@ impl Publisher {
                 return Err(at(Problem::invalid_field(detail), "id"));
             }
         }
+        self.within_rate(events.len(), grant)?;
         self.hub
             .publish(events, sse::event)
             .map_err(|error| match error {
@@ -139,11 +151,37 @@ impl Publisher {
             })
     }
 
+    /// Counts so many events against the rate of the token, if it has one.
+    fn within_rate(&self, events: usize, grant: Option<&Grant>) -> Result<(), Problem> {
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        let Some((limit, events)) = self.limit(grant).zip(NonZeroU32::new(events)) else {
+            return Ok(());
+        };
+        limit.take(events).map_err(|exceeded| match exceeded {
+            Exceeded::For(pause) => Problem::too_many_requests(
+                "this token has published as much as its rate allows".to_owned(),
+            )
+            .retry_after(whole_seconds(pause)),
+            Exceeded::AtOnce(most) => Problem::too_large(format!(
+                "this token may publish at most {most} events at once"
+            )),
+        })
+    }
+
+    fn limit(&self, grant: Option<&Grant>) -> Option<&RateLimit> {
+        self.rates.get(grant?.name())
+    }
+
     /// Whether `id` claims to be a place in this log, which a client could then not tell from one.
     fn is_ours(&self, id: &str) -> bool {
         let log = self.hub.log();
         EventId::parse(id).is_some_and(|id| id.epoch == log.id(log.position()).epoch)
     }
+}
+
+/// Rounded up, so that whoever waits that long has waited long enough.
+fn whole_seconds(pause: Duration) -> u64 {
+    pause.as_secs() + u64::from(pause.subsec_nanos() > 0)
 }
 
 fn one(event: &Event, receipt: &Receipt) -> Bytes {

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod ask;
 pub mod cookies;
+pub mod cors;
 pub mod forwarded;
 pub mod guard;
 pub mod headers;

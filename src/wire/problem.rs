@@ -31,6 +31,8 @@ pub struct Problem {
     pub parameter: Option<String>,
     /// For 405: the methods that are allowed; said in a header.
     pub allow: Option<&'static str>,
+    /// For 429 and 503: when to try again, in seconds; said in a header. Unset: soon.
+    pub retry_after: Option<u64>,
     /// What was probably meant.
     pub hint: Option<String>,
     /// The wrong line of a body that is read by lines, counted from 1.
@@ -57,6 +59,7 @@ impl Problem {
             pointer: None,
             parameter: None,
             allow: None,
+            retry_after: None,
             hint: None,
             line: None,
             published: None,
@@ -164,6 +167,13 @@ impl Problem {
     #[must_use]
     pub fn in_parameter(mut self, name: String) -> Self {
         self.parameter = Some(name);
+        self
+    }
+
+    /// The same problem, which is over after so many seconds.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 

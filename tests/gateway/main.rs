@@ -25,6 +25,8 @@ mod asks_answers;
 mod asks_frequency;
 // Django cannot answer an ask: `hold`, `retry`, `fail`, a POST.
 mod asks_unanswered;
+// Which pages of other origins may read a stream.
+mod cors;
 // The end of a gateway.
 mod draining;
 // Django away, slow or broken behind a proxied request.
@@ -40,6 +42,8 @@ mod house;
 // The far side of every limit on clients.
 mod limits;
 mod logout;
+// How often a client may come.
+mod limits_rates;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
 // Bodies in both directions: gathered or passed on as they come, asked for or refused.
@@ -52,6 +56,8 @@ mod proxying_heads;
 mod publishing_access;
 // What may be published, and that it is heard as it was meant and forges nothing.
 mod publishing_events;
+// How many events a token may publish.
+mod publishing_rates;
 // Every refusal of an event, with its place and a hint.
 mod publishing_refusals;
 // What an open stream carries, whoever else is slow or leaves.

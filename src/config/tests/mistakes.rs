@@ -258,6 +258,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "[upstream.django]",
+        "[publish]\ntokens = [{ name = \"a\", secret = \"x\", rate = \"10/d\" }]\n[upstream.django]",
+        "5:46: publish.tokens[0].rate: \"10/d\": a rate is a whole number, a slash and s, m or h, as in \"10/m\"",
+    ),
+    (
+        "[upstream.django]",
         "[metrics]\npath = \"/m\"\n[upstream.django]",
         "5:8: metrics.path: `path` is not in this version yet (only \"/metrics\", its default)",
     ),

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod limits;
 mod mistakes;
 mod tokens;
 
@@ -88,15 +89,15 @@ grip = false
 
 [[route]]
 path = "/rooms/<slug:room>/<int:pk>/"
-sse = { channels = ["room-{room}", "all:{pk}"], public = true, heartbeat = "20s", open_event = "open" }
+sse = { channels = ["room-{room}", "all:{pk}"], public = true, heartbeat = "20s", open_event = "open", heartbeat_data = "a\nb" }
 
 [[route]]
 path = "/events/"
-sse = { ask = { to = "django", at_once = 4, cache = "2s" }, slow_client = "skip", retry = "3s" }
+sse = { ask = { to = "django", at_once = 4, cache = "2s" }, slow_client = "skip", retry = "3s", heartbeat_event = "", cors = { origins = ["*"] } }
 
 [[route]]
 path = "/events/more/"
-limits = { body = "1KiB" }
+limits = { body = "1KiB", rate = "4294967295/s" }
 [route.sse]
 ask = "django"
 backend_down = "fail"
@@ -120,7 +121,7 @@ sse = { token = { kind = "jwt", alg = "ES256", key = "${file:/run/public.pem}", 
 [[route]]
 path = "/ws/<path:rest>"
 proxy = { to = "django", websocket = false }
-limits = { body = "2GiB" }
+limits = { body = "2GiB", rate = "10/m", burst = 3 }
 
 [[route]]
 path = "/<path:rest>"
@@ -128,6 +129,9 @@ proxy = "django"
 
 [sse]
 heartbeat = "10s"
+heartbeat_event = "ping"
+heartbeat_data = "x"
+cors = { origins = ["https://app.example.com", "http://localhost:3000"], credentials = true }
 retry = "1s..9s"
 history = { events = 16, age = "1h" }
 history_memory = "16MiB"
@@ -139,7 +143,7 @@ backend_down = "retry"
 [publish]
 tokens = [
   { name = "django", secret = "${TOKEN}" },
-  { name = "billing", secret = "${file:/run/secret}", channels = ["billing-*"] },
+  { name = "billing", secret = "${file:/run/secret}", channels = ["billing-*"], rate = "100/s" },
 ]
 max_event = "10KiB"
 idempotency = "5m"
@@ -150,6 +154,8 @@ header = "16KiB"
 header_timeout = "5s"
 body_idle = "15s"
 keepalive = "1m"
+rate = "50/s"
+burst = 200
 
 [compress]
 [metrics]
@@ -210,6 +216,7 @@ fn every_key_is_heard() {
     assert_eq!(config.listen.len(), 3);
     let grant = config.tokens.verify(b"from-the-file").unwrap();
     assert_eq!(grant.name(), "billing");
+    assert_eq!(config.publish.rates["billing"].to_string(), "100/s");
     let (entry, _) = config.routes.find("/events/more/").unwrap();
     let RouteKind::Ask { ask, stream, .. } = &entry.target.kind else {
         panic!("an ask route");
