@@ -22,7 +22,7 @@ use crate::domain::Epoch;
 use crate::history::Log;
 use crate::hub::Hub;
 use crate::internal::Internal;
-use crate::limits::Slots;
+use crate::limits::{ClientLimit, Slots};
 use crate::proxy::{Collaborators, Proxy};
 use crate::publish::Publisher;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
@@ -91,7 +91,8 @@ impl Gateway {
             .map(|s| (s.name.clone(), Upstream::new(s.clone(), &families)))
             .collect();
         let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
-        let routes = build::routes(&config, &upstreams, &registry);
+        let shared = build::newcomers(&registry);
+        let routes = build::routes(&config, &upstreams, &registry, &shared);
         let rules = build::proxy(&config);
         let (access, access_log) = build::access(&config, &registry)?.unzip();
         let collaborators = Collaborators {
@@ -100,6 +101,7 @@ impl Gateway {
             hub: hub.clone(),
             tunnels: Slots::new(most),
             access: access_log,
+            rate: config.rate.map(|rate| ClientLimit::new(rate, shared)),
         };
         let proxy = Arc::new(Proxy::new(rules, collaborators, &registry));
         let readiness = Readiness::default();

@@ -7,13 +7,31 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, Method, Response, request};
 
 use super::respond::Refusal;
-use super::{Exchange, Proxy};
-use crate::ask::Asker;
+use super::{Exchange, Kind, Proxy};
+use crate::ask::{Asker, TokenCheck};
 use crate::hub::{Session, Whom};
 use crate::routes::ChannelTemplate;
 use crate::stream::{Body, Opening, Settings, Source};
 use crate::wire::cookies::{self, Change};
-use crate::wire::{headers, last_event_id, path};
+use crate::wire::{cors, headers, last_event_id, path};
+
+/// The methods of a public route.
+const READS: &str = "GET, HEAD";
+/// The methods of an ask that pages of other origins may send. Django may know more, for pages of its own.
+const ASKS: &str = "GET, HEAD, POST";
+
+impl Kind {
+    /// What the route's own rules say of the readers of an answer to this request; `None` without rules.
+    pub(super) fn cors(&self, request: &request::Parts) -> Option<cors::Answer> {
+        let (settings, methods) = match self {
+            Self::Forward { .. } => return None,
+            Self::Public { settings, .. } | Self::Token { settings, .. } => (settings, READS),
+            Self::Ask { settings, .. } => (settings, ASKS),
+        };
+        let rules = settings.cors.as_ref()?;
+        Some(rules.answer(request, methods))
+    }
+}
 
 impl Proxy {
     pub(super) async fn open_public(
@@ -28,9 +46,7 @@ impl Proxy {
             captures,
             ..
         } = exchange;
-        if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return Err(Refusal::Method("GET, HEAD"));
-        }
+        only_read(&parts.method)?;
         let mut channels = Vec::with_capacity(templates.len());
         for template in templates {
             // A path that names no channel leads nowhere.
@@ -43,6 +59,21 @@ impl Proxy {
             .await
     }
 
+    pub(super) async fn open_token(
+        &self,
+        exchange: Exchange<'_>,
+        check: &TokenCheck,
+        settings: &Arc<Settings>,
+    ) -> Result<Response<Body>, Refusal> {
+        let Exchange { parts, client, .. } = exchange;
+        only_read(&parts.method)?;
+        let source = Source::Token {
+            presented: check.find(&parts.headers, parts.uri.query()),
+            path: parts.uri.path().to_owned(),
+        };
+        self.open(&parts, client, settings, source).await
+    }
+
     pub(super) async fn open_asked(
         &self,
         exchange: Exchange<'_>,
@@ -50,6 +81,7 @@ impl Proxy {
         settings: &Arc<Settings>,
     ) -> Result<Response<Body>, Refusal> {
         // A preflight asks about the route (Fetch, section 4.8) and must not be held as if it were the request itself.
+        // Where the route has rules of its own, it was answered before it came here.
         if exchange.parts.method == Method::OPTIONS {
             return self.forward(exchange, asker.upstream(), false).await;
         }
@@ -130,5 +162,14 @@ impl Proxy {
                 self.hub.kick(&Whom::Session(session));
             }
         }
+    }
+}
+
+/// Refuses what does not ask for a stream, where no view could say what it means.
+fn only_read(method: &Method) -> Result<(), Refusal> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        Ok(())
+    } else {
+        Err(Refusal::Method(READS))
     }
 }

@@ -25,6 +25,8 @@ mod asks_answers;
 mod asks_frequency;
 // Django cannot answer an ask: `hold`, `retry`, `fail`, a POST.
 mod asks_unanswered;
+// Which pages of other origins may read a stream.
+mod cors;
 // The end of a gateway.
 mod draining;
 // Django away, slow or broken behind a proxied request.
@@ -45,6 +47,9 @@ mod internal_history;
 mod internal_streams;
 // The far side of every limit on clients.
 mod limits;
+mod logout;
+// How often a client may come.
+mod limits_rates;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
 // `/openapi.json` and what is served are the same.
@@ -73,5 +78,7 @@ mod streams_opening;
 mod streams_resuming;
 // What they share.
 mod support;
+// Streams opened by a token that the site signed.
+mod tokens;
 // WebSockets pass through; nothing else switches protocols.
 mod websockets;
