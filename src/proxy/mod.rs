@@ -6,6 +6,7 @@
 mod access;
 mod body;
 mod forward;
+mod publish;
 pub mod respond;
 mod settings;
 mod stream;
@@ -24,6 +25,7 @@ use crate::base::random;
 use crate::domain::{ByteSize, ConnInfo, Peer, RequestId};
 use crate::history::Log;
 use crate::limits::Slots;
+use crate::publish::Publisher;
 use crate::routes::{Captures, ChannelTemplate, Table};
 use crate::stream::{Body, Streams};
 use crate::upstream::{Head, Upstream};
@@ -84,6 +86,8 @@ pub struct Collaborators {
     pub streams: Streams,
     /// The log that those streams read.
     pub log: Log,
+    /// What publishes for views.
+    pub publisher: Publisher,
     /// How many WebSockets there may be at once.
     pub tunnels: Slots,
     /// What is told of each request that has ended. Default nothing.
@@ -97,6 +101,7 @@ pub struct Proxy {
     routes: Table<Route>,
     streams: Streams,
     log: Log,
+    publisher: Publisher,
     tunnels: Tunnels,
     access: Option<AccessLog>,
     /// Bodies that may be gathered in memory; more go to temp files at once.
@@ -127,6 +132,7 @@ impl Proxy {
             routes,
             streams,
             log,
+            publisher,
             tunnels,
             access,
         } = collaborators;
@@ -142,6 +148,7 @@ impl Proxy {
             routes,
             streams,
             log,
+            publisher,
             tunnels: Tunnels::new(tunnels, registry),
             access,
             gathered: Slots::new(GATHERED_IN_MEMORY),

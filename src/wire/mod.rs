@@ -4,10 +4,12 @@
 
 pub mod access;
 pub mod ask;
+pub mod duration;
 pub mod forwarded;
 pub mod guard;
 pub mod headers;
 pub mod host;
+pub mod idempotency;
 pub mod last_event_id;
 pub mod path;
 pub mod problem;
@@ -15,3 +17,4 @@ pub mod publish;
 pub mod query;
 pub mod sse;
 pub mod tap;
+pub mod webhook;
