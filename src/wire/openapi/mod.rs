@@ -72,6 +72,8 @@ pub struct Operation {
     access: Access,
     /// What may stand in the query.
     pub parameters: &'static [Parameter],
+    /// Headers that change what it does.
+    headers: &'static [Parameter],
     body: Option<Body>,
     answers: &'static [Answer],
     /// The refusals beside those of its access.
@@ -87,9 +89,11 @@ enum Access {
     NoPage,
     /// Whoever shows a token; without tokens, everybody but a web page.
     Token,
+    /// As before, or whoever signs the request.
+    Signed,
 }
 
-/// A parameter of the query.
+/// A parameter of the query, or a header.
 #[derive(Debug)]
 pub struct Parameter {
     /// Its name.
@@ -100,12 +104,14 @@ pub struct Parameter {
     pub repeats: bool,
 }
 
+/// Each type that a body may be of, and what is in it then.
+type Content = &'static [(&'static str, Schema)];
+
 /// What is sent.
 #[derive(Debug, Clone, Copy)]
 struct Body {
     about: &'static str,
-    media: &'static str,
-    schema: Schema,
+    content: Content,
 }
 
 /// What comes back if all is well, or nearly.
@@ -113,8 +119,9 @@ struct Body {
 struct Answer {
     status: u16,
     about: &'static str,
-    media: &'static str,
-    schema: Schema,
+    content: Content,
+    /// A header that may be there.
+    header: Option<&'static Parameter>,
 }
 
 /// The verbs of a path.
@@ -165,6 +172,13 @@ pub fn document() -> Bytes {
                     "scheme": "bearer",
                     "description": "One of `[publish] tokens`. Without any the listener is private to the machine.",
                 },
+                "signature": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "webhook-signature",
+                    "description": "Standard Webhooks, by the `webhook` secret of one of `[publish] tokens`, with `webhook-id` \
+                                    and `webhook-timestamp` beside it. Not for a stream of lines.",
+                },
             },
         },
     });
@@ -182,10 +196,17 @@ impl Operation {
             "summary": self.about,
             "responses": self.responses(),
         });
-        if self.access != Access::Token {
-            written = with(written, "security", json!([]));
+        match self.access {
+            Access::All | Access::NoPage => written = with(written, "security", json!([])),
+            Access::Signed => {
+                let security = json!([{ "token": [] }, { "signature": [] }, {}]);
+                written = with(written, "security", security);
+            }
+            Access::Token => {}
         }
-        let parameters = self.parameters.iter().map(Parameter::to_json);
+        let headers = self.headers.iter().map(|one| one.to_json("header"));
+        let parameters = self.parameters.iter().map(|one| one.to_json("query"));
+        let parameters = parameters.chain(headers);
         let channel = self.has_channel().then(channel);
         let parameters: Vec<_> = channel.into_iter().chain(parameters).collect();
         if !parameters.is_empty() {
@@ -194,11 +215,8 @@ impl Operation {
         let Some(body) = self.body else {
             return written;
         };
-        let body = json!({
-            "description": body.about,
-            "required": true,
-            "content": { body.media: { "schema": body.schema.to_json() } },
-        });
+        let content = contents(body.content);
+        let body = json!({ "description": body.about, "required": true, "content": content });
         with(written, "requestBody", body)
     }
 
@@ -211,7 +229,7 @@ impl Operation {
         let access: &[fn(String) -> Problem] = match self.access {
             Access::All => &[],
             Access::NoPage => &[Problem::forbidden],
-            Access::Token => &[Problem::unauthorized, Problem::forbidden],
+            Access::Token | Access::Signed => &[Problem::unauthorized, Problem::forbidden],
         };
         let name: &[fn(String) -> Problem] = &[Problem::invalid_field];
         let name = if self.has_channel() { name } else { &[] };
@@ -224,8 +242,12 @@ impl Operation {
 
     fn responses(&self) -> Map<String, Value> {
         let good = self.answers.iter().map(|answer| {
-            let content = json!({ answer.media: { "schema": answer.schema.to_json() } });
+            let content = contents(answer.content);
             let response = json!({ "description": answer.about, "content": content });
+            let response = match answer.header {
+                Some(header) => with(response, "headers", header.as_header()),
+                None => response,
+            };
             (answer.status.to_string(), response)
         });
         let problems = self.problems();
@@ -234,6 +256,14 @@ impl Operation {
             .filter_map(|same| Some((same.first()?.status.as_str().to_owned(), refusal(same))));
         good.chain(refused).collect()
     }
+}
+
+fn contents(content: Content) -> Map<String, Value> {
+    let content = content.iter().map(|(media, schema)| {
+        let content = json!({ "schema": schema.to_json() });
+        ((*media).to_owned(), content)
+    });
+    content.collect()
 }
 
 /// The refusals of one status.
@@ -250,7 +280,9 @@ fn refusal(problems: &[Problem]) -> Value {
     });
     let header = match problems.first().map(|problem| problem.status) {
         Some(StatusCode::UNAUTHORIZED) => ("WWW-Authenticate", Schema::OneOf(&["Bearer"])),
-        Some(StatusCode::TOO_MANY_REQUESTS) => ("Retry-After", Schema::Count),
+        Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
+            ("Retry-After", Schema::Count)
+        }
         _ => return response,
     };
     let headers = json!({ header.0: { "required": true, "schema": header.1.to_json() } });
@@ -258,13 +290,18 @@ fn refusal(problems: &[Problem]) -> Value {
 }
 
 impl Parameter {
-    fn to_json(&self) -> Value {
+    fn to_json(&self, place: &str) -> Value {
         let schema = if self.repeats {
             json!({ "type": "array", "items": self.schema.to_json() })
         } else {
             self.schema.to_json()
         };
-        json!({ "name": self.name, "in": "query", "description": self.about, "schema": schema })
+        json!({ "name": self.name, "in": place, "description": self.about, "schema": schema })
+    }
+
+    fn as_header(&self) -> Value {
+        let about = json!({ "description": self.about, "schema": self.schema.to_json() });
+        json!({ self.name: about })
     }
 }
 

@@ -11,7 +11,7 @@ const USER: Schema = Schema::AnyOf(&[Schema::Text, Schema::Whole]);
 pub(super) const MILLISECONDS: Schema = Schema::Between(0, 4_294_967_295);
 
 /// All of them, by name.
-pub(super) const ALL: [&Object; 17] = [
+pub(super) const ALL: [&Object; 18] = [
     &BATCH_PUBLISHED,
     &CHANNEL_SUMMARY,
     &CHANNELS,
@@ -22,6 +22,7 @@ pub(super) const ALL: [&Object; 17] = [
     &KICK_CHANNEL,
     &KICK_STREAM,
     &KICK_USER,
+    &LINES_PUBLISHED,
     &PROBLEM,
     &PUBLISHED,
     &RESET,
@@ -99,13 +100,31 @@ pub(super) const PUBLISHED: Object = Object {
 
 pub(super) const BATCH_PUBLISHED: Object = Object {
     name: "BatchPublished",
-    about: "All events of a batch are in the log.",
+    about: "All events of a batch, or of a stream of lines, are in the log.",
     fields: &[
         Field::needed("published", Schema::Count, "How many."),
         Field::needed(
             "last_id",
             Schema::OrNull(&Schema::Text),
             "The id of the last one; null for an empty batch.",
+        ),
+    ],
+};
+
+pub(super) const LINES_PUBLISHED: Object = Object {
+    name: "LinesPublished",
+    about: "The events of a stream of lines are in the log, and it ended before its body did.",
+    fields: &[
+        Field::needed("published", Schema::Count, "How many."),
+        Field::needed(
+            "last_id",
+            Schema::OrNull(&Schema::Text),
+            "The id of the last one; null if there was none.",
+        ),
+        Field::needed(
+            "stopped",
+            Schema::OneOf(&["alone"]),
+            "Why: nobody had listened for as long as was asked for.",
         ),
     ],
 };
@@ -304,6 +323,16 @@ pub(super) const PROBLEM: Object = Object {
             "The wrong parameter of the query.",
         ),
         Field::optional("hint", Schema::Text, "What was probably meant."),
+        Field::optional(
+            "line",
+            Schema::Count,
+            "The line that was not taken, of a stream of lines, from 1.",
+        ),
+        Field::optional(
+            "published",
+            Schema::Count,
+            "How many events of a stream of lines are in the log nevertheless.",
+        ),
         Field::needed("request_id", Schema::Text, "The request, for the log."),
     ],
 };

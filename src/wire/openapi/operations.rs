@@ -2,14 +2,16 @@
 
 use super::objects::{
     BATCH_PUBLISHED, CHANNELS, ENDED, EVENT, HISTORY, KEEP, KICK_CHANNEL, KICK_STREAM, KICK_USER,
-    MILLISECONDS, PUBLISHED, STATS, STREAM, STREAMS,
+    LINES_PUBLISHED, MILLISECONDS, PUBLISHED, STATS, STREAM, STREAMS,
 };
 use super::schema::Schema;
-use super::{Access, Answer, Body, Operation, Parameter, Verb};
+use super::{Access, Answer, Body, Content, Operation, Parameter, Verb};
 use crate::wire::problem::Problem;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
+const OPEN_METRICS: &str = "application/openmetrics-text";
+const LINES: &str = "application/x-ndjson";
 const PATTERN: Schema = Schema::Form("^[A-Za-z0-9_.:@/*-]{1,200}$");
 
 /// What each operation begins as.
@@ -21,6 +23,7 @@ const fn on(verb: Verb, path: &'static str, id: &'static str, about: &'static st
         about,
         access: Access::Token,
         parameters: &[],
+        headers: &[],
         body: None,
         answers: &[],
         problems: &[],
@@ -45,22 +48,35 @@ const fn often(name: &'static str, schema: Schema, about: &'static str) -> Param
     }
 }
 
-const fn good(media: &'static str, schema: Schema, about: &'static str) -> Answer {
+const fn good(content: Content, about: &'static str) -> Answer {
     Answer {
         status: 200,
         about,
-        media,
-        schema,
+        content,
+        header: None,
     }
 }
 
+const IDEMPOTENCY_KEY: Parameter = once(
+    "Idempotency-Key",
+    Schema::Form("^[!-~]{1,255}$"),
+    "A name for this request: sent again, it gets the same answer and publishes nothing. Not for a stream of lines.",
+);
+const REPLAYED: Parameter = once(
+    "Idempotency-Replayed",
+    Schema::OneOf(&["true"]),
+    "This was answered before, and nothing was published now.",
+);
 const READY_ANSWERS: [Answer; 2] = [
-    good(TEXT, Schema::OneOf(&["ready\n"]), "Requests are welcome."),
+    good(
+        &[(TEXT, Schema::OneOf(&["ready\n"]))],
+        "Requests are welcome.",
+    ),
     Answer {
         status: 503,
         about: "The gateway begins or ends.",
-        media: TEXT,
-        schema: Schema::OneOf(&["not ready\n"]),
+        content: &[(TEXT, Schema::OneOf(&["not ready\n"]))],
+        header: None,
     },
 ];
 
@@ -68,7 +84,7 @@ const READY_ANSWERS: [Answer; 2] = [
 pub static OPERATIONS: [Operation; 14] = [
     Operation {
         access: Access::All,
-        answers: &[good(TEXT, Schema::OneOf(&["ok\n"]), "It is.")],
+        answers: &[good(&[(TEXT, Schema::OneOf(&["ok\n"]))], "It is.")],
         ..on(
             Verb::Get,
             "/healthz",
@@ -89,39 +105,64 @@ pub static OPERATIONS: [Operation; 14] = [
     Operation {
         access: Access::NoPage,
         answers: &[good(
-            TEXT,
-            Schema::Text,
+            &[(TEXT, Schema::Text), (OPEN_METRICS, Schema::Text)],
             "Metrics, or OpenMetrics if that is accepted.",
         )],
         ..on(Verb::Get, "/metrics", "metrics", "The metrics")
     },
     Operation {
-        answers: &[good(JSON, Schema::Any, "OpenAPI 3.1.")],
+        answers: &[good(&[(JSON, Schema::Any)], "OpenAPI 3.1.")],
         problems: &[Problem::invalid_parameter],
         ..on(Verb::Get, "/openapi.json", "openapi", "This document")
     },
     Operation {
-        body: Some(Body {
-            about: "An event, or a batch of them, all or nothing.",
-            media: JSON,
-            schema: Schema::AnyOf(&[
-                Schema::Of(&EVENT),
-                Schema::List(&Schema::Of(&EVENT), Some(10_000)),
-            ]),
-        }),
-        answers: &[good(
-            JSON,
-            Schema::AnyOf(&[Schema::Of(&PUBLISHED), Schema::Of(&BATCH_PUBLISHED)]),
-            "The events are in the log.",
+        access: Access::Signed,
+        parameters: &[once(
+            "stop_when_alone",
+            Schema::Text,
+            "For a stream of lines: it ends when nobody has listened for so long, such as `30s`.",
         )],
+        headers: &[IDEMPOTENCY_KEY],
+        body: Some(Body {
+            about: "An event, or a batch of them, all or nothing; or a stream of lines, each an event that is published \
+                    as it comes.",
+            content: &[
+                (
+                    JSON,
+                    Schema::AnyOf(&[
+                        Schema::Of(&EVENT),
+                        Schema::List(&Schema::Of(&EVENT), Some(10_000)),
+                    ]),
+                ),
+                (LINES, Schema::Text),
+            ],
+        }),
+        answers: &[Answer {
+            header: Some(&REPLAYED),
+            ..good(
+                &[(
+                    JSON,
+                    Schema::AnyOf(&[
+                        Schema::Of(&PUBLISHED),
+                        Schema::Of(&BATCH_PUBLISHED),
+                        Schema::Of(&LINES_PUBLISHED),
+                    ]),
+                )],
+                "The events are in the log.",
+            )
+        }],
         problems: &[
             Problem::bad_json,
             Problem::bad_request,
+            Problem::request_timeout,
+            Problem::idempotency_conflict,
+            Problem::idempotency_in_progress,
             Problem::too_large,
             Problem::unsupported_media_type,
             Problem::invalid_field,
             Problem::invalid_parameter,
             Problem::too_many_requests,
+            |_| Problem::stopping(),
         ],
         ..on(
             Verb::Post,
@@ -137,8 +178,7 @@ pub static OPERATIONS: [Operation; 14] = [
             "Only channels that fit; `*` is any run of characters.",
         )],
         answers: &[good(
-            JSON,
-            Schema::Of(&CHANNELS),
+            &[(JSON, Schema::Of(&CHANNELS))],
             "The channels the token allows.",
         )],
         problems: &[Problem::invalid_parameter],
@@ -151,8 +191,7 @@ pub static OPERATIONS: [Operation; 14] = [
     },
     Operation {
         answers: &[good(
-            JSON,
-            Schema::Of(&ENDED),
+            &[(JSON, Schema::Of(&ENDED))],
             "Its history is gone; so many streams end.",
         )],
         problems: &[Problem::invalid_parameter],
@@ -177,8 +216,7 @@ pub static OPERATIONS: [Operation; 14] = [
             ),
         ],
         answers: &[good(
-            JSON,
-            Schema::Of(&HISTORY),
+            &[(JSON, Schema::Of(&HISTORY))],
             "Events, the oldest first.",
         )],
         problems: &[Problem::invalid_parameter, Problem::gone],
@@ -190,6 +228,8 @@ pub static OPERATIONS: [Operation; 14] = [
         )
     },
     Operation {
+        access: Access::Signed,
+        headers: &[IDEMPOTENCY_KEY],
         parameters: &[
             once("event", Schema::Text, "Its name."),
             once("id", Schema::Text, "The publisher's own id."),
@@ -217,16 +257,19 @@ pub static OPERATIONS: [Operation; 14] = [
         ],
         body: Some(Body {
             about: "The data as it is, UTF-8. Empty data with `close` is none.",
-            media: "*/*",
-            schema: Schema::Text,
+            content: &[("*/*", Schema::Text)],
         }),
-        answers: &[good(
-            JSON,
-            Schema::Of(&PUBLISHED),
-            "The event is in the log.",
-        )],
+        answers: &[Answer {
+            header: Some(&REPLAYED),
+            ..good(
+                &[(JSON, Schema::Of(&PUBLISHED))],
+                "The event is in the log.",
+            )
+        }],
         problems: &[
             Problem::bad_request,
+            Problem::idempotency_conflict,
+            Problem::idempotency_in_progress,
             Problem::too_large,
             Problem::invalid_parameter,
             Problem::too_many_requests,
@@ -240,8 +283,7 @@ pub static OPERATIONS: [Operation; 14] = [
     },
     Operation {
         answers: &[good(
-            JSON,
-            Schema::Of(&STREAMS),
+            &[(JSON, Schema::Of(&STREAMS))],
             "The open streams on the channel.",
         )],
         problems: &[Problem::invalid_parameter],
@@ -255,14 +297,16 @@ pub static OPERATIONS: [Operation; 14] = [
     Operation {
         body: Some(Body {
             about: "Whose streams: a user's, a channel's, or one. At most 4 KiB.",
-            media: JSON,
-            schema: Schema::AnyOf(&[
-                Schema::Of(&KICK_USER),
-                Schema::Of(&KICK_CHANNEL),
-                Schema::Of(&KICK_STREAM),
-            ]),
+            content: &[(
+                JSON,
+                Schema::AnyOf(&[
+                    Schema::Of(&KICK_USER),
+                    Schema::Of(&KICK_CHANNEL),
+                    Schema::Of(&KICK_STREAM),
+                ]),
+            )],
         }),
-        answers: &[good(JSON, Schema::Of(&ENDED), "So many streams end.")],
+        answers: &[good(&[(JSON, Schema::Of(&ENDED))], "So many streams end.")],
         problems: &[
             Problem::bad_json,
             Problem::bad_request,
@@ -293,7 +337,7 @@ pub static OPERATIONS: [Operation; 14] = [
                 "At most so many; all without it.",
             ),
         ],
-        answers: &[good(JSON, Schema::Of(&STREAMS), "The open streams.")],
+        answers: &[good(&[(JSON, Schema::Of(&STREAMS))], "The open streams.")],
         problems: &[Problem::invalid_parameter],
         ..on(
             Verb::Get,
@@ -303,7 +347,7 @@ pub static OPERATIONS: [Operation; 14] = [
         )
     },
     Operation {
-        answers: &[good(JSON, Schema::Of(&STATS), "The numbers.")],
+        answers: &[good(&[(JSON, Schema::Of(&STATS))], "The numbers.")],
         problems: &[Problem::invalid_parameter],
         ..on(Verb::Get, "/v1/stats", "stats", "The gateway's numbers")
     },
@@ -317,8 +361,7 @@ pub static OPERATIONS: [Operation; 14] = [
             ),
         ],
         answers: &[good(
-            "text/event-stream",
-            Schema::Text,
+            &[("text/event-stream", Schema::Text)],
             "An event named `event` for each that is published, its data a `TappedEvent`; `reset`, its data a `Reset`, where some were missed.",
         )],
         problems: &[Problem::invalid_parameter, Problem::too_many_requests],
