@@ -23,6 +23,7 @@ use crate::history::Log;
 use crate::hub::Hub;
 use crate::internal::Internal;
 use crate::limits::Slots;
+use crate::notify::Notifier;
 use crate::proxy::{Collaborators, Proxy};
 use crate::publish::Publisher;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
@@ -46,6 +47,8 @@ pub struct Gateway {
     /// `None` without `log.access`.
     access: Option<Writer>,
     upstreams: HashMap<String, Upstream>,
+    /// `None` without `sse.notify`.
+    notifier: Option<Notifier>,
     addresses: Vec<(String, Address)>,
     drain: Duration,
     drain_spread: Duration,
@@ -90,6 +93,7 @@ impl Gateway {
             .iter()
             .map(|s| (s.name.clone(), Upstream::new(s.clone(), &families)))
             .collect();
+        let notifier = build::notifier(&config, &upstreams, &hub, &registry);
         let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
         let routes = build::routes(&config, &upstreams, &registry);
         let rules = build::proxy(&config);
@@ -142,6 +146,7 @@ impl Gateway {
             proxy,
             access,
             upstreams,
+            notifier,
             addresses,
             drain,
             drain_spread,

@@ -2,11 +2,12 @@
 
 use std::num::NonZeroUsize;
 
+use super::notify::{self, Notify};
 use super::reader::Section;
 use super::site::MOST;
 use crate::domain::{ByteSize, EventName};
-use crate::history;
 use crate::stream::{BackendDown, Settings, SlowClient};
+use crate::{history, upstream};
 
 /// The words of `slow_client`.
 pub(super) const SLOW: [(&str, SlowClient); 2] =
@@ -19,10 +20,21 @@ pub(super) const DOWN: [(&str, BackendDown); 3] = [
     ("fail", BackendDown::Fail),
 ];
 
+/// What `[sse]` says.
+#[derive(Default)]
+pub(super) struct Sse {
+    pub(super) stream: Settings,
+    pub(super) history: history::Settings,
+    pub(super) notify: Option<Notify>,
+}
+
 /// `[sse]`.
-pub(super) fn sse(document: &mut Section<'_>) -> (Settings, history::Settings) {
-    let mut stream = Settings::default();
-    let mut history = history::Settings::default();
+pub(super) fn sse(document: &mut Section<'_>, upstreams: &[upstream::Settings]) -> Sse {
+    let Sse {
+        mut stream,
+        mut history,
+        mut notify,
+    } = Sse::default();
     document.table("sse", "sse", |section| {
         stream = overrides(section, &stream);
         section.table("history", "sse.history", |section| {
@@ -33,8 +45,13 @@ pub(super) fn sse(document: &mut Section<'_>) -> (Settings, history::Settings) {
         section.size("history_memory", memory, &mut history.memory);
         section.size("client_buffer", ByteSize::bytes(0)..=MOST, &mut history.lag);
         section.duration("closed_for", &mut history.closed_for);
+        notify = notify::notify(section, upstreams);
     });
-    (stream, history)
+    Sse {
+        stream,
+        history,
+        notify,
+    }
 }
 
 /// The keys that a route may override; what is not given is as in `defaults`.

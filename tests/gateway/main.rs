@@ -39,6 +39,8 @@ mod hosts;
 mod house;
 // The far side of every limit on clients.
 mod limits;
+// Who comes and who leaves is told to Django.
+mod notify;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
 // Bodies in both directions: gathered or passed on as they come, asked for or refused.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod mistakes;
+mod notify;
 
 /// An environment that never changes.
 pub(super) struct Fixed;
