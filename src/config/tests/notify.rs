@@ -83,14 +83,12 @@ fn what_is_wrong_is_told_at_its_place() {
         (
             "notify_secret = \"whsec_c2hvcnQ=\"\nnotify = \"/in/\"".to_owned(),
             format!(
-                "10:17: sse.notify_secret: a secret of Standard Webhooks has at least 24 bytes {hint}"
+                "10:17: sse.notify_secret: the key of a webhook secret has at least 24 bytes, this one has 5 {hint}"
             ),
         ),
         (
             "notify_secret = \"${TOKEN}\"\nnotify = \"/in/\"".to_owned(),
-            format!(
-                "10:17: sse.notify_secret: a secret of Standard Webhooks is whsec_ and base64 {hint}"
-            ),
+            format!("10:17: sse.notify_secret: a webhook secret begins with \"whsec_\" {hint}"),
         ),
     ] {
         assert_eq!(problems(&with(&lines)), [expected], "{lines}");
