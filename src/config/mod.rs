@@ -18,6 +18,7 @@ mod sse;
 mod substitute;
 #[cfg(test)]
 mod tests;
+mod token;
 mod upstream;
 mod values;
 
@@ -103,6 +104,13 @@ pub enum RouteKind {
         upstream: String,
         /// How.
         ask: ask::Settings,
+        /// How the stream behaves.
+        stream: stream::Settings,
+    },
+    /// `sse.token`: a stream for whoever has a token of the site.
+    Token {
+        /// What a good token is, and where it is looked for.
+        token: ask::TokenSettings,
         /// How the stream behaves.
         stream: stream::Settings,
     },

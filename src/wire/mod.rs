@@ -15,6 +15,7 @@ pub mod presence;
 pub mod problem;
 pub mod publish;
 pub mod query;
+pub mod signed;
 pub mod sse;
 pub mod tap;
 pub mod webhook;

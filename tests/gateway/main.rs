@@ -39,6 +39,7 @@ mod hosts;
 mod house;
 // The far side of every limit on clients.
 mod limits;
+mod logout;
 // Who comes and who leaves is told to Django.
 mod notify;
 // Channels, stats, metrics, health and the tap of the internal listener.
@@ -63,5 +64,7 @@ mod streams_opening;
 mod streams_resuming;
 // What they share.
 mod support;
+// Streams opened by a token that the site signed.
+mod tokens;
 // WebSockets pass through; nothing else switches protocols.
 mod websockets;
