@@ -9,6 +9,8 @@ use http::{HeaderValue, Response, StatusCode};
 use super::body::Body;
 use crate::console::Tap;
 use crate::domain::{ConnInfo, RequestId};
+use crate::publish::Published;
+use crate::wire::idempotency::REPLAYED;
 use crate::wire::problem::{self, Problem};
 
 /// When to try again what is refused for now, in seconds.
@@ -40,6 +42,15 @@ pub(super) fn not_ready() -> Response<Body> {
 
 pub(super) fn json(json: Bytes) -> Response<Body> {
     answer("application/json", Body::Text(json))
+}
+
+pub(super) fn published(published: Published) -> Response<Body> {
+    let mut response = json(published.answer);
+    if published.replayed {
+        let headers = response.headers_mut();
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// The same text is both formats; who does not ask for OpenMetrics is told the older name.

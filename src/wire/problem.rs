@@ -103,9 +103,31 @@ impl Problem {
         Self::new(status, "method-not-allowed", title, detail)
     }
 
+    /// 408: the body stopped coming.
+    pub const fn request_timeout(detail: String) -> Self {
+        let title = "The request came too slowly";
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request-timeout",
+            title,
+            detail,
+        )
+    }
+
+    /// 409: the first request with this idempotency key has no answer yet.
+    pub const fn idempotency_in_progress(detail: String) -> Self {
+        let title = "The same request is being worked on";
+        Self::new(
+            StatusCode::CONFLICT,
+            "idempotency-in-progress",
+            title,
+            detail,
+        )
+    }
+
     /// 409: the idempotency key was used before, with another body.
     pub const fn idempotency_conflict(detail: String) -> Self {
-        let title = "The idempotency key belongs to another body";
+        let title = "The idempotency key belongs to another request";
         Self::new(StatusCode::CONFLICT, "idempotency-conflict", title, detail)
     }
 
@@ -147,6 +169,13 @@ impl Problem {
     pub const fn internal(detail: String) -> Self {
         let title = "The gateway failed";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title, detail)
+    }
+
+    /// 503: the gateway is about to end.
+    pub fn stopping() -> Self {
+        let (title, detail) = ("The gateway is stopping", "send the rest to the next one");
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "stopping", title, detail.to_owned())
     }
 
     /// 503: the log takes nothing at present, and has taken nothing of this request.

@@ -54,12 +54,22 @@ mod proxying_connections;
 mod proxying_heads;
 // Who may publish.
 mod publishing_access;
+// What a view publishes by the head of its answer.
+mod publishing_by_answers;
 // What may be published, and that it is heard as it was meant and forges nothing.
 mod publishing_events;
+// A stream of lines, each an event.
+mod publishing_lines;
+// A request that is sent twice publishes once.
+mod publishing_once;
 // How many events a token may publish.
 mod publishing_rates;
 // Every refusal of an event, with its place and a hint.
 mod publishing_refusals;
+// Publishers that sign.
+mod publishing_signed;
+// Events for a user.
+mod publishing_users;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
 // How a stream begins, and which request opens none.
