@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
+
 use super::StartError;
 use crate::ask::{self, Asker, TokenCheck};
 use crate::base::access::Writer;
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind};
 use crate::hub::Hub;
-use crate::limits::Slots;
+use crate::limits::{ClientLimit, Slots};
 use crate::notify::{self, Notifier};
 use crate::proxy::{self, AccessLog, AccessSettings, Kind, Route};
 use crate::routes::{Entry, Table};
@@ -85,11 +87,20 @@ fn named(upstreams: &HashMap<String, Upstream>, name: &str) -> Upstream {
         .clone()
 }
 
+/// What counts the clients that a rate could not tell apart, over all rates.
+pub(super) fn newcomers(registry: &Registry) -> Counter {
+    registry.counter(
+        "rate_newcomers",
+        "Requests of clients for which a rate had no room, so that they share one",
+    )
+}
+
 /// The routes. Asks to one upstream share one budget, whichever route they come from.
 pub(super) fn routes(
     config: &Config,
     upstreams: &HashMap<String, Upstream>,
     registry: &Registry,
+    newcomers: &Counter,
 ) -> Table<Route> {
     let metrics = ask::Metrics::new(registry);
     let mut budgets: HashMap<String, Slots> = HashMap::new();
@@ -128,12 +139,15 @@ pub(super) fn routes(
                 }
             }
         };
+        let rate = entry.target.rate;
+        let limit = rate.map(|rate| ClientLimit::new(rate, newcomers.clone()));
         Entry {
             name: entry.name.clone(),
             pattern: entry.pattern.clone(),
             target: Route {
                 kind,
                 body_limit: entry.target.body_limit,
+                rate: limit,
             },
         }
     });

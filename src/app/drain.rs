@@ -45,6 +45,7 @@ impl Gateway {
         });
         self.proxy.close_tunnels(left()).await;
         self.internal.stop();
+        self.publisher.stop();
         self.internal.finished(INTERNAL_PATIENCE).await;
         if let Some(notifier) = self.notifier {
             notifier.stop(LAST_CHANGES).await;
