@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
+
 use super::StartError;
-use crate::ask::{self, Asker};
+use crate::ask::{self, Asker, TokenCheck};
 use crate::base::access::Writer;
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind};
-use crate::limits::Slots;
+use crate::limits::{ClientLimit, Slots};
 use crate::proxy::{self, AccessLog, AccessSettings, Kind, Route};
 use crate::routes::{Entry, Table};
+use crate::stream;
 use crate::upstream::Upstream;
 
 /// What holds for all routes.
@@ -19,7 +22,21 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         hosts: config.hosts.clone(),
         trust: config.trust.clone(),
         body_idle: config.server.body_idle,
+        session_cookies: session_cookies(config),
     }
+}
+
+/// The names of all cookies that open streams.
+fn session_cookies(config: &Config) -> Vec<Box<str>> {
+    let targets = config.routes.entries().iter().map(|entry| &entry.target);
+    let names = targets.filter_map(|target| match &target.kind {
+        RouteKind::Ask { stream, .. } => stream.session_cookie.clone(),
+        RouteKind::Proxy { .. } | RouteKind::Public { .. } | RouteKind::Token { .. } => None,
+    });
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// What writes the access log, and what is told of each request; `None` if there is to be none.
@@ -38,11 +55,20 @@ pub(super) fn access(
     Ok(Some((writer, log)))
 }
 
+/// What counts the clients that a rate could not tell apart, over all rates.
+pub(super) fn newcomers(registry: &Registry) -> Counter {
+    registry.counter(
+        "rate_newcomers",
+        "Requests of clients for which a rate had no room, so that they share one",
+    )
+}
+
 /// The routes. Asks to one upstream share one budget, whichever route they come from.
 pub(super) fn routes(
     config: &Config,
     upstreams: &HashMap<String, Upstream>,
     registry: &Registry,
+    newcomers: &Counter,
 ) -> Table<Route> {
     let metrics = ask::Metrics::new(registry);
     let mut budgets: HashMap<String, Slots> = HashMap::new();
@@ -63,7 +89,11 @@ pub(super) fn routes(
             },
             RouteKind::Public { channels, stream } => Kind::Public {
                 channels: channels.clone(),
-                settings: Arc::new(stream.clone()),
+                settings: of_route(&entry.name, stream),
+            },
+            RouteKind::Token { token, stream } => Kind::Token {
+                check: TokenCheck::new(token.clone(), &metrics),
+                settings: of_route(&entry.name, stream),
             },
             RouteKind::Ask {
                 upstream,
@@ -78,18 +108,28 @@ pub(super) fn routes(
                 let asker = Asker::new(named(upstream), budget, ask, longest, &metrics);
                 Kind::Ask {
                     asker,
-                    settings: Arc::new(stream.clone()),
+                    settings: of_route(&entry.name, stream),
                 }
             }
         };
+        let rate = entry.target.rate;
+        let limit = rate.map(|rate| ClientLimit::new(rate, newcomers.clone()));
         Entry {
             name: entry.name.clone(),
             pattern: entry.pattern.clone(),
             target: Route {
                 kind,
                 body_limit: entry.target.body_limit,
+                rate: limit,
             },
         }
     });
     Table::new(entries.collect())
+}
+
+fn of_route(name: &str, settings: &stream::Settings) -> Arc<stream::Settings> {
+    Arc::new(stream::Settings {
+        route: name.into(),
+        ..settings.clone()
+    })
 }

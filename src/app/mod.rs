@@ -22,7 +22,7 @@ use crate::domain::Epoch;
 use crate::history::Log;
 use crate::hub::Hub;
 use crate::internal::Internal;
-use crate::limits::Slots;
+use crate::limits::{ClientLimit, Slots};
 use crate::proxy::{Collaborators, Proxy};
 use crate::publish::Publisher;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
@@ -84,7 +84,7 @@ impl Gateway {
             Epoch::from_random(random::unguessable()),
             &registry,
         );
-        let hub = Hub::new(log.clone(), &registry);
+        let hub = Hub::new(log, &registry);
         let families = Families::new(&registry);
         let upstreams: HashMap<_, _> = config
             .upstreams
@@ -93,16 +93,18 @@ impl Gateway {
             .collect();
         let publisher = Publisher::new(hub.clone(), config.publish.clone(), &registry);
         let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
-        let routes = build::routes(&config, &upstreams, &registry);
+        let shared = build::newcomers(&registry);
+        let routes = build::routes(&config, &upstreams, &registry, &shared);
         let rules = build::proxy(&config);
         let (access, access_log) = build::access(&config, &registry)?.unzip();
         let collaborators = Collaborators {
             routes,
             streams,
-            log,
+            hub: hub.clone(),
             publisher: publisher.clone(),
             tunnels: Slots::new(most),
             access: access_log,
+            rate: config.rate.map(|rate| ClientLimit::new(rate, shared)),
         };
         let proxy = Arc::new(Proxy::new(rules, collaborators, &registry));
         let readiness = Readiness::default();

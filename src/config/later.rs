@@ -10,11 +10,10 @@ enum Inert {
     Never,
     Text(&'static str),
     Flag(bool),
-    Number(&'static str),
     EmptyTable,
 }
 
-use Inert::{EmptyTable, Flag, Never, Number, Text};
+use Inert::{EmptyTable, Flag, Never, Text};
 
 /// The table a key is in, the key, and its inert value. `*` stands for a name, `[]` for a number.
 const LATER: &[(&str, &str, Inert)] = &[
@@ -34,19 +33,10 @@ const LATER: &[(&str, &str, Inert)] = &[
     ("route[]", "redirect", Never),
     ("route[]", "respond", Never),
     ("route[]", "internal", Flag(false)),
-    ("route[].limits", "rate", Text("0")),
-    ("route[].limits", "burst", Never),
     ("route[].proxy", "record", Never),
-    ("route[].sse", "token", Never),
     ("route[].sse", "history", Never),
     ("route[].sse", "client_buffer", Never),
     ("route[].sse", "closed_for", Never),
-    ("route[].sse", "session_cookie", Never),
-    ("route[].sse", "cors", Never),
-    ("sse", "session_cookie", Text("sessionid")),
-    ("sse", "cors", Never),
-    ("limits", "rate", Text("0")),
-    ("limits", "burst", Number("100")),
     ("log", "request_id", Text("x-request-id")),
     ("metrics", "path", Text("/metrics")),
     ("metrics", "per_channel", Flag(false)),
@@ -74,7 +64,6 @@ impl Inert {
         match (self, value.tree) {
             (Text(inert), DeValue::String(text)) => text == inert,
             (Flag(inert), DeValue::Boolean(flag)) => flag == inert,
-            (Number(inert), DeValue::Integer(number)) => number.as_str() == *inert,
             (EmptyTable, DeValue::Table(table)) => table.is_empty(),
             _ => false,
         }
@@ -84,7 +73,6 @@ impl Inert {
         match self {
             Text(inert) => Some(format!("only {inert:?}, its default")),
             Flag(inert) => Some(format!("only {inert}, its default")),
-            Number(inert) => Some(format!("only {inert}, its default")),
             Never | EmptyTable => None,
         }
     }

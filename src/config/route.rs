@@ -3,8 +3,8 @@
 use super::problem::name_hint;
 use super::reader::{Report, Section, Value};
 use super::scalar::Text;
-use super::site::MOST;
-use super::{RouteKind, RouteTarget, sse};
+use super::site::{MOST, client_rate};
+use super::{RouteKind, RouteTarget, sse, token};
 use crate::domain::ByteSize;
 use crate::routes::{ChannelTemplate, Entry, PathPattern, Table};
 use crate::{ask, stream, upstream};
@@ -69,9 +69,10 @@ impl<'a> Shared<'_, 'a> {
             .required("path")
             .and_then(|value| value.text())
             .and_then(|text| self.path(&text));
-        let mut body_limit = self.body;
+        let (mut body_limit, mut rate) = (self.body, None);
         section.table("limits", "route[].limits", |section| {
             section.size("body", ByteSize::bytes(0)..=MOST, &mut body_limit);
+            rate = client_rate(section, None);
         });
         one_kind(section);
         let proxy = section.value("proxy").and_then(|value| self.proxy(&value));
@@ -84,6 +85,7 @@ impl<'a> Shared<'_, 'a> {
             RouteTarget {
                 kind: proxy.or(held)?,
                 body_limit,
+                rate,
             },
         ))
     }
@@ -135,24 +137,31 @@ impl<'a> Shared<'_, 'a> {
     ) -> Option<RouteKind> {
         let stream = sse::overrides(section, self.stream);
         let ask = section.value("ask");
-        let token = section.value("token").is_some();
+        let token = section.value("token");
         let channels = section.value("channels");
         let public = section.value("public");
         let open = public.as_ref().and_then(Value::flag).unwrap_or(false);
         permission(
             section,
             ask.as_ref(),
-            token,
+            token.is_some(),
             channels.as_ref(),
             public.as_ref(),
             open,
         );
         let asked = ask.and_then(|value| self.ask(&value));
+        let token = token.map(|value| token::token(&value));
         let channels = channels.map(|value| templates(&value, pattern));
         if let Some((upstream, ask)) = asked {
             return Some(RouteKind::Ask {
                 upstream,
                 ask,
+                stream,
+            });
+        }
+        if let Some(token) = token {
+            return Some(RouteKind::Token {
+                token: token?,
                 stream,
             });
         }

@@ -130,6 +130,15 @@ impl<'a> Value<'a> {
         self.with_unit("10/m")?.parse(parse_rate)
     }
 
+    /// A rate, or `"0"`, which is none.
+    pub(super) fn some_rate(&self) -> Option<Rate> {
+        let text = self.with_unit("10/m")?;
+        if text.value == "0" {
+            return None;
+        }
+        text.parse(parse_rate)
+    }
+
     /// A size within `limits`.
     pub(super) fn size(&self, limits: RangeInclusive<ByteSize>) -> Option<ByteSize> {
         let size = self.with_unit("256KiB")?.parse(ByteSize::parse)?;

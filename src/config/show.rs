@@ -5,11 +5,17 @@ use std::fmt::{self, Write as _};
 use super::listen::ROLES;
 use super::site::{ACCESS_FORMATS, FORMATS, LEVELS};
 use super::sse::{DOWN, SLOW};
+use super::token::{DJANGO, JWT, MASKED};
 use super::values::{duration_text, range_text};
 use super::{Config, RouteKind, RouteTarget, Trust};
+use crate::ask::TokenSettings;
+use crate::domain::EventName;
+use crate::limits::ClientRate;
 use crate::routes::Entry;
+use crate::wire::cors;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::host::HostRule;
+use crate::wire::signed::Verifier;
 use crate::{stream, upstream};
 
 /// The file that says everything `config` says. A masked secret is written `***`.
@@ -56,6 +62,12 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     )?;
     writeln!(out, "body_idle = \"{}\"", duration_text(server.body_idle))?;
     writeln!(out, "keepalive = \"{}\"", duration_text(server.keepalive))?;
+    match config.rate {
+        None => writeln!(out, "rate = \"0\"")?,
+        Some(ClientRate { rate, burst }) => {
+            writeln!(out, "rate = \"{rate}\"\nburst = {burst}")?;
+        }
+    }
     log(out, config)
 }
 
@@ -131,13 +143,55 @@ fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::
             )?;
             overrides(out, stream, &config.stream)?;
         }
+        RouteKind::Token { token, stream } => {
+            write!(out, "sse = {{ token = {{ ")?;
+            self::token(out, token)?;
+            write!(out, " }}")?;
+            overrides(out, stream, &config.stream)?;
+        }
         RouteKind::Public { channels, stream } => {
             let channels = channels.iter().map(|channel| channel.as_str().to_owned());
             write!(out, "sse = {{ channels = {}, public = true", list(channels))?;
             overrides(out, stream, &config.stream)?;
         }
     }
-    writeln!(out, "limits = {{ body = \"{}\" }}", entry.target.body_limit)
+    write!(out, "limits = {{ body = \"{}\"", entry.target.body_limit)?;
+    if let Some(ClientRate { rate, burst }) = entry.target.rate {
+        write!(out, ", rate = \"{rate}\"")?;
+        // A burst as large as its rate may be larger than one that may be written.
+        if burst != rate.count {
+            write!(out, ", burst = {burst}")?;
+        }
+    }
+    writeln!(out, " }}")
+}
+
+/// A public key is no secret, and is shown.
+fn token(out: &mut String, settings: &TokenSettings) -> fmt::Result {
+    match &settings.verifier {
+        Verifier::Django(django) => {
+            let (salt, max_age) = (quoted(django.salt()), duration_text(django.max_age()));
+            write!(
+                out,
+                "kind = \"{DJANGO}\", key = \"{MASKED}\", salt = {salt}, max_age = \"{max_age}\""
+            )?;
+        }
+        Verifier::Jwt(jwt) => {
+            let key = quoted(jwt.public_key().unwrap_or(MASKED));
+            write!(
+                out,
+                "kind = \"{JWT}\", alg = \"{}\", key = {key}",
+                jwt.algorithm()
+            )?;
+            for (name, value) in [("audience", jwt.audience()), ("issuer", jwt.issuer())] {
+                if let Some(value) = value {
+                    write!(out, ", {name} = {}", quoted(value))?;
+                }
+            }
+        }
+    }
+    let from = settings.from.iter().map(ToString::to_string);
+    write!(out, ", from = {}", list(from))
 }
 
 /// Ends the line of an `sse` route with what it has differently.
@@ -151,18 +205,28 @@ fn overrides(
             write!(out, ", {key} = {value}")?;
         }
     }
+    if let Some(rules) = settings.cors.as_ref()
+        && settings.cors != defaults.cors
+    {
+        write!(out, ", cors = {}", cors(rules))?;
+    }
     writeln!(out, " }}")
 }
 
 /// The keys that `[sse]` and a route have in common, with their values as TOML.
-fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 8] {
-    let open_event = settings.open_event.as_ref();
-    let open_event = open_event.map_or("", |name| name.as_str());
+fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 11] {
+    let event = |name: Option<&EventName>| quoted(name.map_or("", EventName::as_str));
     [
         ("heartbeat", quoted(&duration_text(settings.heartbeat))),
+        ("heartbeat_event", event(settings.beat.name())),
+        ("heartbeat_data", quoted(settings.beat.data())),
         ("retry", quoted(&range_text(&settings.retry))),
         ("slow_client", quoted(word(&SLOW, &settings.slow_client))),
-        ("open_event", quoted(open_event)),
+        (
+            "session_cookie",
+            quoted(settings.session_cookie.as_deref().unwrap_or_default()),
+        ),
+        ("open_event", event(settings.open_event.as_ref())),
         ("backend_down", quoted(word(&DOWN, &settings.backend_down))),
         ("per_ip", number(settings.per_ip)),
         ("per_user", number(settings.per_user)),
@@ -171,6 +235,17 @@ fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 8] {
             quoted(&duration_text(settings.recheck.unwrap_or_default())),
         ),
     ]
+}
+
+fn cors(rules: &cors::Rules) -> String {
+    let (origins, credentials) = match rules {
+        cors::Rules::Any => (list(["*".to_owned()].into_iter()), false),
+        cors::Rules::Listed {
+            origins,
+            credentials,
+        } => (list(origins.iter().map(ToString::to_string)), *credentials),
+    };
+    format!("{{ origins = {origins}, credentials = {credentials} }}")
 }
 
 /// A limit; 0 is none.
@@ -184,6 +259,9 @@ fn sse(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "\n[sse]")?;
     for (key, value) in stream_keys(&config.stream) {
         writeln!(out, "{key} = {value}")?;
+    }
+    if let Some(rules) = &config.stream.cors {
+        writeln!(out, "cors = {}", cors(rules))?;
     }
     writeln!(out, "history = {{ events = {events}, age = \"{age}\" }}")?;
     writeln!(out, "history_memory = \"{}\"", history.memory)?;

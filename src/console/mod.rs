@@ -117,7 +117,9 @@ impl Console {
     /// `grant` allows; `None` if there are too many taps already.
     pub fn tap(&self, patterns: Vec<ChannelPattern>, grant: Option<Grant>) -> Option<Tap> {
         let slot = self.taps.take()?;
-        let seat = self.hub.seat(StreamId::from_random(random::unguessable()));
+        let seat = self
+            .hub
+            .seat(StreamId::from_random(random::unguessable()), None);
         Some(Tap::new(
             self.hub.log().clone(),
             seat,

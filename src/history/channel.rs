@@ -1,9 +1,12 @@
-//! One channel's ring: what a client that comes back can be given, and, for a moment, what only those still need who
-//! were there all the time.
+//! One channel's part of the log: what a client that comes back can be given, and, for a moment, what only those still
+//! need who were there all the time.
 //!
-//! The newest `events` are the *window*: they can be resumed from. What a burst pushes out of the window trails behind
-//! it for the streams that are open, so that a listener which keeps up never misses an event because history is short.
-//! Invariant: `freed <= dropped`; both only grow.
+//! Of the events that are kept, the newest `events` are the *window*: they can be resumed from. What a burst pushes out of
+//! the window trails behind it for the streams that are open, so that a listener which keeps up never misses an event
+//! because history is short. Events of which nothing is kept only pass: they are there for the same moment. Of events of
+//! which the last is kept, the newest of each name is a *state*, for whoever comes later; for open streams they pass.
+//!
+//! Invariants: each list is in the order of the log; `freed <= dropped`; all three places only grow.
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;
@@ -11,12 +14,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::domain::{Frame, Position, PublisherId, StreamId};
+use crate::domain::{EventName, Frame, Position, PublisherId, StreamId};
 
 /// An event as its channels hold it.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) position: Position,
+    pub(super) at: Instant,
     pub(super) frame: Frame,
     pub(super) id: Option<PublisherId>,
     pub(super) except: Option<StreamId>,
@@ -26,11 +30,16 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Channel {
     /// The trail, then the window.
-    entries: VecDeque<Arc<Entry>>,
-    /// How many of the entries are the trail, and the bytes of their frames.
+    kept: VecDeque<Arc<Entry>>,
+    /// How many of the kept are the trail, and the bytes of their frames.
     trail: (usize, usize),
+    /// What most channels never have.
+    aside: Option<Box<Aside>>,
     dropped: Position,
     freed: Position,
+    faded: Position,
+    /// Whether its window is as long as it gets and outlives the age of history: a recording.
+    pub(super) whole: bool,
     /// The closing event, if nothing was published after it, and when it was.
     pub(super) closed: Option<(Position, Instant)>,
     /// Readers; the channel is not forgotten while there are any.
@@ -39,18 +48,29 @@ pub(super) struct Channel {
     pub(super) idle_since: Option<Instant>,
     /// Whether the log has it on its list of idle channels.
     pub(super) listed_idle: bool,
-    /// Whether the log has it on its list of channels with a trail.
+    /// Whether the log has it on its list of channels with something for open streams only.
     pub(super) listed_trailing: bool,
+}
+
+#[derive(Debug, Default)]
+struct Aside {
+    passing: VecDeque<Arc<Entry>>,
+    /// The bytes of their frames.
+    passing_bytes: usize,
+    states: VecDeque<(Option<EventName>, Arc<Entry>)>,
 }
 
 impl Channel {
     /// An empty channel that may have dropped anything up to `floor`.
     pub(super) const fn new(floor: Position) -> Self {
         Self {
-            entries: VecDeque::new(),
+            kept: VecDeque::new(),
             trail: (0, 0),
+            aside: None,
             dropped: floor,
             freed: floor,
+            faded: Position::START,
+            whole: false,
             closed: None,
             cursors: 0,
             idle_since: None,
@@ -64,72 +84,199 @@ impl Channel {
         self.dropped
     }
 
-    /// The newest event that is gone for everybody.
+    /// The newest event that was kept and is gone for everybody.
     pub(super) const fn freed(&self) -> Position {
         self.freed
     }
 
+    /// The newest event that only passed and is gone.
+    pub(super) const fn faded(&self) -> Position {
+        self.faded
+    }
+
     /// Whether it holds nothing, nobody reads it and nothing is to be done about it.
     pub(super) fn is_idle(&self) -> bool {
-        self.entries.is_empty() && self.cursors == 0 && !self.listed_trailing
+        let aside = |aside: &Aside| aside.passing.is_empty() && aside.states.is_empty();
+        self.kept.is_empty()
+            && self.aside.as_deref().is_none_or(aside)
+            && self.cursors == 0
+            && !self.whole
+            && !self.listed_trailing
     }
 
     /// How many events can be resumed from.
     pub(super) fn window(&self) -> usize {
-        self.entries.len() - self.trail.0
+        self.kept.len() - self.trail.0 + self.states().count()
     }
 
-    /// The number of entries that trail behind the window, and their bytes.
-    pub(super) const fn trail(&self) -> (usize, usize) {
-        self.trail
+    /// How many entries are there for open streams only, and their bytes.
+    pub(super) fn trailing(&self) -> (usize, usize) {
+        let passing = self.aside.as_deref();
+        let passing = passing.map_or((0, 0), |aside| (aside.passing.len(), aside.passing_bytes));
+        (self.trail.0 + passing.0, self.trail.1 + passing.1)
+    }
+
+    /// The oldest entry that is there for open streams only.
+    pub(super) fn oldest_trailing(&self) -> Option<&Arc<Entry>> {
+        let trail = self.kept.front().filter(|_| self.trail.0 > 0);
+        let passing = self.passing_front();
+        match (trail, passing) {
+            (Some(one), Some(other)) if other.position < one.position => Some(other),
+            (Some(one), _) => Some(one),
+            (None, other) => other,
+        }
     }
 
     /// Adds the newest entry; what no longer fits into a window of `most` begins to trail, and its place is returned.
-    pub(super) fn push(&mut self, entry: Arc<Entry>, most: usize) -> Option<Position> {
-        self.entries.push_back(entry);
-        if self.window() <= most {
+    pub(super) fn keep(&mut self, entry: Arc<Entry>, most: usize) -> Option<Position> {
+        self.kept.push_back(entry);
+        if self.whole || self.kept.len() - self.trail.0 <= most {
             return None;
         }
-        let oldest = self.entries.get(self.trail.0)?;
+        let oldest = self.kept.get(self.trail.0)?;
         self.trail = (self.trail.0 + 1, self.trail.1 + oldest.frame.len());
-        self.dropped = oldest.position;
+        self.dropped = self.dropped.max(oldest.position);
         Some(self.dropped)
     }
 
-    /// Takes the oldest entry out, for everybody.
-    pub(super) fn pop(&mut self) -> Option<Arc<Entry>> {
-        let entry = self.entries.pop_front()?;
+    /// Adds the newest entry for the streams that are open.
+    pub(super) fn pass(&mut self, entry: Arc<Entry>) {
+        let aside = self.aside.get_or_insert_default();
+        aside.passing_bytes += entry.frame.len();
+        aside.passing.push_back(entry);
+    }
+
+    /// Makes the newest entry the state of its name, and returns the one it takes the place of.
+    pub(super) fn set_state(
+        &mut self,
+        name: Option<EventName>,
+        entry: Arc<Entry>,
+    ) -> Option<Arc<Entry>> {
+        let states = &mut self.aside.get_or_insert_default().states;
+        let before = states.iter().position(|(known, _)| *known == name);
+        let before = before.and_then(|index| states.remove(index));
+        states.push_back((name, entry));
+        before.map(|(_, entry)| entry)
+    }
+
+    /// Takes the oldest of the kept out, for everybody.
+    pub(super) fn drop_kept(&mut self) -> Option<Arc<Entry>> {
+        let entry = self.kept.pop_front()?;
         if self.trail.0 > 0 {
             self.trail = (self.trail.0 - 1, self.trail.1 - entry.frame.len());
         }
-        self.freed = entry.position;
-        self.dropped = self.dropped.max(self.freed);
+        self.lose(entry.position);
         Some(entry)
     }
 
-    pub(super) fn oldest(&self) -> Option<&Arc<Entry>> {
-        self.entries.front()
+    /// Takes the oldest state out, for everybody.
+    pub(super) fn drop_state(&mut self) -> Option<Arc<Entry>> {
+        let (_, entry) = self.aside.as_deref_mut()?.states.pop_front()?;
+        self.lose(entry.position);
+        Some(entry)
     }
 
+    /// Takes the oldest of the passing out.
+    pub(super) fn drop_passing(&mut self) -> Option<Arc<Entry>> {
+        let aside = self.aside.as_deref_mut()?;
+        let entry = aside.passing.pop_front()?;
+        aside.passing_bytes -= entry.frame.len();
+        self.faded = self.faded.max(entry.position);
+        Some(entry)
+    }
+
+    /// From now on everything up to `position` is gone for everybody.
+    pub(super) fn lose(&mut self, position: Position) {
+        self.freed = self.freed.max(position);
+        self.dropped = self.dropped.max(self.freed);
+    }
+
+    pub(super) fn kept_front(&self) -> Option<&Arc<Entry>> {
+        self.kept.front()
+    }
+
+    pub(super) fn passing_front(&self) -> Option<&Arc<Entry>> {
+        self.aside.as_deref()?.passing.front()
+    }
+
+    pub(super) fn state_front(&self) -> Option<&Arc<Entry>> {
+        Some(&self.aside.as_deref()?.states.front()?.1)
+    }
+
+    /// The states, in the order of the log.
+    pub(super) fn states(&self) -> impl DoubleEndedIterator<Item = &Arc<Entry>> + Clone {
+        let states = self.aside.as_deref().map(|aside| aside.states.iter());
+        states.into_iter().flatten().map(|(_, entry)| entry)
+    }
+
+    /// The kept entries after `position`, those of the trail included.
+    pub(super) fn kept_after(&self, position: Position) -> Iter<'_, Arc<Entry>> {
+        self.kept.range(first_after(&self.kept, position)..)
+    }
+
+    /// The kept entries after `position` that can be resumed from.
+    pub(super) fn window_after(&self, position: Position) -> Iter<'_, Arc<Entry>> {
+        let first = first_after(&self.kept, position);
+        self.kept.range(first.max(self.trail.0)..)
+    }
+
+    /// The passing entries after `position`.
+    pub(super) fn passing_after(&self, position: Position) -> Iter<'_, Arc<Entry>> {
+        static NONE: VecDeque<Arc<Entry>> = VecDeque::new();
+        let passing = self.aside.as_deref().map_or(&NONE, |aside| &aside.passing);
+        passing.range(first_after(passing, position)..)
+    }
+
+    /// The newest entry that can be resumed from.
     pub(super) fn newest(&self) -> Option<&Arc<Entry>> {
-        self.entries.back()
-    }
-
-    /// The entries after `position`, those of the trail included.
-    pub(super) fn after(&self, position: Position) -> Iter<'_, Arc<Entry>> {
-        let seen = self
-            .entries
-            .partition_point(|entry| entry.position <= position);
-        self.entries.range(seen..)
+        let kept = self.kept.back();
+        let state = self.states().next_back();
+        kept.into_iter()
+            .chain(state)
+            .max_by_key(|entry| entry.position)
     }
 
     /// The place where a publisher's id was used last.
     pub(super) fn find(&self, id: &PublisherId) -> Option<Position> {
-        let latest = self
-            .entries
-            .iter()
-            .rev()
-            .find(|entry| entry.id.as_ref() == Some(id));
-        latest.map(|entry| entry.position)
+        let is_it = |entry: &&Arc<Entry>| entry.id.as_ref() == Some(id);
+        let found = [
+            self.kept.iter().rev().find(is_it),
+            self.passing_after(Position::START).rev().find(is_it),
+            self.states().rev().find(is_it),
+        ];
+        found
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.position)
+            .max()
     }
+}
+
+/// The index of the first entry after `position`. Searched from the end, where nearly every reader is.
+fn first_after(entries: &VecDeque<Arc<Entry>>, position: Position) -> usize {
+    let is_seen = |index: usize| {
+        let entry = entries.get(index);
+        entry.is_none_or(|entry| entry.position <= position)
+    };
+    // All before `low` are seen, none from `high` on.
+    let (mut low, mut high) = (0, entries.len());
+    let mut step = 1;
+    while low < high {
+        let probe = high.saturating_sub(step).max(low);
+        if is_seen(probe) {
+            low = probe + 1;
+            break;
+        }
+        high = probe;
+        step *= 2;
+    }
+    while low < high {
+        let probe = usize::midpoint(low, high);
+        if is_seen(probe) {
+            low = probe + 1;
+        } else {
+            high = probe;
+        }
+    }
+    low
 }

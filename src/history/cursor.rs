@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use super::Log;
+use super::reading::At;
 use crate::base::sync::lock;
 use crate::domain::{ChannelName, Frame, Position, StreamId};
 
@@ -21,39 +22,37 @@ pub enum Progress {
     Gap,
 }
 
-/// Reads the events of some channels in the order of the log, each once. The log does not forget a channel while a
-/// cursor is on it, so a gap is told exactly.
+/// Reads the events of some channels in the order of the log, each once: of those from before the cursor was made what
+/// history kept, of those from after all. The log does not forget a channel while a cursor is on it, so a gap is told
+/// exactly.
 #[derive(Debug)]
 pub struct Cursor {
     log: Log,
     channels: Box<[ChannelName]>,
-    position: Position,
+    at: At,
 }
 
 impl Cursor {
     pub(super) fn new(log: Log, channels: Vec<ChannelName>, position: Position) -> Self {
         let channels = channels.into_boxed_slice();
-        lock(&log.0.state).hold(&channels);
+        let mut state = lock(&log.0.state);
+        state.hold(&channels);
+        let opened = state.head();
+        drop(state);
         Self {
             log,
             channels,
-            position,
+            at: At { position, opened },
         }
     }
 
     /// Appends up to `most` frames to `out` and moves past them. Events that are not for `stream` are passed over.
     pub fn read(&mut self, stream: StreamId, most: usize, out: &mut VecDeque<Frame>) -> Progress {
         let mut state = lock(&self.log.0.state);
-        let (progress, position) = state.read(
-            &self.channels,
-            self.position,
-            stream,
-            most,
-            Instant::now(),
-            out,
-        );
+        let (progress, position) =
+            state.read(&self.channels, self.at, stream, most, Instant::now(), out);
         drop(state);
-        self.position = position;
+        self.at.position = position;
         progress
     }
 
@@ -61,14 +60,22 @@ impl Cursor {
     /// event was among it.
     pub fn skip(&mut self) -> bool {
         let state = lock(&self.log.0.state);
-        let closed = state.was_closed_since(&self.channels, self.position);
-        self.position = state.head();
+        let closed = state.was_closed_since(&self.channels, self.at.position);
+        self.at.position = state.head();
         closed
     }
 
     /// The place after what was read last.
     pub const fn position(&self) -> Position {
-        self.position
+        self.at.position
+    }
+
+    /// A reader of `channels` in the same place, for the same stream.
+    #[must_use]
+    pub fn moved_to(&self, channels: Vec<ChannelName>) -> Self {
+        let mut moved = Self::new(self.log.clone(), channels, self.at.position);
+        moved.at = self.at;
+        moved
     }
 
     /// The channels it reads.

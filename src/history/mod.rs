@@ -5,7 +5,8 @@
 //!
 //! Invariants, tested in `model.rs` against a naive model:
 //! - numbers grow by one per event over all channels, and a reader sees its channels' events in that order, each once;
-//! - a reader whose place has been dropped is told so ([`Progress::Gap`]); nothing is ever skipped silently;
+//! - a reader whose place has been dropped is told so ([`Progress::Gap`]); nothing is ever skipped silently, but to those
+//!   who were not there an event of which nothing is kept, and one that a newer state has taken the place of;
 //! - events, age and memory are bounded, and so is the table of channels.
 
 mod channel;
@@ -13,19 +14,23 @@ mod cursor;
 #[cfg(test)]
 mod model;
 mod reading;
+mod retention;
 mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_kept;
 
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use crate::base::metrics::Registry;
 use crate::base::sync::lock;
-use crate::domain::{ChannelName, Epoch, Event, EventId, Frame, Position, PublisherId};
+use crate::domain::{ChannelName, Epoch, Event, EventId, Frame, Position, PublisherId, StreamId};
 
 pub use cursor::{Cursor, Progress};
 pub use settings::Settings;
@@ -38,6 +43,8 @@ pub struct Log(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     epoch: Epoch,
+    /// One moment by both clocks, so that the time of an event is always told as the same.
+    started: (Instant, SystemTime),
     state: Mutex<State>,
     metrics: Metrics,
 }
@@ -83,7 +90,7 @@ pub struct Size {
 }
 
 /// What the log holds of one channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Depth {
     /// The channel.
     pub channel: ChannelName,
@@ -91,6 +98,28 @@ pub struct Depth {
     pub events: usize,
     /// The id of the newest of them, as it is on the wire.
     pub last_id: Option<String>,
+    /// Events a second over the last minute, as far as they are still there.
+    pub per_second: f64,
+}
+
+/// An event that history holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its id on the wire.
+    pub id: String,
+    /// Its place, whoever gave the id.
+    pub place: EventId,
+    /// What listeners get.
+    pub frame: Frame,
+    /// When it was published, by the clock of this machine.
+    pub at: SystemTime,
+}
+
+/// Part of a channel's history: events in their order, and whether there are more after them.
+#[derive(Debug, Default)]
+struct Page<'a> {
+    entries: Vec<&'a Arc<channel::Entry>>,
+    more: bool,
 }
 
 impl Log {
@@ -106,6 +135,7 @@ impl Log {
         };
         Self(Arc::new(Inner {
             epoch,
+            started: (Instant::now(), SystemTime::now()),
             state: Mutex::new(State::new(settings)),
             metrics,
         }))
@@ -173,6 +203,47 @@ impl Log {
         lock(&self.0.state).has_seen_the_end(channels, position, Instant::now())
     }
 
+    /// The newest events of `channels` up to `position` of which the last of each name is kept, for a stream that begins
+    /// there: in order, each once.
+    pub fn states(
+        &self,
+        channels: &[ChannelName],
+        position: Position,
+        stream: StreamId,
+    ) -> Vec<Frame> {
+        lock(&self.0.state).states(channels, position, stream, Instant::now())
+    }
+
+    /// Up to `most` events that history holds of `channel`, after a place or from the first, and whether there are more;
+    /// `None` if events after that place have been dropped.
+    pub fn history(
+        &self,
+        channel: &ChannelName,
+        after: Option<Position>,
+        most: usize,
+    ) -> Option<(Vec<Kept>, bool)> {
+        let (started, wall) = self.0.started;
+        let at = |instant: Instant| wall + instant.saturating_duration_since(started);
+        let mut state = lock(&self.0.state);
+        let page = state.page(channel, after, most, Instant::now())?;
+        Some((page.kept(|position| self.id(position), at), page.more))
+    }
+
+    /// How many events of `channels` come after `position`.
+    pub fn lag(&self, channels: &[ChannelName], position: Position) -> usize {
+        lock(&self.0.state).count_after(channels, position)
+    }
+
+    /// Drops all that is held of `channel`: whoever was before now has missed something.
+    pub fn forget(&self, channel: &ChannelName) {
+        lock(&self.0.state).clear(channel, Instant::now());
+    }
+
+    /// Keeps all events of `channel`, however many and old, as far as memory allows, until it is forgotten.
+    pub fn keep_whole(&self, channel: &ChannelName) {
+        lock(&self.0.state).channel(channel).whole = true;
+    }
+
     /// Up to `most` events after `position` over all channels, in order, and the place after them; `None` if events
     /// in between have been dropped.
     pub fn read_all(&self, position: Position, most: usize) -> Option<(Vec<Told>, Position)> {
@@ -205,7 +276,8 @@ impl Log {
 
     /// What is there of each channel that holds events or is being read, in the order of the names.
     pub fn depths(&self) -> Vec<Depth> {
-        let mut depths = lock(&self.0.state).depths(|position| self.id(position));
+        let now = Instant::now();
+        let mut depths = lock(&self.0.state).depths(now, |position| self.id(position));
         depths.sort_unstable_by(|a, b| a.channel.cmp(&b.channel));
         depths
     }

@@ -1,59 +1,140 @@
-//! What readers ask of the log's structure: the next events of some channels, gaps, ends, ids.
+//! What readers ask of the log's structure: the next events of some channels, states, gaps, ends, ids, history.
 //!
-//! The other half of `State`, which keeps what is read here. Nothing is changed but what has run out by `now`.
+//! The third part of `State`. Nothing is changed but what has run out by `now`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::channel::Channel;
+use super::channel::{Channel, Entry};
 use super::state::State;
-use super::{Depth, Found, Progress, Told};
+use super::{Depth, Found, Kept, Page, Progress, Told};
 use crate::domain::{ChannelName, EventId, Frame, Position, PublisherId, StreamId};
 
+/// The time over which a channel's rate is measured.
+const RATE_TIME: Duration = Duration::from_secs(60);
+
+/// A reader's place: after `position`, of a stream that began when the log ended at `opened`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub(super) position: Position,
+    pub(super) opened: Position,
+}
+
+impl Channel {
+    /// Whether something that a reader at `at` is owed is gone for everybody.
+    fn has_lost_for(&self, at: At) -> bool {
+        self.freed() > at.position || self.faded() > at.position.max(at.opened)
+    }
+
+    /// What a reader at `at` is given: what was kept; from before it began, states; from after, also what only passes.
+    fn owed(&self, at: At) -> [Option<&Arc<Entry>>; 3] {
+        let state =
+            |entry: &&Arc<Entry>| entry.position > at.position && entry.position <= at.opened;
+        [
+            self.kept_after(at.position).next(),
+            self.passing_after(at.position.max(at.opened)).next(),
+            self.states().find(state),
+        ]
+    }
+}
+
 impl State {
+    /// Reads up to `most` events into `out`; the place after them.
     pub(super) fn read(
         &mut self,
         channels: &[ChannelName],
-        from: Position,
+        from: At,
         stream: StreamId,
         most: usize,
         now: Instant,
         out: &mut VecDeque<Frame>,
     ) -> (Progress, Position) {
         self.trim(now);
-        let mut rings = Vec::with_capacity(channels.len());
-        for channel in channels.iter().filter_map(|name| self.channels.get(name)) {
-            if channel.freed() > from {
-                return (Progress::Gap, from);
-            }
-            rings.push(channel.after(from).peekable());
+        let known = channels.iter().filter_map(|name| self.channels.get(name));
+        let known: Vec<_> = known.collect();
+        if known.iter().any(|channel| channel.has_lost_for(from)) {
+            return (Progress::Gap, from.position);
         }
-        let mut position = from;
+        let mut at = from;
         for _ in 0..most {
-            let Some(next) = rings
-                .iter_mut()
-                .filter_map(|ring| ring.peek().map(|e| e.position))
-                .min()
-            else {
+            // An event of several channels is one event: it is the least of each of them, and sent once.
+            let next = known.iter().flat_map(|channel| channel.owed(at));
+            let Some(entry) = next.flatten().min_by_key(|entry| entry.position) else {
                 return (Progress::UpToDate, self.head);
             };
-            position = next;
-            // An event of several channels is one event: every ring moves past it, it is sent once.
-            let mut found = None;
-            for ring in &mut rings {
-                found = ring.next_if(|entry| entry.position == next).or(found);
-            }
-            let Some(entry) = found else { continue };
+            at.position = entry.position;
             if entry.except != Some(stream) && !entry.frame.is_empty() {
                 out.push_back(entry.frame.clone());
             }
             if entry.close {
-                return (Progress::Closed, position);
+                return (Progress::Closed, at.position);
             }
         }
-        (Progress::More, position)
+        (Progress::More, at.position)
+    }
+
+    /// The states of `channels` up to `position`, in the order of the log, each once.
+    pub(super) fn states(
+        &mut self,
+        channels: &[ChannelName],
+        position: Position,
+        stream: StreamId,
+        now: Instant,
+    ) -> Vec<Frame> {
+        self.trim(now);
+        let known = channels.iter().filter_map(|name| self.channels.get(name));
+        let mut states: Vec<_> = known.flat_map(Channel::states).collect();
+        states.retain(|entry| entry.position <= position && entry.except != Some(stream));
+        states.sort_unstable_by_key(|entry| entry.position);
+        states.dedup_by_key(|entry| entry.position);
+        let frames = states.into_iter().map(|entry| entry.frame.clone());
+        frames.collect()
+    }
+
+    /// Up to `most` events of one channel after `position` that can be resumed from; `None` if events in between are
+    /// dropped.
+    pub(super) fn page(
+        &mut self,
+        name: &ChannelName,
+        after: Option<Position>,
+        most: usize,
+        now: Instant,
+    ) -> Option<Page<'_>> {
+        self.trim(now);
+        let floor = self.floor(name);
+        let Some(channel) = self.channels.get(name) else {
+            let whole = after.is_none_or(|after| floor <= after);
+            return whole.then(Page::default);
+        };
+        if after.is_some_and(|after| channel.dropped() > after) {
+            return None;
+        }
+        let after = after.unwrap_or(Position::START);
+        let states = channel.states().filter(|entry| entry.position > after);
+        let mut entries: Vec<_> = channel.window_after(after).chain(states).collect();
+        entries.sort_unstable_by_key(|entry| entry.position);
+        let more = entries.len() > most;
+        entries.truncate(most);
+        Some(Page { entries, more })
+    }
+
+    /// How many events of `channels` come after `position`.
+    pub(super) fn count_after(&self, channels: &[ChannelName], position: Position) -> usize {
+        let known = channels.iter().filter_map(|name| self.channels.get(name));
+        let after = known.flat_map(|channel| {
+            let passing = channel.passing_after(position);
+            channel.kept_after(position).chain(passing)
+        });
+        match channels {
+            [_] => after.count(),
+            _ => after
+                .map(|entry| entry.position)
+                .collect::<BTreeSet<_>>()
+                .len(),
+        }
     }
 
     /// Whether an event of any of `channels` after `position` has been dropped.
@@ -70,6 +151,11 @@ impl State {
                 .map_or_else(|| self.floor(name), Channel::dropped)
         };
         channels.iter().any(|name| dropped(name) > position)
+    }
+
+    pub(super) fn is_whole_since(&mut self, position: Position, now: Instant) -> bool {
+        self.trim(now);
+        self.dropped <= position
     }
 
     pub(super) fn read_all(&self, from: Position, most: usize) -> Option<(Vec<Told>, Position)> {
@@ -135,16 +221,52 @@ impl State {
         !channels.is_empty() && channels.iter().all(seen)
     }
 
-    pub(super) fn depths(&self, id: impl Fn(Position) -> EventId) -> Vec<Depth> {
+    pub(super) fn depths(&self, now: Instant, id: impl Fn(Position) -> EventId) -> Vec<Depth> {
         let depth = |(name, channel): (&ChannelName, &Channel)| Depth {
             channel: name.clone(),
             events: channel.window(),
-            last_id: channel.newest().map(|entry| match &entry.id {
-                Some(own) => own.as_str().to_owned(),
-                None => id(entry.position).to_string(),
-            }),
+            last_id: channel.newest().map(|entry| wire_id(entry, &id)),
+            per_second: recent(channel, now),
         };
-        let there = |(_, channel): &(&ChannelName, &Channel)| !channel.is_idle();
+        let there =
+            |(name, channel): &(&ChannelName, &Channel)| name.is_named() && !channel.is_idle();
         self.channels.iter().filter(there).map(depth).collect()
+    }
+}
+
+/// The id of an event as it is on the wire.
+pub(super) fn wire_id(entry: &Entry, own: impl Fn(Position) -> EventId) -> String {
+    match &entry.id {
+        Some(id) => id.as_str().to_owned(),
+        None => own(entry.position).to_string(),
+    }
+}
+
+/// Events a second over the last minute, as far as they are still there.
+fn recent(channel: &Channel, now: Instant) -> f64 {
+    let is_recent = |entry: &&Arc<Entry>| now.saturating_duration_since(entry.at) < RATE_TIME;
+    let kept = channel
+        .kept_after(Position::START)
+        .rev()
+        .take_while(is_recent);
+    let passing = channel.passing_after(Position::START);
+    let count = kept.chain(passing.rev().take_while(is_recent)).count();
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / RATE_TIME.as_secs_f64()
+}
+
+impl<'a> Page<'a> {
+    /// Each event of the page with what is told of it.
+    pub(super) fn kept(
+        &self,
+        id: impl Fn(Position) -> EventId,
+        at: impl Fn(Instant) -> std::time::SystemTime,
+    ) -> Vec<Kept> {
+        let kept = |entry: &&'a Arc<Entry>| Kept {
+            id: wire_id(entry, &id),
+            place: id(entry.position),
+            frame: entry.frame.clone(),
+            at: at(entry.at),
+        };
+        self.entries.iter().map(kept).collect()
     }
 }

@@ -6,12 +6,16 @@
 //!
 //! The table of streams is bounded by the slots that `stream` gives out, the table of channels by the streams on it.
 
+mod kicks;
 mod seat;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -19,11 +23,13 @@ use slab::Slab;
 
 use crate::base::metrics::{Counted, Registry};
 use crate::base::sync::lock;
-use crate::domain::{ChannelName, Event, EventId, Frame, StreamId};
+use crate::domain::{ChannelName, Event, EventId, Frame, Position, StreamId, UserId};
 use crate::history::{AppendError, Log};
 
-use seat::Listener;
-pub use seat::{Ending, Membership, Seat};
+use kicks::Kicks;
+pub use kicks::{Era, Session, Whom};
+pub use seat::{About, Ending, Identity, Membership, Seat};
+use seat::{Joined, Listener};
 
 /// The streams of this gateway. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,6 +39,8 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     log: Log,
     table: Mutex<Table>,
+    /// Makes sessions of cookies.
+    hasher: RandomState,
     metrics: Metrics,
 }
 
@@ -41,6 +49,9 @@ struct Table {
     /// Every open stream, also one that is on no channel yet because its permission is still being asked for.
     streams: HashMap<StreamId, Arc<Listener>>,
     channels: HashMap<ChannelName, Slab<Arc<Listener>>>,
+    /// The streams that were opened with a session of Django.
+    sessions: HashMap<Session, Vec<Arc<Listener>>>,
+    kicks: Kicks,
     /// Streams that hear every publish.
     taps: HashMap<StreamId, Arc<Listener>>,
     /// Once set, new streams are told to end at once.
@@ -51,6 +62,7 @@ struct Table {
 struct Metrics {
     published: Counter,
     open: Gauge,
+    kicked: Counter,
 }
 
 /// What a publish came to.
@@ -71,16 +83,42 @@ pub struct Audience {
     pub streams: usize,
 }
 
+/// An open stream as the operator sees it.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// Its id.
+    pub id: StreamId,
+    /// Its user, if it has one.
+    pub user: Option<UserId>,
+    /// The route that opened it.
+    pub route: Arc<str>,
+    /// Its channels, the user's own included.
+    pub channels: Arc<[ChannelName]>,
+    /// The client's address.
+    pub client: IpAddr,
+    /// When it began.
+    pub since: SystemTime,
+    /// Events it was given.
+    pub sent: u64,
+    /// The place it has read up to.
+    pub position: Position,
+}
+
 impl Hub {
     /// A hub without streams, on `log`.
     pub fn new(log: Log, registry: &Registry) -> Self {
         let metrics = Metrics {
             published: registry.counter("events_published", "Events taken from publishers"),
             open: registry.gauge("streams_open", "Open streams"),
+            kicked: registry.counter(
+                "streams_kicked",
+                "Streams told to end by a kick or a logout",
+            ),
         };
         Self(Arc::new(Inner {
             log,
             table: Mutex::default(),
+            hasher: RandomState::new(),
             metrics,
         }))
     }
@@ -127,16 +165,97 @@ impl Hub {
         seen.len()
     }
 
-    /// Registers an open stream; it leaves when the seat is dropped.
-    pub fn seat(&self, id: StreamId) -> Seat {
-        let listener = Arc::new(Listener::new(id));
+    /// Registers an open stream; it leaves when the seat is dropped. A tap is about nothing.
+    pub fn seat(&self, id: StreamId, about: Option<About>) -> Seat {
+        let open = about.is_some().then(|| Counted::new(&self.0.metrics.open));
+        let listener = Arc::new(Listener::new(id, about));
         let mut table = lock(&self.0.table);
         if table.draining {
             listener.end(Ending::Drain);
         }
+        if let Some(session) = listener.session() {
+            let streams = table.sessions.entry(session).or_default();
+            streams.push(Arc::clone(&listener));
+        }
         table.streams.insert(id, Arc::clone(&listener));
         drop(table);
-        Seat::new(self.clone(), listener, Counted::new(&self.0.metrics.open))
+        Seat::new(self.clone(), listener, open)
+    }
+
+    /// The session of Django whose cookie has this name and value.
+    pub fn session(&self, name: &str, value: &[u8]) -> Session {
+        Session(self.0.hasher.hash_one((name, value)))
+    }
+
+    /// How many kicks there were up to now: to be noted before a permission is asked for.
+    pub fn era(&self) -> Era {
+        lock(&self.0.table).kicks.now()
+    }
+
+    /// Whether a permission that was asked for in `asked` was taken back since.
+    pub fn was_kicked_since(
+        &self,
+        asked: Era,
+        session: Option<Session>,
+        identity: Identity<'_>,
+    ) -> bool {
+        let nobody = StreamId::from_random(0);
+        let table = lock(&self.0.table);
+        table.kicks.since(asked, nobody, session, &identity)
+    }
+
+    /// Ends streams, and those that are about to open with a permission from before; how many were open.
+    pub fn kick(&self, whom: &Whom) -> usize {
+        let mut table = lock(&self.0.table);
+        table.kicks.note(whom.clone());
+        let on = |name: &ChannelName| {
+            let on = table.channels.get(name);
+            on.map(|on| {
+                on.iter()
+                    .map(|(_, listener)| Arc::clone(listener))
+                    .collect()
+            })
+        };
+        let streams: Option<Vec<Arc<Listener>>> = match whom {
+            Whom::User(user) => on(&ChannelName::of_user(user)),
+            Whom::Channel(name) => on(name),
+            Whom::Stream(id) => table.streams.get(id).map(|one| vec![Arc::clone(one)]),
+            Whom::Session(session) => table.sessions.get(session).cloned(),
+        };
+        drop(table);
+        let ending = match whom {
+            Whom::Session(_) => Ending::Logout,
+            Whom::User(_) | Whom::Channel(_) | Whom::Stream(_) => Ending::Kick,
+        };
+        let streams = streams.unwrap_or_default();
+        for listener in &streams {
+            listener.end(ending);
+        }
+        self.0.metrics.kicked.inc_by(streams.len() as u64);
+        streams.len()
+    }
+
+    /// Ends the streams on `channel` and forgets its history; how many were open.
+    pub fn delete(&self, channel: &ChannelName) -> usize {
+        let ended = self.kick(&Whom::Channel(channel.clone()));
+        self.0.log.forget(channel);
+        ended
+    }
+
+    /// The open streams: those on `channel`, or all.
+    pub fn streams(&self, channel: Option<&ChannelName>) -> Vec<Stream> {
+        let table = lock(&self.0.table);
+        let listeners: Vec<_> = match channel {
+            Some(name) => {
+                let on = table.channels.get(name).into_iter().flatten();
+                on.map(|(_, listener)| Arc::clone(listener)).collect()
+            }
+            None => table.streams.values().cloned().collect(),
+        };
+        drop(table);
+        let mut streams: Vec<_> = listeners.iter().filter_map(|one| one.told()).collect();
+        streams.sort_unstable_by_key(|stream| (stream.since, stream.id));
+        streams
     }
 
     /// How many open streams are on any of `channels`.
@@ -149,7 +268,8 @@ impl Hub {
 
     /// The number of open streams.
     pub fn stream_count(&self) -> usize {
-        lock(&self.0.table).streams.len()
+        let table = lock(&self.0.table);
+        table.streams.len() - table.taps.len()
     }
 
     /// The channels that have streams, in the order of their names.
@@ -159,7 +279,8 @@ impl Hub {
             channel: name.clone(),
             streams: on.len(),
         };
-        let mut audiences: Vec<_> = table.channels.iter().map(audience).collect();
+        let named = table.channels.iter().filter(|(name, _)| name.is_named());
+        let mut audiences: Vec<_> = named.map(audience).collect();
         drop(table);
         audiences.sort_unstable_by(|a, b| a.channel.cmp(&b.channel));
         audiences
@@ -178,6 +299,24 @@ impl Hub {
         listener.is_some_and(|listener| {
             listener.end(ending);
             true
+        })
+    }
+}
+
+impl Listener {
+    fn told(&self) -> Option<Stream> {
+        let about = self.about.as_ref()?;
+        let Joined { user, channels } = lock(&self.joined).clone();
+        let (position, sent) = self.progress();
+        Some(Stream {
+            id: self.id(),
+            user,
+            route: Arc::clone(&about.route),
+            channels,
+            client: about.client,
+            since: about.since,
+            sent,
+            position,
         })
     }
 }

@@ -1,15 +1,18 @@
-//! One stream's place in the hub: what wakes it, what ends it, and the guards that take it out again.
+//! One stream's place in the hub: what wakes it, what ends it, what is told of it, and the guards that take it out again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
+use std::time::SystemTime;
 
 use atomic_waker::AtomicWaker;
 
-use super::Hub;
+use super::kicks::{Era, Session};
+use super::{Hub, Table};
 use crate::base::metrics::Counted;
 use crate::base::sync::lock;
-use crate::domain::{ChannelName, StreamId};
+use crate::domain::{ChannelName, Position, StreamId, UserId};
 
 /// Why a stream is told to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,30 @@ pub enum Ending {
     Drain,
     /// Somebody ended it.
     Kick,
+    /// The session it was opened with has ended.
+    Logout,
+}
+
+/// What is known of a stream from its beginning.
+#[derive(Debug)]
+pub struct About {
+    /// The route that opened it.
+    pub route: Arc<str>,
+    /// The client's address.
+    pub client: IpAddr,
+    /// When it began.
+    pub since: SystemTime,
+    /// The session of Django that came with the request, if it decides who may listen.
+    pub session: Option<Session>,
+}
+
+/// Who listens to what.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// As Django, or the token, named it.
+    pub user: Option<&'a UserId>,
+    /// All channels, the user's own included; none twice.
+    pub channels: &'a [ChannelName],
 }
 
 /// What the hub keeps of a stream.
@@ -27,19 +54,47 @@ pub(super) struct Listener {
     waker: AtomicWaker,
     /// 0 while it may go on.
     ending: AtomicU8,
+    /// `None` for a tap.
+    pub(super) about: Option<About>,
+    pub(super) joined: Mutex<Joined>,
+    /// The place it has read up to.
+    position: AtomicU64,
+    /// The events it was given.
+    sent: AtomicU64,
+}
+
+/// What a stream is on now.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Joined {
+    pub(super) user: Option<UserId>,
+    pub(super) channels: Arc<[ChannelName]>,
 }
 
 impl Listener {
-    pub(super) const fn new(id: StreamId) -> Self {
+    pub(super) fn new(id: StreamId, about: Option<About>) -> Self {
         Self {
             id,
             waker: AtomicWaker::new(),
             ending: AtomicU8::new(0),
+            about,
+            joined: Mutex::default(),
+            position: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
         }
     }
 
     pub(super) const fn id(&self) -> StreamId {
         self.id
+    }
+
+    pub(super) fn session(&self) -> Option<Session> {
+        self.about.as_ref()?.session
+    }
+
+    /// The place it has read up to, and how many events it was given.
+    pub(super) fn progress(&self) -> (Position, u64) {
+        let position = Position::after(self.position.load(Ordering::Relaxed));
+        (position, self.sent.load(Ordering::Relaxed))
     }
 
     pub(super) fn wake(&self) {
@@ -50,6 +105,7 @@ impl Listener {
         let code = match ending {
             Ending::Drain => 1,
             Ending::Kick => 2,
+            Ending::Logout => 3,
         };
         // The first reason stays.
         let _first = self
@@ -62,7 +118,8 @@ impl Listener {
         match self.ending.load(Ordering::Acquire) {
             0 => None,
             1 => Some(Ending::Drain),
-            _ => Some(Ending::Kick),
+            2 => Some(Ending::Kick),
+            _ => Some(Ending::Logout),
         }
     }
 }
@@ -72,11 +129,11 @@ impl Listener {
 pub struct Seat {
     hub: Hub,
     listener: Arc<Listener>,
-    _open: Counted,
+    _open: Option<Counted>,
 }
 
 impl Seat {
-    pub(super) const fn new(hub: Hub, listener: Arc<Listener>, open: Counted) -> Self {
+    pub(super) const fn new(hub: Hub, listener: Arc<Listener>, open: Option<Counted>) -> Self {
         Self {
             hub,
             listener,
@@ -100,17 +157,39 @@ impl Seat {
         self.listener.ending()
     }
 
-    /// Puts the stream on `channels`, none twice, until the membership is dropped.
-    pub fn join(&self, channels: &[ChannelName]) -> Membership {
+    /// Puts the stream on its channels until the membership is dropped. `asked` is when its permission was asked for: if
+    /// it was kicked since, it is told to end.
+    pub fn join(&self, identity: Identity<'_>, asked: Era) -> Membership {
+        *lock(&self.listener.joined) = Joined {
+            user: identity.user.cloned(),
+            channels: identity.channels.into(),
+        };
         let mut table = lock(&self.hub.0.table);
+        let session = self.listener.session();
+        if table
+            .kicks
+            .since(asked, self.listener.id, session, &identity)
+        {
+            self.listener.end(Ending::Kick);
+        }
         let mut join = |name: &ChannelName| {
             let on = table.channels.entry(name.clone()).or_default();
             (name.clone(), on.insert(Arc::clone(&self.listener)))
         };
         Membership {
+            places: identity.channels.iter().map(&mut join).collect(),
             hub: self.hub.clone(),
-            places: channels.iter().map(&mut join).collect(),
         }
+    }
+
+    /// Notes that everything up to `position` was read, and so many events of it given to the stream.
+    pub fn note(&self, position: Position, given: usize) {
+        self.listener
+            .position
+            .store(position.seq(), Ordering::Relaxed);
+        self.listener
+            .sent
+            .fetch_add(given as u64, Ordering::Relaxed);
     }
 
     /// Has every publish wake this stream, until the seat is dropped.
@@ -123,9 +202,24 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        let id = self.listener.id;
         let mut table = lock(&self.hub.0.table);
-        table.streams.remove(&self.listener.id);
-        table.taps.remove(&self.listener.id);
+        table.streams.remove(&id);
+        table.taps.remove(&id);
+        if let Some(session) = self.listener.session() {
+            table.leave_session(session, id);
+        }
+    }
+}
+
+impl Table {
+    fn leave_session(&mut self, session: Session, id: StreamId) {
+        if let Some(streams) = self.sessions.get_mut(&session) {
+            streams.retain(|listener| listener.id != id);
+            if streams.is_empty() {
+                self.sessions.remove(&session);
+            }
+        }
     }
 }
 

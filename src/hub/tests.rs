@@ -33,6 +33,27 @@ fn channels(names: &[&str]) -> Vec<ChannelName> {
         .collect()
 }
 
+fn about(session: Option<Session>) -> About {
+    About {
+        route: "test".into(),
+        client: IpAddr::from([127, 0, 0, 1]),
+        since: SystemTime::UNIX_EPOCH,
+        session,
+    }
+}
+
+fn seat(hub: &Hub, id: u128) -> Seat {
+    hub.seat(StreamId::from_random(id), Some(about(None)))
+}
+
+fn join(seat: &Seat, channels: &[ChannelName]) -> Membership {
+    let identity = Identity {
+        user: None,
+        channels,
+    };
+    seat.join(identity, Era::default())
+}
+
 fn publish(hub: &Hub, names: &[&str]) -> usize {
     let event = Event {
         channels: channels(names),
@@ -52,16 +73,14 @@ fn publish(hub: &Hub, names: &[&str]) -> usize {
 #[test]
 fn a_publish_wakes_and_counts_the_streams_of_its_channels_once() {
     let hub = hub();
-    let seats: Vec<_> = (1..=3)
-        .map(|n| hub.seat(StreamId::from_random(n)))
-        .collect();
+    let seats: Vec<_> = (1..=3).map(|n| seat(&hub, n)).collect();
     let woken: Vec<_> = seats.iter().map(|_| Arc::new(Woken::default())).collect();
     for (seat, woken) in seats.iter().zip(&woken) {
         seat.register(&Waker::from(Arc::clone(woken)));
     }
-    let _a = seats[0].join(&channels(&["a"]));
-    let both = seats[1].join(&channels(&["a", "b"]));
-    let _c = seats[2].join(&channels(&["c"]));
+    let _a = join(&seats[0], &channels(&["a"]));
+    let both = join(&seats[1], &channels(&["a", "b"]));
+    let _c = join(&seats[2], &channels(&["c"]));
     assert_eq!(publish(&hub, &["a", "b"]), 2);
     let count = |n: usize| woken[n].0.load(Ordering::Relaxed);
     assert_eq!(
@@ -85,9 +104,9 @@ fn a_publish_wakes_and_counts_the_streams_of_its_channels_once() {
 fn the_tables_are_empty_after_everybody_left() {
     let hub = hub();
     for n in 0..1000 {
-        let seat = hub.seat(StreamId::from_random(n));
-        seat.tap();
-        let _on = seat.join(&channels(&["a", &format!("own-{n}")]));
+        let one = seat(&hub, n);
+        one.tap();
+        let _on = join(&one, &channels(&["a", &format!("own-{n}")]));
     }
     let table = lock(&hub.0.table);
     assert!(table.streams.is_empty() && table.channels.is_empty() && table.taps.is_empty());
@@ -96,17 +115,100 @@ fn the_tables_are_empty_after_everybody_left() {
 #[test]
 fn a_drain_ends_the_open_streams_and_every_later_one() {
     let hub = hub();
-    let seat = hub.seat(StreamId::from_random(1));
+    let open = seat(&hub, 1);
     let ids = hub.start_drain();
     assert_eq!(
-        (ids.as_slice(), seat.ending()),
-        ([seat.id()].as_slice(), None),
+        (ids.as_slice(), open.ending()),
+        ([open.id()].as_slice(), None),
         "each in its own time"
     );
-    assert!(hub.end(seat.id(), Ending::Drain) && seat.ending() == Some(Ending::Drain));
-    assert_eq!(
-        hub.seat(StreamId::from_random(2)).ending(),
-        Some(Ending::Drain)
-    );
+    assert!(hub.end(open.id(), Ending::Drain) && open.ending() == Some(Ending::Drain));
+    assert_eq!(seat(&hub, 2).ending(), Some(Ending::Drain));
     assert!(!hub.end(StreamId::from_random(9), Ending::Kick));
+}
+
+fn seated(hub: &Hub, id: u128, user: &str, channel: &str) -> (Seat, Membership) {
+    let seat = seat(hub, id);
+    let user = UserId::parse(user).unwrap();
+    let mut on = channels(&[channel]);
+    on.push(ChannelName::of_user(&user));
+    let identity = Identity {
+        user: Some(&user),
+        channels: &on,
+    };
+    let membership = seat.join(identity, hub.era());
+    (seat, membership)
+}
+
+#[test]
+fn a_kick_ends_the_streams_of_a_user_of_a_channel_or_one() {
+    let hub = hub();
+    let seats = [
+        seated(&hub, 1, "u", "a"),
+        seated(&hub, 2, "u", "b"),
+        seated(&hub, 3, "v", "a"),
+        seated(&hub, 4, "w", "c"),
+    ];
+    let ended = || seats.each_ref().map(|(seat, _)| seat.ending().is_some());
+    assert_eq!(hub.kick(&Whom::Stream(StreamId::from_random(4))), 1);
+    assert_eq!(ended(), [false, false, false, true]);
+    assert_eq!(hub.kick(&Whom::User(UserId::parse("u").unwrap())), 2);
+    assert_eq!(ended(), [true, true, false, true]);
+    assert_eq!(hub.kick(&Whom::Channel(channels(&["a"]).remove(0))), 2);
+    assert_eq!(ended(), [true; 4]);
+    assert_eq!(hub.kick(&Whom::User(UserId::parse("x").unwrap())), 0);
+}
+
+#[test]
+fn a_permission_from_before_a_kick_opens_no_stream() {
+    let hub = hub();
+    let (a, asked) = (channels(&["a"]), hub.era());
+    let identity = Identity {
+        user: None,
+        channels: &a,
+    };
+    hub.kick(&Whom::Channel(channels(&["b"]).remove(0)));
+    assert!(!hub.was_kicked_since(asked, None, identity));
+    hub.delete(&a[0]);
+    assert!(hub.was_kicked_since(asked, None, identity));
+    let late = seat(&hub, 1);
+    let _on = late.join(identity, asked);
+    assert_eq!(late.ending(), Some(Ending::Kick));
+    let asked_anew = seat(&hub, 2);
+    let _on = asked_anew.join(identity, hub.era());
+    assert_eq!(asked_anew.ending(), None);
+}
+
+#[test]
+fn the_end_of_a_session_ends_the_streams_that_were_opened_with_it() {
+    let hub = hub();
+    let session = |value: &[u8]| hub.session("sessionid", value);
+    assert_ne!(session(b"x"), session(b"y"));
+    assert_ne!(session(b"x"), hub.session("other", b"x"));
+    let open =
+        |id, value: &[u8]| hub.seat(StreamId::from_random(id), Some(about(Some(session(value)))));
+    // One is still being asked for: it is on no channel yet.
+    let (mine, theirs) = (open(1, b"x"), open(2, b"y"));
+    assert_eq!(hub.kick(&Whom::Session(session(b"x"))), 1);
+    assert_eq!(
+        (mine.ending(), theirs.ending()),
+        (Some(Ending::Logout), None)
+    );
+    drop((mine, theirs));
+    assert!(lock(&hub.0.table).sessions.is_empty());
+}
+
+#[test]
+fn open_streams_are_told_with_what_they_are_on() {
+    let hub = hub();
+    let (one, _on) = seated(&hub, 1, "u", "a");
+    let _tap = hub.seat(StreamId::from_random(9), None);
+    one.note(Position::after(7), 3);
+    let told = hub.streams(None);
+    let user = told[0].user.as_ref().map(UserId::as_str);
+    assert_eq!((told.len(), user, told[0].sent), (1, Some("u"), 3));
+    assert_eq!(told[0].position, Position::after(7));
+    assert_eq!(told[0].channels.len(), 2);
+    assert_eq!(hub.streams(Some(&channels(&["a"])[0])).len(), 1);
+    assert!(hub.streams(Some(&channels(&["b"])[0])).is_empty());
 }

@@ -39,6 +39,7 @@ impl Proxy {
         let (mut answer, body) = answer
             .map_err(|error| Refusal::upstream(upstream, error))?
             .into_parts();
+        self.end_session(&parts.headers, &answer.headers);
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Refusal::BadUpgrade);
         }

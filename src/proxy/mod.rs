@@ -14,21 +14,24 @@ mod tunnel;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::Incoming;
 
-use crate::ask::Asker;
+use crate::ask::{Asker, TokenCheck};
 use crate::base::handler::{Handler, MOST_FIELDS};
 use crate::base::metrics::{CounterBy, Registry, status_class};
 use crate::base::random;
-use crate::domain::{ByteSize, ConnInfo, Peer, RequestId};
-use crate::history::Log;
-use crate::limits::Slots;
+use crate::base::seldom::Seldom;
+use crate::domain::{ByteSize, ConnInfo, Peer, RequestId, is_local};
+use crate::hub::Hub;
+use crate::limits::{ClientLimit, Slots};
 use crate::publish::Publisher;
 use crate::routes::{Captures, ChannelTemplate, Table};
-use crate::stream::{Body, Streams};
+use crate::stream::{Body, Limit, Streams};
 use crate::upstream::{Head, Upstream};
+use crate::wire::cors;
 use crate::wire::forwarded::{ClientIpHeader, Forwarded, Own, client, forwarded};
 use crate::wire::host::{self, Host};
 use crate::wire::path;
@@ -38,6 +41,9 @@ pub use access::{AccessLog, Logged};
 use respond::Refusal;
 pub use settings::*;
 use tunnel::Tunnels;
+
+/// How often the log says that a proxy in front may not have been named.
+const HINTS: Duration = Duration::from_secs(60);
 
 /// How many bodies without a length are gathered in memory at the same time.
 const GATHERED_IN_MEMORY: usize = 64;
@@ -49,6 +55,8 @@ pub struct Route {
     pub kind: Kind,
     /// The longest request body: 413 above.
     pub body_limit: ByteSize,
+    /// How often a client may come here: 429 beyond. Default no limit.
+    pub rate: Option<ClientLimit>,
 }
 
 /// The kinds of routes.
@@ -68,6 +76,13 @@ pub enum Kind {
         /// How the streams behave.
         settings: Arc<crate::stream::Settings>,
     },
+    /// `sse = { token }`.
+    Token {
+        /// What verifies tokens.
+        check: TokenCheck,
+        /// How the streams behave.
+        settings: Arc<crate::stream::Settings>,
+    },
     /// `sse = { ask }`.
     Ask {
         /// Who asks.
@@ -84,14 +99,16 @@ pub struct Collaborators {
     pub routes: Table<Route>,
     /// What opens streams.
     pub streams: Streams,
-    /// The log that those streams read.
-    pub log: Log,
+    /// Where those streams are.
+    pub hub: Hub,
     /// What publishes for views.
     pub publisher: Publisher,
     /// How many WebSockets there may be at once.
     pub tunnels: Slots,
     /// What is told of each request that has ended. Default nothing.
     pub access: Option<AccessLog>,
+    /// How often a client may come, over all routes: 429 beyond. Default no limit.
+    pub rate: Option<ClientLimit>,
 }
 
 /// The public service.
@@ -100,12 +117,14 @@ pub struct Proxy {
     settings: Settings,
     routes: Table<Route>,
     streams: Streams,
-    log: Log,
+    hub: Hub,
     publisher: Publisher,
     tunnels: Tunnels,
     access: Option<AccessLog>,
+    rate: Option<ClientLimit>,
     /// Bodies that may be gathered in memory; more go to temp files at once.
     gathered: Slots,
+    hints: Seldom,
     metrics: Metrics,
 }
 
@@ -113,6 +132,7 @@ pub struct Proxy {
 struct Metrics {
     answered: CounterBy,
     failed: CounterBy,
+    limited: CounterBy,
 }
 
 /// A request that may be served.
@@ -125,16 +145,25 @@ struct Exchange<'a> {
     head: Head,
 }
 
+/// What is told of a request while it is served, and outlives how it is answered.
+struct Told {
+    /// `None` without an access log.
+    entry: Option<Entry>,
+    /// `None` until a route with rules of its own was found.
+    cors: Option<cors::Answer>,
+}
+
 impl Proxy {
     /// A service for these routes.
     pub fn new(settings: Settings, collaborators: Collaborators, registry: &Registry) -> Self {
         let Collaborators {
             routes,
             streams,
-            log,
+            hub,
             publisher,
             tunnels,
             access,
+            rate,
         } = collaborators;
         let metrics = Metrics {
             answered: registry.counter_by("requests", "Requests on public listeners by status"),
@@ -142,22 +171,28 @@ impl Proxy {
                 "request_failures",
                 "Requests that were not served, by who is at fault",
             ),
+            limited: registry.counter_by(
+                "requests_limited",
+                "Requests refused because their client comes too often, by whose rate",
+            ),
         };
         Self {
             settings,
             routes,
             streams,
-            log,
+            hub,
             publisher,
             tunnels: Tunnels::new(tunnels, registry),
             access,
+            rate,
             gathered: Slots::new(GATHERED_IN_MEMORY),
+            hints: Seldom::every(HINTS),
             metrics,
         }
     }
 
     /// Waits for the WebSockets to end; cuts them off after `patience`.
-    pub async fn close_tunnels(&self, patience: std::time::Duration) {
+    pub async fn close_tunnels(&self, patience: Duration) {
         self.tunnels.close(patience).await;
     }
 
@@ -166,7 +201,7 @@ impl Proxy {
         request: Request<Incoming>,
         conn: &ConnInfo,
         id: &RequestId,
-        entry: Option<&mut Entry>,
+        told: &mut Told,
     ) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
@@ -184,16 +219,26 @@ impl Proxy {
         let raw = parts.uri.path().to_owned();
         let decoded = path::decode(&raw).map_err(Refusal::Path)?;
         let (route, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
-        if let Some(entry) = entry {
+        if let Some(entry) = &mut told.entry {
             entry.found(&route.name);
         }
+        told.cors = route.target.kind.cors(&parts);
+        if told
+            .cors
+            .as_ref()
+            .is_some_and(cors::Answer::is_to_preflight)
+        {
+            return Ok(respond::preflight());
+        }
         let forwarded = self.forwarded(&parts, conn, &text);
+        self.count(&route.target, forwarded.client)?;
         let mut head = Head::rebuild(&parts, &text, &forwarded, id);
         if let ClientIpHeader::Named(name) = &self.settings.trust.client_ip {
             // Whoever reads it in Django takes it for ours.
             head.vouch(name, &forwarded.client.to_string());
         }
-        head.tell_cursor(self.log.id(self.log.position()));
+        let log = self.hub.log();
+        head.tell_cursor(log.id(log.position()));
         let exchange = Exchange {
             parts,
             client: forwarded.client,
@@ -210,8 +255,25 @@ impl Proxy {
             Kind::Public { channels, settings } => {
                 self.open_public(exchange, channels, settings).await
             }
+            Kind::Token { check, settings } => self.open_token(exchange, check, settings).await,
             Kind::Ask { asker, settings } => self.open_asked(exchange, asker, settings).await,
         }
+    }
+
+    /// Counts a request against the rates of its client, or refuses it.
+    fn count(&self, route: &Route, client: IpAddr) -> Result<(), Refusal> {
+        for (whose, limit) in [("all", &self.rate), ("route", &route.rate)] {
+            let Some(limit) = limit else { continue };
+            if let Err(wait) = limit.take(client) {
+                let limited = &self.metrics.limited;
+                limited.get_or_create(&[("rate", whose)]).inc();
+                if !matches!(route.kind, Kind::Forward { .. }) {
+                    self.streams.count_refused(Limit::Rate);
+                }
+                return Err(Refusal::Rate(wait));
+            }
+        }
+        Ok(())
     }
 
     fn forwarded(&self, parts: &request::Parts, conn: &ConnInfo, host: &str) -> Forwarded {
@@ -253,6 +315,23 @@ impl Proxy {
         client(headers, conn.peer.ip(), trusted, client_ip)
     }
 
+    /// A limit that one client reached may be that of all clients of a proxy, if it is not known as one. Reads the peer's
+    /// address, for that is the client where nobody is trusted.
+    fn hint_at_proxy(&self, refusal: &Refusal, peer: Peer) {
+        if refusal.is_limit_of_client()
+            && is_local(peer.ip())
+            && !self.settings.trust.trusts(peer)
+            && self.hints.now()
+        {
+            tracing::warn!(
+                client.addr = %peer.ip(),
+                error = refusal as &dyn std::error::Error,
+                hint = "behind a proxy? name it in trust.proxies",
+                "Limit of one client reached"
+            );
+        }
+    }
+
     fn serves(&self, host: &Host) -> bool {
         self.settings.hosts.iter().any(|rule| rule.matches(host))
     }
@@ -273,11 +352,12 @@ impl Handler for Proxy {
 
     async fn handle(&self, request: Request<Incoming>, conn: Arc<ConnInfo>) -> Response<Logged> {
         let id = self.request_id(&request, &conn);
-        let mut entry = self.access.as_ref().map(|log| {
+        let entry = self.access.as_ref().map(|log| {
             let client = self.client(request.headers(), &conn);
             log.begin(&request, client, &id)
         });
-        let response = match self.serve(request, &conn, &id, entry.as_mut()).await {
+        let mut told = Told { entry, cors: None };
+        let mut response = match self.serve(request, &conn, &id, &mut told).await {
             Ok(response) => response,
             Err(refusal) => {
                 self.metrics
@@ -285,6 +365,7 @@ impl Handler for Proxy {
                     .get_or_create(&[("failure", refusal.failure().as_str())])
                     .inc();
                 refusal.log(&conn, &id);
+                self.hint_at_proxy(&refusal, conn.peer);
                 refusal.into_response(&id)
             }
         };
@@ -293,9 +374,13 @@ impl Handler for Proxy {
             .answered
             .get_or_create(&[("status", class)])
             .inc();
-        if let Some(entry) = &mut entry {
+        // Every answer of the route, also a refusal: a page that may not read it could not tell it from a lost network.
+        if let Some(cors) = told.cors {
+            cors.write(response.headers_mut());
+        }
+        if let Some(entry) = &mut told.entry {
             entry.answered(response.status());
         }
-        response.map(|body| Logged::new(body, entry))
+        response.map(|body| Logged::new(body, told.entry))
     }
 }

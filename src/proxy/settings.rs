@@ -59,6 +59,8 @@ pub struct Settings {
     pub trust: Trust,
     /// The longest pause within a request's body. Default 30 s.
     pub body_idle: Duration,
+    /// The cookies of Django's session: an answer that deletes or changes one ends the streams opened with it.
+    pub session_cookies: Vec<Box<str>>,
 }
 
 impl Default for Settings {
@@ -67,6 +69,7 @@ impl Default for Settings {
             hosts: vec![HostRule::Any],
             trust: Trust::default(),
             body_idle: Duration::from_secs(30),
+            session_cookies: Vec::new(),
         }
     }
 }

@@ -3,14 +3,35 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Method, Response, request};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, Method, Response, request};
 
 use super::respond::Refusal;
-use super::{Exchange, Proxy};
-use crate::ask::Asker;
+use super::{Exchange, Kind, Proxy};
+use crate::ask::{Asker, TokenCheck};
+use crate::hub::{Session, Whom};
 use crate::routes::ChannelTemplate;
 use crate::stream::{Body, Opening, Settings, Source};
-use crate::wire::{headers, last_event_id, path};
+use crate::wire::cookies::{self, Change};
+use crate::wire::{cors, headers, last_event_id, path};
+
+/// The methods of a public route.
+const READS: &str = "GET, HEAD";
+/// The methods of an ask that pages of other origins may send. Django may know more, for pages of its own.
+const ASKS: &str = "GET, HEAD, POST";
+
+impl Kind {
+    /// What the route's own rules say of the readers of an answer to this request; `None` without rules.
+    pub(super) fn cors(&self, request: &request::Parts) -> Option<cors::Answer> {
+        let (settings, methods) = match self {
+            Self::Forward { .. } => return None,
+            Self::Public { settings, .. } | Self::Token { settings, .. } => (settings, READS),
+            Self::Ask { settings, .. } => (settings, ASKS),
+        };
+        let rules = settings.cors.as_ref()?;
+        Some(rules.answer(request, methods))
+    }
+}
 
 impl Proxy {
     pub(super) async fn open_public(
@@ -25,9 +46,7 @@ impl Proxy {
             captures,
             ..
         } = exchange;
-        if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return Err(Refusal::Method("GET, HEAD"));
-        }
+        only_read(&parts.method)?;
         let mut channels = Vec::with_capacity(templates.len());
         for template in templates {
             // A path that names no channel leads nowhere.
@@ -40,6 +59,21 @@ impl Proxy {
             .await
     }
 
+    pub(super) async fn open_token(
+        &self,
+        exchange: Exchange<'_>,
+        check: &TokenCheck,
+        settings: &Arc<Settings>,
+    ) -> Result<Response<Body>, Refusal> {
+        let Exchange { parts, client, .. } = exchange;
+        only_read(&parts.method)?;
+        let source = Source::Token {
+            presented: check.find(&parts.headers, parts.uri.query()),
+            path: parts.uri.path().to_owned(),
+        };
+        self.open(&parts, client, settings, source).await
+    }
+
     pub(super) async fn open_asked(
         &self,
         exchange: Exchange<'_>,
@@ -47,6 +81,7 @@ impl Proxy {
         settings: &Arc<Settings>,
     ) -> Result<Response<Body>, Refusal> {
         // A preflight asks about the route (Fetch, section 4.8) and must not be held as if it were the request itself.
+        // Where the route has rules of its own, it was answered before it came here.
         if exchange.parts.method == Method::OPTIONS {
             return self.forward(exchange, asker.upstream(), false).await;
         }
@@ -93,13 +128,48 @@ impl Proxy {
         let opening = Opening {
             head_only: parts.method == Method::HEAD,
             client,
+            session: self.session(&parts.headers, settings),
             last: last_event_id::of_request(&parts.headers, parts.uri.query()),
             wants_stream: headers::accepts_event_stream(&parts.headers),
             source,
         };
-        self.streams
-            .open(settings, opening)
-            .await
-            .map_err(Refusal::Stream)
+        let answer = self.streams.open(settings, opening).await;
+        let answer = answer.map_err(Refusal::Stream)?;
+        self.end_session(&parts.headers, answer.headers());
+        Ok(answer)
+    }
+
+    /// The session of Django that comes with a request for a stream.
+    fn session(&self, request: &HeaderMap, settings: &Settings) -> Option<Session> {
+        let name = settings.session_cookie.as_deref()?;
+        let value = cookies::value(request, name)?;
+        Some(self.hub.session(name, value))
+    }
+
+    /// Ends the streams that were opened with the session which this answer to `request` deletes or changes.
+    pub(super) fn end_session(&self, request: &HeaderMap, answer: &HeaderMap) {
+        if !answer.contains_key(SET_COOKIE) {
+            return;
+        }
+        for name in &self.settings.session_cookies {
+            let change = cookies::change(answer, name);
+            let Some((change, old)) = change.zip(cookies::value(request, name)) else {
+                continue;
+            };
+            // Some sites send the same cookie again with every answer.
+            if change != Change::Set(old) {
+                let session = self.hub.session(name, old);
+                self.hub.kick(&Whom::Session(session));
+            }
+        }
+    }
+}
+
+/// Refuses what does not ask for a stream, where no view could say what it means.
+fn only_read(method: &Method) -> Result<(), Refusal> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        Ok(())
+    } else {
+        Err(Refusal::Method(READS))
     }
 }

@@ -17,14 +17,14 @@ use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
 use super::permission::{Asking, Permission, Renewal, log_verdict};
-use super::place::{self, Place, Reason};
+use super::place::{self, Hearing, Place, Reason};
 use super::places::{Places, TooMany};
 use super::{Settings, SlowClient, Streams};
 use crate::ask::{Facts, Grant, Verdict};
 use crate::base::random;
-use crate::domain::{EventId, Frame, Position, RetryMs};
+use crate::domain::{ChannelName, EventId, Frame, Position, RetryMs};
 use crate::history::{Cursor, Log, Progress};
-use crate::hub::{Ending, Membership, Seat};
+use crate::hub::{Ending, Era, Identity, Membership, Seat};
 use crate::wire::last_event_id::LastEventId;
 use crate::wire::sse;
 
@@ -62,10 +62,7 @@ enum Reading {
     /// Nothing yet: its channels are not known.
     Nothing(Arrival),
     /// Its channels, from its place.
-    Channels(
-        Cursor,
-        #[expect(dead_code, reason = "held for its drop")] Membership,
-    ),
+    Channels(Cursor, Membership),
     /// Nothing any more; what is ready is still given.
     Over,
 }
@@ -103,15 +100,17 @@ impl Held {
         self.say_head(drawn(&self.settings.retry), id.as_deref());
     }
 
-    /// The first bytes of a granted stream. The id comes after an initial state: a client cut off within that state must
-    /// not come back as one who has it.
+    /// The first bytes of a granted stream. The id comes after an initial state, and after the states of its channels: a
+    /// client cut off within them must not come back as one who has them.
     pub(super) fn begin(&mut self, grant: &Grant, place: Place, renewal: Renewal) {
         let retry = grant
             .terms
             .retry
             .unwrap_or_else(|| drawn(&self.settings.retry));
         let known = match place {
-            Place::At(position) if grant.initial.is_empty() => {
+            Place::At(position)
+                if grant.initial.is_empty() && !self.has_states(grant, position) =>
+            {
                 Some(self.log().id(position).to_string())
             }
             _ => None,
@@ -131,23 +130,26 @@ impl Held {
 
     /// Goes on its channels, with the initial state and, unless `told`, the place it begins at.
     fn start(&mut self, grant: &Grant, place: Place, told: bool) {
-        let Reading::Nothing(Arrival { now, .. }) = self.reading else {
+        let Reading::Nothing(Arrival { now, last }) = &self.reading else {
             return;
         };
-        let channels = &grant.terms.channels;
+        let (now, fresh) = (*now, last.is_none());
+        let hearing = Hearing::of(&grant.terms);
         let (position, reset) = match place {
             Place::At(position) => (position, None),
             Place::Unknown(reason) => (now, Some(reason)),
             Place::Over => return self.end("closed"),
         };
         // A stream that was held for long may have lost even the place it came with.
-        let (position, reset) = if self.log().has_gap(channels, position) {
+        let (position, reset) = if self.log().has_gap(hearing.all(), position) {
             (self.log().position(), Some(Reason::History))
         } else {
             (position, reset)
         };
-        let membership = self.seat.join(channels);
-        self.reading = Reading::Channels(self.log().cursor(channels.clone(), position), membership);
+        let membership = self.join(grant, &hearing);
+        let cursor = self.log().cursor(hearing.all().to_vec(), position);
+        self.seat.note(position, 0);
+        self.reading = Reading::Channels(cursor, membership);
         // A reset comes before the state that answers it, and the place after both.
         let id = self.log().id(position);
         if let Some(reason) = reset {
@@ -156,17 +158,50 @@ impl Held {
         if !grant.initial.is_empty() {
             self.say(grant.initial.clone());
         }
-        if !(told || reset.is_some() && grant.initial.is_empty()) {
+        let mut told = told || (reset.is_some() && grant.initial.is_empty());
+        if fresh || reset.is_some() {
+            told &= !self.say_states(hearing.all(), position);
+        }
+        if !told {
             self.say(sse::place(id));
         }
         // Who missed the closing event is told that something is missing, and then nothing more comes.
-        if reset.is_some() && self.log().has_seen_the_end(channels, position) {
+        if reset.is_some() && self.log().has_seen_the_end(hearing.named(), position) {
             return self.end("closed");
         }
         // What was dropped since a moment ago is a reset as well, not a slow client.
         if self.read() == Some(Progress::Gap) {
             self.skip();
         }
+    }
+
+    /// Whether a stream that begins at `position` is given states.
+    fn has_states(&self, grant: &Grant, position: Position) -> bool {
+        let channels = Hearing::of(&grant.terms);
+        let fresh = matches!(&self.reading, Reading::Nothing(Arrival { last: None, .. }));
+        fresh
+            && !self
+                .log()
+                .states(channels.all(), position, self.seat.id())
+                .is_empty()
+    }
+
+    /// Gives what `channels` keep for whoever comes later; whether there was anything. These events bring ids from before
+    /// the stream's place along, so the place must be told after them.
+    fn say_states(&mut self, channels: &[ChannelName], position: Position) -> bool {
+        let states = self.log().states(channels, position, self.seat.id());
+        let any = !states.is_empty();
+        self.seat.note(position, states.len());
+        self.ready.extend(states);
+        any
+    }
+
+    fn join(&self, grant: &Grant, hearing: &Hearing) -> Membership {
+        let identity = Identity {
+            user: grant.terms.user.as_ref(),
+            channels: hearing.all(),
+        };
+        self.seat.join(identity, Era(grant.era))
     }
 
     fn permit(&mut self, grant: &Grant, renewal: Renewal) {
@@ -194,7 +229,7 @@ impl Held {
                 self.leave(ending);
             } else if !self.poll_permission(cx) && !self.advance() {
                 ready!(self.poll_heartbeat(cx));
-                self.say(Bytes::from_static(sse::HEARTBEAT));
+                self.say(self.settings.beat.bytes());
             }
         }
     }
@@ -208,7 +243,7 @@ impl Held {
                 if expired {
                     let asking = asking.clone();
                     self.permission = Permission::Asked(asking.until_clear(
-                        self.log().clone(),
+                        self.streams.0.hub.clone(),
                         self.facts(),
                         false,
                     ));
@@ -233,7 +268,7 @@ impl Held {
     }
 
     /// What Django is told when it is asked again: the client has everything up to the cursor.
-    fn facts(&self) -> Facts {
+    pub(super) fn facts(&self) -> Facts {
         let last = match &self.reading {
             Reading::Channels(cursor, _) => Some(cursor.position()),
             Reading::Nothing(_) | Reading::Over => None,
@@ -242,6 +277,7 @@ impl Held {
             stream: self.seat.id(),
             last: last.map(|position| LastEventId::Own(self.log().id(position))),
             whole: false,
+            era: 0,
         }
     }
 
@@ -263,7 +299,7 @@ impl Held {
         if let Reading::Nothing(arrival) = &self.reading {
             let place = place::find(
                 self.log(),
-                &grant.terms.channels,
+                &Hearing::of(&grant.terms),
                 arrival.last.as_ref(),
                 arrival.now,
             );
@@ -279,25 +315,33 @@ impl Held {
     }
 
     /// Goes on with the channels of a new grant, from the same place.
-    fn move_to(&mut self, grant: &Grant) {
-        let Reading::Channels(cursor, _) = &self.reading else {
+    pub(super) fn move_to(&mut self, grant: &Grant) {
+        let hearing = Hearing::of(&grant.terms);
+        // Also if nothing seems to change: a kick since the ask ends the stream.
+        let joined = self.join(grant, &hearing);
+        let Reading::Channels(cursor, membership) = &mut self.reading else {
             return;
         };
-        let same = cursor.channels().len() == grant.terms.channels.len()
-            && cursor
-                .channels()
-                .iter()
-                .all(|channel| grant.terms.channels.contains(channel));
-        if !same {
-            let position = cursor.position();
-            let membership = self.seat.join(&grant.terms.channels);
-            let cursor = self.log().cursor(grant.terms.channels.clone(), position);
-            self.reading = Reading::Channels(cursor, membership);
-            // The state of channels that were not there before.
-            if !grant.initial.is_empty() {
-                self.say(grant.initial.clone());
-                self.say(sse::place(self.log().id(position)));
-            }
+        *membership = joined;
+        let before = cursor.channels();
+        let is_new = |channel: &&ChannelName| !before.contains(channel);
+        let added: Vec<_> = hearing.all().iter().filter(is_new).cloned().collect();
+        if added.is_empty() && before.len() == hearing.all().len() {
+            return;
+        }
+        let position = cursor.position();
+        *cursor = cursor.moved_to(hearing.all().to_vec());
+        // The state of channels that were not there before.
+        let initial = !grant.initial.is_empty();
+        if initial {
+            self.say(grant.initial.clone());
+        }
+        if self.say_states(&added, position) || initial {
+            self.say(sse::place(self.log().id(position)));
+        }
+        // What only passed the new channels meanwhile is a reset, not a slow client.
+        if self.read() == Some(Progress::Gap) {
+            self.skip();
         }
     }
 
@@ -326,11 +370,9 @@ impl Held {
         };
         let before = self.ready.len();
         let progress = cursor.read(self.seat.id(), READ, &mut self.ready);
-        self.streams
-            .0
-            .metrics
-            .delivered
-            .inc_by((self.ready.len() - before) as u64);
+        let given = self.ready.len() - before;
+        self.seat.note(cursor.position(), given);
+        self.streams.0.metrics.delivered.inc_by(given as u64);
         if progress == Progress::Closed {
             self.end("closed");
         }
@@ -374,6 +416,7 @@ impl Held {
                 self.end("drain");
             }
             Ending::Kick => self.end("kick"),
+            Ending::Logout => self.end("logout"),
         }
     }
 

@@ -4,9 +4,11 @@
 //! says so, finds where the client was, and only then answers; so nothing falls between the answer and the stream, and
 //! whoever reads the first byte of a granted stream is on its channels already. The rest is [`Held`], a body.
 //!
-//! Bound: as many streams as there are slots; beyond, 503.
+//! Bounds: as many streams as there are slots, beyond, 503; `per_ip` of a client, `per_user` of a user, beyond, 429.
 
 mod body;
+#[cfg(test)]
+mod checker;
 mod held;
 mod open;
 mod permission;
@@ -15,19 +17,23 @@ mod places;
 pub mod respond;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod tests_asked;
+#[cfg(test)]
+mod tests_between;
+#[cfg(test)]
+mod tests_token;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
 
-use crate::ask::{Asker, Mistaken};
+use crate::ask::{Asker, Mistaken, Presented, Refused};
 use crate::base::metrics::{CounterBy, Registry};
 use crate::domain::{ChannelName, UserId};
-use crate::hub::Hub;
+use crate::hub::{Hub, Session};
 use crate::limits::{Shares, Slots};
 use crate::upstream::{Head, RequestBody, UpstreamError};
 use crate::wire::last_event_id::LastEventId;
@@ -53,6 +59,7 @@ struct Inner {
 struct Metrics {
     opened: Counter,
     ended: CounterBy,
+    refused: CounterBy,
     delivered: Counter,
     resets: CounterBy,
 }
@@ -71,6 +78,13 @@ pub enum Source {
         /// Its body.
         body: RequestBody,
     },
+    /// A token that the site signed; the stream ends when it does.
+    Token {
+        /// What the client presented.
+        presented: Presented,
+        /// The path of the request, for the log.
+        path: String,
+    },
 }
 
 /// A request for a stream.
@@ -80,6 +94,8 @@ pub struct Opening {
     pub head_only: bool,
     /// The client's address.
     pub client: IpAddr,
+    /// The session of Django that came with the request.
+    pub session: Option<Session>,
     /// Where the client says it was.
     pub last: Option<LastEventId>,
     /// Whether the client names `text/event-stream` in `Accept`: what it gets else is probably a mistake of the view.
@@ -91,12 +107,12 @@ pub struct Opening {
 /// Why no stream was opened, where Django gave no answer to pass on.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// All slots are taken.
-    #[error("no slot is free")]
-    Full,
-    /// This client, or this user, has as many streams as it may.
-    #[error("this client or user has too many streams")]
-    TooMany,
+    /// No good token was presented.
+    #[error("a good token is needed")]
+    Unauthorized(#[source] Refused),
+    /// There are as many streams as a limit allows.
+    #[error("{0}")]
+    Limited(Limit),
     /// The view's answer to the ask cannot be read.
     #[error("the view's answer to the ask cannot be read")]
     Mistaken(#[source] Mistaken),
@@ -108,12 +124,42 @@ pub enum OpenError {
     Busy,
 }
 
+/// What refuses a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Limit {
+    /// All slots are taken.
+    #[error("no slot is free")]
+    Slots,
+    /// `per_ip`.
+    #[error("this client has too many streams")]
+    PerIp,
+    /// `per_user`.
+    #[error("this user has too many streams")]
+    PerUser,
+    /// A rate, which is not looked at here.
+    #[error("this client comes too often")]
+    Rate,
+}
+
+impl Limit {
+    /// The label it is counted under.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Slots => "slots",
+            Self::PerIp => "per_ip",
+            Self::PerUser => "per_user",
+            Self::Rate => "rate",
+        }
+    }
+}
+
 impl Streams {
     /// `slots` is how many streams there may be at once.
     pub fn new(hub: Hub, slots: Slots, registry: &Registry) -> Self {
         let metrics = Metrics {
             opened: registry.counter("streams_opened", "Streams opened"),
             ended: registry.counter_by("streams_ended", "Streams ended, by reason"),
+            refused: registry.counter_by("streams_refused", "Streams refused, by limit"),
             delivered: registry.counter("events_delivered", "Events handed to streams"),
             resets: registry.counter_by("stream_resets", "Resets sent, by reason"),
         };
@@ -124,5 +170,10 @@ impl Streams {
             users: Shares::default(),
             metrics: Arc::new(metrics),
         }))
+    }
+    /// Counts a stream that is not opened for this reason.
+    pub fn count_refused(&self, limit: Limit) {
+        let refused = &self.0.metrics.refused;
+        refused.get_or_create(&[("reason", limit.as_str())]).inc();
     }
 }

@@ -1,24 +1,28 @@
 //! Opening a stream: from the request to the head of its answer.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::{HeaderMap, HeaderName, LOCATION};
 use http::{Method, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::held::{Arrival, Held};
-use super::permission::{Asking, Permission, Renewal, log_verdict};
-use super::place::{self, Place};
-use super::places::{Places, TooMany, network};
-use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
+use super::permission::{Asking, Permission, Renewal, log_refused, log_verdict};
+use super::place::{self, Hearing, Place};
+use super::places::{Places, TooMany};
+use super::{BackendDown, Body, Limit, OpenError, Opening, Settings, Source, Streams, respond};
 use crate::ask::{Asker, Facts, Grant, Verdict};
 use crate::base::random;
 use crate::domain::StreamId;
+use crate::hub::{About, Era, Identity, Session};
+use crate::limits::network;
 use crate::upstream::{AnswerBody, Head, RequestBody};
 use crate::wire::ask::Terms;
 use crate::wire::headers;
+use crate::wire::last_event_id::LastEventId;
 
 /// How long a new stream waits for its turn to ask before it is held.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -26,10 +30,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PATIENCE_UNHELD: Duration = Duration::from_secs(10);
 
 /// A stream that is about to be opened.
-struct Candidate<'a> {
-    streams: &'a Streams,
-    settings: &'a Arc<Settings>,
+pub(super) struct Candidate {
+    streams: Streams,
+    settings: Arc<Settings>,
     id: StreamId,
+    about: About,
+    /// Counted in kicks, when it came.
+    era: Era,
     places: Places,
     head_only: bool,
     arrival: Arrival,
@@ -42,38 +49,30 @@ impl Streams {
         settings: &Arc<Settings>,
         opening: Opening,
     ) -> Result<Response<Body>, OpenError> {
+        let opened = self.try_to_open(settings, opening).await;
+        if let Err(OpenError::Limited(limit)) = opened {
+            self.count_refused(limit);
+        }
+        opened
+    }
+
+    async fn try_to_open(
+        &self,
+        settings: &Arc<Settings>,
+        opening: Opening,
+    ) -> Result<Response<Body>, OpenError> {
         let Opening {
             head_only,
             client,
+            session,
             last,
             wants_stream,
             source,
         } = opening;
-        let slot = self.0.slots.take().ok_or(OpenError::Full)?;
-        let share = |most: NonZeroUsize| {
-            self.0
-                .clients
-                .take(network(client), most.get())
-                .ok_or(OpenError::TooMany)
-        };
-        let client = settings.per_ip.map(share).transpose()?;
-        let id = StreamId::from_random(random::unguessable());
-        let arrival = Arrival {
-            now: self.0.hub.log().position(),
-            last,
-        };
-        let candidate = Candidate {
-            streams: self,
-            settings,
-            id,
-            places: Places {
-                slot,
-                client,
-                user: None,
-            },
-            head_only,
-            arrival,
-        };
+        // Only Django looks at it.
+        let session = session.filter(|_| matches!(source, Source::Ask { .. }));
+        let candidate = self.arrive(settings, client, session, last, head_only)?;
+        let era = candidate.era.0;
         match source {
             Source::Public(channels) => {
                 let terms = Terms {
@@ -82,21 +81,67 @@ impl Streams {
                     expires: None,
                     retry: None,
                 };
-                let grant = Grant {
-                    terms,
-                    initial: bytes::Bytes::new(),
-                    cors: HeaderMap::new(),
-                };
-                candidate.granted(&grant, Renewal::Never)
+                candidate.granted(&Grant::of(terms, era), Renewal::Never)
+            }
+            Source::Token { presented, path } => {
+                let terms = presented.terms().map_err(|refused| {
+                    log_refused(&path, &refused);
+                    OpenError::Unauthorized(refused)
+                })?;
+                // A token cannot be asked again: the stream ends when it does.
+                candidate.granted(&Grant::of(terms, era), Renewal::Impossible)
             }
             Source::Ask { asker, head, body } => {
                 candidate.ask(asker, head, body, wants_stream).await
             }
         }
     }
+
+    /// Takes the places of a stream and notes the end of the log, before anybody is asked.
+    pub(super) fn arrive(
+        &self,
+        settings: &Arc<Settings>,
+        client: IpAddr,
+        session: Option<Session>,
+        last: Option<LastEventId>,
+        head_only: bool,
+    ) -> Result<Candidate, OpenError> {
+        let slot = self.0.slots.take();
+        let slot = slot.ok_or(OpenError::Limited(Limit::Slots))?;
+        let share = |most: NonZeroUsize| {
+            self.0
+                .clients
+                .take(network(client), most.get())
+                .ok_or(OpenError::Limited(Limit::PerIp))
+        };
+        let share = settings.per_ip.map(share).transpose()?;
+        let hub = &self.0.hub;
+        Ok(Candidate {
+            streams: self.clone(),
+            settings: Arc::clone(settings),
+            id: StreamId::from_random(random::unguessable()),
+            about: About {
+                route: Arc::clone(&settings.route),
+                client,
+                since: SystemTime::now(),
+                session,
+            },
+            era: hub.era(),
+            places: Places {
+                slot,
+                client: share,
+                user: None,
+            },
+            head_only,
+            arrival: Arrival {
+                now: hub.log().position(),
+                last,
+            },
+        })
+    }
 }
 
-impl Candidate<'_> {
+impl Candidate {
     async fn ask(
         self,
         asker: Asker,
@@ -116,7 +161,7 @@ impl Candidate<'_> {
                 head: Head::clone(&head),
             })
         });
-        if let Some(grant) = asker.cached(&head, &body, &facts) {
+        if let Some(grant) = self.cached(&asker, &head, &body, &facts) {
             return self.granted(&grant, again.into());
         }
         let patience = if may_hold { PATIENCE } else { PATIENCE_UNHELD };
@@ -127,7 +172,7 @@ impl Candidate<'_> {
                 _ => Err(OpenError::Busy),
             };
         };
-        if let Some(grant) = asker.cached(&head, &body, &facts) {
+        if let Some(grant) = self.cached(&asker, &head, &body, &facts) {
             return self.granted(&grant, again.into());
         }
         let verdict = asker.ask(turn, *head, body, &facts).await;
@@ -158,23 +203,57 @@ impl Candidate<'_> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) const fn id(&self) -> StreamId {
+        self.id
+    }
+
+    #[cfg(test)]
+    pub(super) const fn era(&self) -> Era {
+        self.era
+    }
+
+    /// A grant from a moment ago, unless it was taken back since.
+    fn cached(
+        &self,
+        asker: &Asker,
+        head: &Head,
+        body: &RequestBody,
+        facts: &Facts,
+    ) -> Option<Grant> {
+        let grant = asker.cached(head, body, facts)?;
+        let hearing = Hearing::of(&grant.terms);
+        let identity = Identity {
+            user: grant.terms.user.as_ref(),
+            channels: hearing.all(),
+        };
+        let hub = &self.streams.0.hub;
+        let kicked = hub.was_kicked_since(Era(grant.era), self.about.session, identity);
+        (!kicked).then_some(grant)
+    }
+
     fn facts(&self) -> Facts {
         let whole = place::is_whole_since(self.streams.0.hub.log(), self.arrival.last.as_ref());
         Facts {
             stream: self.id,
             last: self.arrival.last.clone(),
             whole,
+            era: self.era.0,
         }
     }
 
     /// A stream whose permission is there.
-    fn granted(mut self, grant: &Grant, renewal: Renewal) -> Result<Response<Body>, OpenError> {
-        let user = self.streams.0.user_share(self.settings, &grant.terms);
-        self.places.user = user.map_err(|TooMany| OpenError::TooMany)?;
+    pub(super) fn granted(
+        mut self,
+        grant: &Grant,
+        renewal: Renewal,
+    ) -> Result<Response<Body>, OpenError> {
+        let user = self.streams.0.user_share(&self.settings, &grant.terms);
+        self.places.user = user.map_err(|TooMany| OpenError::Limited(Limit::PerUser))?;
         let log = self.streams.0.hub.log();
         let place = place::find(
             log,
-            &grant.terms.channels,
+            &Hearing::of(&grant.terms),
             self.arrival.last.as_ref(),
             self.arrival.now,
         );
@@ -196,8 +275,8 @@ impl Candidate<'_> {
             return respond::stream(self.id, HeaderMap::new(), Body::empty());
         }
         let id = self.id;
-        let log = self.streams.0.hub.log().clone();
-        let mut held = self.held(Permission::Asked(asking.until_clear(log, facts, in_vain)));
+        let hub = self.streams.0.hub.clone();
+        let mut held = self.held(Permission::Asked(asking.until_clear(hub, facts, in_vain)));
         held.wait_for_permission();
         respond::stream(id, HeaderMap::new(), Body::Held(Box::new(held)))
     }
@@ -215,12 +294,12 @@ impl Candidate<'_> {
     }
 
     fn held(self, permission: Permission) -> Held {
-        let seat = self.streams.0.hub.seat(self.id);
+        let seat = self.streams.0.hub.seat(self.id, Some(self.about));
         Held::new(
             seat,
             self.places,
-            Arc::clone(self.settings),
-            self.streams.clone(),
+            self.settings,
+            self.streams,
             self.arrival,
             permission,
         )

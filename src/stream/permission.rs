@@ -12,8 +12,8 @@ use http::StatusCode;
 use tokio::time::{Instant, Sleep};
 
 use super::place;
-use crate::ask::{Asker, Facts, Verdict};
-use crate::history::Log;
+use crate::ask::{Asker, Facts, Refused, Verdict};
+use crate::hub::Hub;
 use crate::upstream::{Backoff, Head, RequestBody};
 
 /// The first and the longest pause between two asks that Django could not answer.
@@ -28,7 +28,7 @@ pub(super) enum Permission {
     Until(Pin<Box<Sleep>>, Box<Asking>),
     /// Not now.
     Asked(Answering),
-    /// Until the timer fires; then the stream ends, for its ask cannot be repeated.
+    /// Until the timer fires; then the stream ends, for nobody can be asked again.
     Ends(Pin<Box<Sleep>>),
 }
 
@@ -50,7 +50,7 @@ pub(super) enum Renewal {
     Never,
     /// Django is asked again.
     Ask(Box<Asking>),
-    /// The stream ends: an ask other than a bare GET or HEAD is never repeated.
+    /// The stream ends: an ask other than a bare GET or HEAD is never repeated, a token is over when it is over.
     Impossible,
 }
 
@@ -87,7 +87,7 @@ impl Asking {
     /// now and in vain.
     pub(super) fn until_clear(
         self: Box<Self>,
-        log: Log,
+        hub: Hub,
         mut facts: Facts,
         in_vain: bool,
     ) -> Answering {
@@ -98,8 +98,10 @@ impl Asking {
             }
             loop {
                 let turn = self.asker.turn().await;
-                // The log may have moved on since the last try.
-                facts.whole = place::is_whole_since(&log, facts.last.as_ref());
+                // Much may have happened since the last try.
+                let log = hub.log();
+                facts.whole = place::is_whole_since(log, facts.last.as_ref());
+                facts.era = hub.era().0;
                 let mut head = self.head.clone();
                 head.tell_cursor(log.id(log.position()));
                 match self.asker.ask(turn, head, RequestBody::Empty, &facts).await {
@@ -165,6 +167,14 @@ pub(super) fn log_verdict(asker: &Asker, path: &str, verdict: &Verdict, wants_st
             );
         }
         Verdict::Granted(_) | Verdict::Answered(_) | Verdict::Login(_) => {}
+    }
+}
+
+/// Tells the operator of a token that the site signed and that is of no use. What strangers present is no news.
+pub(super) fn log_refused(path: &str, refused: &Refused) {
+    if let Some(hint) = refused.hint() {
+        let error = refused as &dyn std::error::Error;
+        tracing::warn!(path, error, hint, "Token cannot be read");
     }
 }
 

@@ -2,7 +2,36 @@
 
 use crate::domain::{ChannelName, EventId, Position, PublisherId};
 use crate::history::{Found, Log};
+use crate::wire::ask::Terms;
 use crate::wire::last_event_id::LastEventId;
+
+/// What a stream hears: the channels that were named, and its user's own.
+#[derive(Debug)]
+pub(super) struct Hearing {
+    all: Vec<ChannelName>,
+    /// How many of them were named.
+    named: usize,
+}
+
+impl Hearing {
+    pub(super) fn of(terms: &Terms) -> Self {
+        let named = terms.channels.len();
+        let own = terms.user.as_ref().map(ChannelName::of_user);
+        Self {
+            all: terms.channels.iter().cloned().chain(own).collect(),
+            named,
+        }
+    }
+
+    pub(super) fn all(&self) -> &[ChannelName] {
+        &self.all
+    }
+
+    /// The channels whose end is the end of the stream: a user has none.
+    pub(super) fn named(&self) -> &[ChannelName] {
+        self.all.get(..self.named).unwrap_or_default()
+    }
+}
 
 /// Where a stream begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +72,11 @@ impl Reason {
 /// `now`, the place that was noted before anybody was asked.
 pub(super) fn find(
     log: &Log,
-    channels: &[ChannelName],
+    hearing: &Hearing,
     last: Option<&LastEventId>,
     now: Position,
 ) -> Place {
+    let channels = hearing.all();
     let found = match last {
         None => return Place::At(now),
         Some(LastEventId::Unusable) => Err(Reason::MalformedId),
@@ -54,7 +84,7 @@ pub(super) fn find(
         Some(LastEventId::Own(id)) => own(log, channels, *id),
     };
     match found {
-        Ok(position) if log.has_seen_the_end(channels, position) => Place::Over,
+        Ok(position) if log.has_seen_the_end(hearing.named(), position) => Place::Over,
         Ok(position) if log.has_gap(channels, position) => Place::Unknown(Reason::History),
         Ok(position) => Place::At(position),
         Err(reason) => Place::Unknown(reason),

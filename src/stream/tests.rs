@@ -14,15 +14,15 @@ use crate::history::{self, Log};
 use crate::hub::Ending;
 use crate::wire::sse;
 
-pub(super) const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+pub(crate) const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-fn streams(history: history::Settings) -> Streams {
+pub(super) fn streams(history: history::Settings) -> Streams {
     let registry = Registry::default();
     let log = Log::new(history, Epoch::from_random(1), &registry);
     Streams::new(Hub::new(log, &registry), Slots::new(2), &registry)
 }
 
-fn channel(name: &str) -> ChannelName {
+pub(super) fn channel(name: &str) -> ChannelName {
     ChannelName::parse(name).unwrap()
 }
 
@@ -52,6 +52,7 @@ impl Streams {
         let last = crate::wire::last_event_id::of_request(&headers, None);
         let source = Source::Public(vec![channel("a")]);
         let opening = Opening {
+            session: None,
             head_only: false,
             client: CLIENT,
             last,
@@ -288,6 +289,7 @@ async fn slots_are_bounded_and_come_back() {
     let _second = streams.held(&Settings::default(), None).await;
     let source = || Source::Public(vec![channel("a")]);
     let opening = || Opening {
+        session: None,
         head_only: false,
         client: CLIENT,
         last: None,
@@ -297,7 +299,7 @@ async fn slots_are_bounded_and_come_back() {
     let settings = Arc::new(Settings::default());
     assert!(matches!(
         streams.open(&settings, opening()).await,
-        Err(OpenError::Full)
+        Err(OpenError::Limited(Limit::Slots))
     ));
     drop(first);
     assert!(streams.open(&settings, opening()).await.is_ok());
@@ -313,6 +315,7 @@ async fn one_client_has_no_more_streams_than_it_may() {
     let first = streams.held(&settings, None).await;
     let source = Source::Public(vec![channel("a")]);
     let opening = Opening {
+        session: None,
         head_only: false,
         client: CLIENT,
         last: None,
@@ -320,7 +323,7 @@ async fn one_client_has_no_more_streams_than_it_may() {
         source,
     };
     let refused = streams.open(&Arc::new(settings.clone()), opening).await;
-    assert!(matches!(refused, Err(OpenError::TooMany)));
+    assert!(matches!(refused, Err(OpenError::Limited(Limit::PerIp))));
     drop(first);
     streams.held(&settings, None).await;
 }

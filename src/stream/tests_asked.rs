@@ -177,6 +177,7 @@ impl Site {
         };
         let last = last_event_id::of_request(&HeaderMap::new(), None);
         let opening = Opening {
+            session: None,
             head_only: false,
             client: CLIENT,
             last,
@@ -346,6 +347,7 @@ async fn a_full_budget_is_no_refusal_where_clients_are_told_to_retry() {
         body: RequestBody::Empty,
     };
     let opening = Opening {
+        session: None,
         head_only: false,
         client: CLIENT,
         last: None,

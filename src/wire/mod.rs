@@ -4,6 +4,8 @@
 
 pub mod access;
 pub mod ask;
+pub mod cookies;
+pub mod cors;
 pub mod duration;
 pub mod forwarded;
 pub mod guard;
@@ -15,6 +17,7 @@ pub mod path;
 pub mod problem;
 pub mod publish;
 pub mod query;
+pub mod signed;
 pub mod sse;
 pub mod tap;
 pub mod webhook;

@@ -25,6 +25,8 @@ mod asks_answers;
 mod asks_frequency;
 // Django cannot answer an ask: `hold`, `retry`, `fail`, a POST.
 mod asks_unanswered;
+// Which pages of other origins may read a stream.
+mod cors;
 // The end of a gateway.
 mod draining;
 // Django away, slow or broken behind a proxied request.
@@ -39,6 +41,9 @@ mod hosts;
 mod house;
 // The far side of every limit on clients.
 mod limits;
+mod logout;
+// How often a client may come.
+mod limits_rates;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
 // Bodies in both directions: gathered or passed on as they come, asked for or refused.
@@ -73,5 +78,7 @@ mod streams_opening;
 mod streams_resuming;
 // What they share.
 mod support;
+// Streams opened by a token that the site signed.
+mod tokens;
 // WebSockets pass through; nothing else switches protocols.
 mod websockets;

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod limits;
 mod mistakes;
+mod tokens;
 
 /// An environment that never changes.
 pub(super) struct Fixed;
@@ -16,6 +18,7 @@ impl Environment for Fixed {
         let value = match name {
             "TOKEN" => "from-the-environment",
             "EMPTY" => "",
+            "KEY" => KEY,
             "NESTED" => "${TOKEN}",
             "COUNT" => "3",
             _ => return None,
@@ -26,16 +29,14 @@ impl Environment for Fixed {
     fn file(&self, path: &str) -> io::Result<String> {
         match path {
             "/run/secret" => Ok("from-the-file\n".to_owned()),
+            "/run/public.pem" => Ok(tokens::public_key("ES256")),
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
 }
 
-/// What is shown, with a webhook secret again, which unlike others has a form that a mask does not have.
-fn unmasked(shown: &str) -> String {
-    let secret = format!("webhook = \"whsec_{}\"", "A".repeat(32));
-    shown.replace("webhook = \"***\"", &secret)
-}
+/// Long enough for any kind of token.
+const KEY: &str = "thirty-two bytes and more from-the-environment";
 
 /// A file that says nothing it need not say; tests put their lines under it or in the place of its own.
 const SHORT: &str = r#"version = 1
@@ -89,23 +90,39 @@ grip = false
 
 [[route]]
 path = "/rooms/<slug:room>/<int:pk>/"
-sse = { channels = ["room-{room}", "all:{pk}"], public = true, heartbeat = "20s", open_event = "open" }
+sse = { channels = ["room-{room}", "all:{pk}"], public = true, heartbeat = "20s", open_event = "open", heartbeat_data = "a\nb" }
 
 [[route]]
 path = "/events/"
-sse = { ask = { to = "django", at_once = 4, cache = "2s" }, slow_client = "skip", retry = "3s" }
+sse = { ask = { to = "django", at_once = 4, cache = "2s" }, slow_client = "skip", retry = "3s", heartbeat_event = "", cors = { origins = ["*"] } }
 
 [[route]]
 path = "/events/more/"
-limits = { body = "1KiB" }
+limits = { body = "1KiB", rate = "4294967295/s" }
 [route.sse]
 ask = "django"
 backend_down = "fail"
 
 [[route]]
+path = "/live/"
+sse = { token = { kind = "django-signed", key = "${KEY}", max_age = "5m", from = ["bearer"] }, per_user = 3 }
+
+[[route]]
+path = "/live/jwt/"
+[route.sse.token]
+kind = "jwt"
+alg = "HS256"
+key = "${KEY}"
+issuer = "the $$ite"
+
+[[route]]
+path = "/live/es256/"
+sse = { token = { kind = "jwt", alg = "ES256", key = "${file:/run/public.pem}", audience = "us" } }
+
+[[route]]
 path = "/ws/<path:rest>"
 proxy = { to = "django", websocket = false }
-limits = { body = "2GiB" }
+limits = { body = "2GiB", rate = "10/m", burst = 3 }
 
 [[route]]
 path = "/<path:rest>"
@@ -113,6 +130,9 @@ proxy = "django"
 
 [sse]
 heartbeat = "10s"
+heartbeat_event = "ping"
+heartbeat_data = "x"
+cors = { origins = ["https://app.example.com", "http://localhost:3000"], credentials = true }
 retry = "1s..9s"
 history = { events = 16, age = "1h" }
 history_memory = "16MiB"
@@ -137,6 +157,8 @@ header = "16KiB"
 header_timeout = "5s"
 body_idle = "15s"
 keepalive = "1m"
+rate = "50/s"
+burst = 200
 
 [compress]
 [metrics]
@@ -238,7 +260,7 @@ fn what_is_shown_reads_back() {
             !shown.contains("from-the") && !shown.contains("whsec_"),
             "secrets are masked"
         );
-        let again = good(&unmasked(&shown));
+        let again = good(&tokens::unmasked(&shown));
         assert_eq!(format!("{again:#?}"), format!("{config:#?}"));
         assert_eq!(show(&again), shown);
     }
@@ -330,7 +352,8 @@ proptest! {
         let end = (start + length..FULL.len()).find(|i| FULL.is_char_boundary(*i)).unwrap_or(FULL.len());
         let text = format!("{}{new}{}", &FULL[..start], &FULL[end..]);
         if let Ok(config) = parse(&text, &Fixed) {
-            prop_assert!(parse(&unmasked(&show(&config)), &Fixed).is_ok(), "{}", show(&config));
+            let shown = tokens::unmasked(&show(&config));
+            prop_assert!(parse(&shown, &Fixed).is_ok(), "{shown}");
         }
     }
 }
