@@ -16,6 +16,7 @@ urlpatterns = [
     path("stream/<slug:name>/", views.stream),
     path("dies/<str:how>/", views.dies),
     path("publish/", views.publish),
+    path("announce/", views.announce),
     path("live/", views.live),
     # Three routes of the gateway lead here, one for each `backend_down`; "asked" is not an ask but a page.
     re_path(r"^ask(?:-retry|-fail|ed)?/(?P<name>[\w-]+)/$", views.ask),
