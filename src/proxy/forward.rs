@@ -36,11 +36,10 @@ impl Proxy {
             .take_body(&parts, incoming, route.body_limit, settings)
             .await?;
         let answer = upstream.send(&head, body, settings.retry_for).await;
-        let asked = parts.headers;
         let (mut answer, body) = answer
             .map_err(|error| Refusal::upstream(upstream, error))?
             .into_parts();
-        self.end_session(&asked, &answer.headers);
+        self.end_session(&parts.headers, &answer.headers);
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Refusal::BadUpgrade);
         }

@@ -18,6 +18,7 @@ pub mod last_event_id;
 pub mod openapi;
 pub mod parameters;
 pub mod path;
+pub mod presence;
 pub mod problem;
 pub mod publish;
 pub mod query;

@@ -50,6 +50,8 @@ mod limits;
 mod logout;
 // How often a client may come.
 mod limits_rates;
+// Who comes and who leaves is told to Django.
+mod notify;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
 // `/openapi.json` and what is served are the same.

@@ -8,6 +8,7 @@ use super::*;
 
 mod limits;
 mod mistakes;
+mod notify;
 mod tokens;
 
 /// An environment that never changes.
@@ -37,12 +38,6 @@ impl Environment for Fixed {
 
 /// Long enough for any kind of token.
 const KEY: &str = "thirty-two bytes and more from-the-environment";
-
-/// What was shown, with secrets again that have a form which a mask does not have.
-fn unmasked(shown: &str) -> String {
-    let secret = format!("webhook = \"whsec_{}\"", "A".repeat(32));
-    tokens::unmasked(shown).replace("webhook = \"***\"", &secret)
-}
 
 /// A file that says nothing it need not say; tests put their lines under it or in the place of its own.
 const SHORT: &str = r#"version = 1
@@ -266,7 +261,7 @@ fn what_is_shown_reads_back() {
             !shown.contains("from-the") && !shown.contains("whsec_"),
             "secrets are masked"
         );
-        let again = good(&unmasked(&shown));
+        let again = good(&tokens::unmasked(&shown));
         assert_eq!(format!("{again:#?}"), format!("{config:#?}"));
         assert_eq!(show(&again), shown);
     }
@@ -358,7 +353,7 @@ proptest! {
         let end = (start + length..FULL.len()).find(|i| FULL.is_char_boundary(*i)).unwrap_or(FULL.len());
         let text = format!("{}{new}{}", &FULL[..start], &FULL[end..]);
         if let Ok(config) = parse(&text, &Fixed) {
-            let shown = unmasked(&show(&config));
+            let shown = tokens::unmasked(&show(&config));
             prop_assert!(parse(&shown, &Fixed).is_ok(), "{shown}");
         }
     }
