@@ -136,7 +136,7 @@ class Log:
         self.base = int(number) - (made[0] if made else 0)
         for index in made:
             if seq_of(self.wire_ids[index], self.epoch) != self.base + index:
-                self.wrong(f"the id {self.epoch}-{self.base + index}", f"{self.wire_ids[index]} of {self.events[index]}")
+                self.wrong(f"the id {self.epoch}-{self.base + index}", f"{self.wire_ids[index]}: {self.events[index]}")
                 return  # All that follow would be told too.
 
     def compare_with_answers(self, published: Iterable[Published]) -> None:

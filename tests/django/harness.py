@@ -258,6 +258,10 @@ path = "/me/events/"
 sse = { ask = "django" }
 
 [[route]]
+path = "/session/events/"
+sse = { ask = "django" }
+
+[[route]]
 path = "/rooms/<slug:room>/events/"
 sse = { channels = ["room-{room}"], public = true }
 
@@ -357,6 +361,12 @@ servers = ["{servers}"]
         answer = self.post_event({"channel": channel, "data": data, **more})
         assert answer.status == 200, answer
         return answer.json()
+
+    def resident_bytes(self) -> int:
+        """What the process holds in memory at this moment."""
+        assert self.process.popen is not None
+        status = Path(f"/proc/{self.process.popen.pid}/status").read_text()
+        return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS:"))
 
     def kick(self, **whom: str) -> Answer:
         """POST /v1/kick by user, channel or stream."""

@@ -218,7 +218,8 @@ class Ledger:
 
     def make(self, publisher: str, dice: random.Random, channels: tuple[str, ...] = ()) -> Published:
         many = dice.random() < 0.1
-        channels = channels or tuple(dict.fromkeys(dice.choices(CHANNELS, WEIGHTS, k=dice.randint(2, 5) if many else 1)))
+        drawn = dice.choices(CHANNELS, WEIGHTS, k=dice.randint(2, 5) if many else 1)
+        channels = channels or tuple(dict.fromkeys(drawn))
         with self._lock:
             number = len(self.published)
             for channel in channels:
@@ -289,8 +290,9 @@ class Publisher:
                 try:
                     send()
                 except (OSError, AssertionError) as error:
-                    open_ones = [event for event in self.ledger.taken() if event.publisher == self.kind]
-                    self.ledger.refused([e for e in open_ones if e.answered_at == float("inf")], f"{self.kind}: {error!r}")
+                    mine = [event for event in self.ledger.taken() if event.publisher == self.kind]
+                    lost = [event for event in mine if event.answered_at == float("inf")]
+                    self.ledger.refused(lost, f"{self.kind}: {error!r}")
                     return
 
     def stop(self) -> None:
