@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::StartError;
-use crate::ask::{self, Asker};
+use crate::ask::{self, Asker, TokenCheck};
 use crate::base::access::Writer;
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind};
@@ -29,7 +29,7 @@ fn session_cookies(config: &Config) -> Vec<Box<str>> {
     let targets = config.routes.entries().iter().map(|entry| &entry.target);
     let names = targets.filter_map(|target| match &target.kind {
         RouteKind::Ask { stream, .. } => stream.session_cookie.clone(),
-        RouteKind::Proxy { .. } | RouteKind::Public { .. } => None,
+        RouteKind::Proxy { .. } | RouteKind::Public { .. } | RouteKind::Token { .. } => None,
     });
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
@@ -78,6 +78,10 @@ pub(super) fn routes(
             },
             RouteKind::Public { channels, stream } => Kind::Public {
                 channels: channels.clone(),
+                settings: of_route(&entry.name, stream),
+            },
+            RouteKind::Token { token, stream } => Kind::Token {
+                check: TokenCheck::new(token.clone(), &metrics),
                 settings: of_route(&entry.name, stream),
             },
             RouteKind::Ask {

@@ -1,10 +1,11 @@
-//! Who may listen: one short request that asks Django, or an answer it gave a moment ago.
+//! Who may listen: one short request that asks Django, an answer it gave a moment ago, or a token it signed.
 //!
 //! `stream` asks when a stream is opened and when a permission has run out. Asks to one upstream share a budget of
 //! their own, so that a storm of reconnects never takes the workers away from page loads.
 
 mod cache;
 mod settings;
+mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::wire::last_event_id::{LAST_EVENT_ID, LastEventId};
 
 use cache::{Cache, Key};
 pub use settings::{AT_ONCE, Settings};
+pub use token::{Carrier, Presented, Refused, TokenCheck, TokenSettings};
 
 const SSE_ASK: HeaderName = HeaderName::from_static("sse-ask");
 const SSE_STREAM: HeaderName = HeaderName::from_static("sse-stream");
@@ -44,19 +46,24 @@ struct Inner {
     metrics: Metrics,
 }
 
-/// The metrics of all askers. Cheap to clone.
+/// The metrics of all askers and checks. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     answered: CounterBy,
     waiting: Gauge,
+    tokens: CounterBy,
 }
 
 impl Metrics {
-    /// Registers them, once for all askers.
+    /// Registers them, once for all.
     pub fn new(registry: &Registry) -> Self {
         Self {
             answered: registry.counter_by("asks", "Asks by the status of Django's answer"),
             waiting: registry.gauge("asks_waiting", "Asks waiting for their turn"),
+            tokens: registry.counter_by(
+                "tokens_checked",
+                "Tokens of listeners, by what became of them",
+            ),
         }
     }
 }
@@ -117,6 +124,18 @@ pub enum Mistaken {
     /// Its body of type `text/event-stream` is longer than the limit, or does not end.
     #[error("the initial state does not end in time, or is too long")]
     InitialState,
+}
+
+impl Grant {
+    /// A grant that comes with no answer of Django's, as of `era`, counted in kicks.
+    pub fn of(terms: Terms, era: u64) -> Self {
+        Self {
+            terms,
+            initial: Bytes::new(),
+            cors: HeaderMap::new(),
+            era,
+        }
+    }
 }
 
 impl Mistaken {

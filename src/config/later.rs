@@ -38,7 +38,6 @@ const LATER: &[(&str, &str, Inert)] = &[
     ("route[].limits", "rate", Text("0")),
     ("route[].limits", "burst", Never),
     ("route[].proxy", "record", Never),
-    ("route[].sse", "token", Never),
     ("route[].sse", "history", Never),
     ("route[].sse", "client_buffer", Never),
     ("route[].sse", "closed_for", Never),

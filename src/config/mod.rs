@@ -17,6 +17,7 @@ mod sse;
 mod substitute;
 #[cfg(test)]
 mod tests;
+mod token;
 mod upstream;
 mod values;
 
@@ -98,6 +99,13 @@ pub enum RouteKind {
         upstream: String,
         /// How.
         ask: ask::Settings,
+        /// How the stream behaves.
+        stream: stream::Settings,
+    },
+    /// `sse.token`: a stream for whoever has a token of the site.
+    Token {
+        /// What a good token is, and where it is looked for.
+        token: ask::TokenSettings,
         /// How the stream behaves.
         stream: stream::Settings,
     },

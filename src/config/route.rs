@@ -4,7 +4,7 @@ use super::problem::name_hint;
 use super::reader::{Report, Section, Value};
 use super::scalar::Text;
 use super::site::MOST;
-use super::{RouteKind, RouteTarget, sse};
+use super::{RouteKind, RouteTarget, sse, token};
 use crate::domain::ByteSize;
 use crate::routes::{ChannelTemplate, Entry, PathPattern, Table};
 use crate::{ask, stream, upstream};
@@ -135,24 +135,31 @@ impl<'a> Shared<'_, 'a> {
     ) -> Option<RouteKind> {
         let stream = sse::overrides(section, self.stream);
         let ask = section.value("ask");
-        let token = section.value("token").is_some();
+        let token = section.value("token");
         let channels = section.value("channels");
         let public = section.value("public");
         let open = public.as_ref().and_then(Value::flag).unwrap_or(false);
         permission(
             section,
             ask.as_ref(),
-            token,
+            token.is_some(),
             channels.as_ref(),
             public.as_ref(),
             open,
         );
         let asked = ask.and_then(|value| self.ask(&value));
+        let token = token.map(|value| token::token(&value));
         let channels = channels.map(|value| templates(&value, pattern));
         if let Some((upstream, ask)) = asked {
             return Some(RouteKind::Ask {
                 upstream,
                 ask,
+                stream,
+            });
+        }
+        if let Some(token) = token {
+            return Some(RouteKind::Token {
+                token: token?,
                 stream,
             });
         }

@@ -5,11 +5,14 @@ use std::fmt::{self, Write as _};
 use super::listen::ROLES;
 use super::site::{ACCESS_FORMATS, FORMATS, LEVELS};
 use super::sse::{DOWN, SLOW};
+use super::token::{DJANGO, JWT, MASKED};
 use super::values::{duration_text, range_text};
 use super::{Config, RouteKind, RouteTarget, Trust};
+use crate::ask::TokenSettings;
 use crate::routes::Entry;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::host::HostRule;
+use crate::wire::signed::Verifier;
 use crate::{stream, upstream};
 
 /// The file that says everything `config` says. A masked secret is written `***`.
@@ -130,6 +133,12 @@ fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::
             )?;
             overrides(out, stream, &config.stream)?;
         }
+        RouteKind::Token { token, stream } => {
+            write!(out, "sse = {{ token = {{ ")?;
+            self::token(out, token)?;
+            write!(out, " }}")?;
+            overrides(out, stream, &config.stream)?;
+        }
         RouteKind::Public { channels, stream } => {
             let channels = channels.iter().map(|channel| channel.as_str().to_owned());
             write!(out, "sse = {{ channels = {}, public = true", list(channels))?;
@@ -137,6 +146,34 @@ fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::
         }
     }
     writeln!(out, "limits = {{ body = \"{}\" }}", entry.target.body_limit)
+}
+
+/// A public key is no secret, and is shown.
+fn token(out: &mut String, settings: &TokenSettings) -> fmt::Result {
+    match &settings.verifier {
+        Verifier::Django(django) => {
+            let (salt, max_age) = (quoted(django.salt()), duration_text(django.max_age()));
+            write!(
+                out,
+                "kind = \"{DJANGO}\", key = \"{MASKED}\", salt = {salt}, max_age = \"{max_age}\""
+            )?;
+        }
+        Verifier::Jwt(jwt) => {
+            let key = quoted(jwt.public_key().unwrap_or(MASKED));
+            write!(
+                out,
+                "kind = \"{JWT}\", alg = \"{}\", key = {key}",
+                jwt.algorithm()
+            )?;
+            for (name, value) in [("audience", jwt.audience()), ("issuer", jwt.issuer())] {
+                if let Some(value) = value {
+                    write!(out, ", {name} = {}", quoted(value))?;
+                }
+            }
+        }
+    }
+    let from = settings.from.iter().map(ToString::to_string);
+    write!(out, ", from = {}", list(from))
 }
 
 /// Ends the line of an `sse` route with what it has differently.

@@ -9,7 +9,7 @@ mod respond;
 
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::Incoming;
 
@@ -21,7 +21,7 @@ use crate::domain::{ChannelPattern, ConnInfo, Peer, RequestId};
 use crate::publish::Publisher;
 use crate::tokens::{Grant, Tokens};
 use crate::wire::problem::Problem;
-use crate::wire::{host, query};
+use crate::wire::{headers, host, query};
 
 pub use body::Body;
 use endpoint::Endpoint;
@@ -117,11 +117,7 @@ impl Internal {
         if self.tokens.is_empty() {
             return no_web_page(parts, conn).map(|()| None);
         }
-        let shown = parts
-            .headers
-            .get(AUTHORIZATION)
-            .map(http::HeaderValue::as_bytes);
-        let Some(shown) = shown.and_then(bearer) else {
+        let Some(shown) = headers::bearer(&parts.headers) else {
             return Err(Problem::unauthorized(
                 "a bearer token is required".to_owned(),
             ));
@@ -152,14 +148,6 @@ fn no_web_page(parts: &request::Parts, conn: &ConnInfo) -> Result<(), Problem> {
             refuse("without [publish] tokens the internal listener answers only to a loopback Host")
         }
     }
-}
-
-/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(7)?;
-    scheme
-        .eq_ignore_ascii_case(b"bearer ")
-        .then(|| token.trim_ascii())
 }
 
 fn is_json(headers: &HeaderMap) -> Result<(), Problem> {

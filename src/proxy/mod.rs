@@ -17,7 +17,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::Incoming;
 
-use crate::ask::Asker;
+use crate::ask::{Asker, TokenCheck};
 use crate::base::handler::{Handler, MOST_FIELDS};
 use crate::base::metrics::{CounterBy, Registry, status_class};
 use crate::base::random;
@@ -63,6 +63,13 @@ pub enum Kind {
     Public {
         /// The channels, with variables of the path.
         channels: Vec<ChannelTemplate>,
+        /// How the streams behave.
+        settings: Arc<crate::stream::Settings>,
+    },
+    /// `sse = { token }`.
+    Token {
+        /// What verifies tokens.
+        check: TokenCheck,
         /// How the streams behave.
         settings: Arc<crate::stream::Settings>,
     },
@@ -204,6 +211,7 @@ impl Proxy {
             Kind::Public { channels, settings } => {
                 self.open_public(exchange, channels, settings).await
             }
+            Kind::Token { check, settings } => self.open_token(exchange, check, settings).await,
             Kind::Ask { asker, settings } => self.open_asked(exchange, asker, settings).await,
         }
     }

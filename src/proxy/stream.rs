@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Response, request};
 
 use super::respond::Refusal;
 use super::{Exchange, Proxy};
-use crate::ask::Asker;
+use crate::ask::{Asker, TokenCheck};
 use crate::hub::{Session, Whom};
 use crate::routes::ChannelTemplate;
 use crate::stream::{Body, Opening, Settings, Source};
@@ -28,9 +28,7 @@ impl Proxy {
             captures,
             ..
         } = exchange;
-        if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return Err(Refusal::Method("GET, HEAD"));
-        }
+        only_read(&parts.method)?;
         let mut channels = Vec::with_capacity(templates.len());
         for template in templates {
             // A path that names no channel leads nowhere.
@@ -41,6 +39,21 @@ impl Proxy {
         }
         self.open(&parts, client, settings, Source::Public(channels))
             .await
+    }
+
+    pub(super) async fn open_token(
+        &self,
+        exchange: Exchange<'_>,
+        check: &TokenCheck,
+        settings: &Arc<Settings>,
+    ) -> Result<Response<Body>, Refusal> {
+        let Exchange { parts, client, .. } = exchange;
+        only_read(&parts.method)?;
+        let source = Source::Token {
+            presented: check.find(&parts.headers, parts.uri.query()),
+            path: parts.uri.path().to_owned(),
+        };
+        self.open(&parts, client, settings, source).await
     }
 
     pub(super) async fn open_asked(
@@ -130,5 +143,14 @@ impl Proxy {
                 self.hub.kick(&Whom::Session(session));
             }
         }
+    }
+}
+
+/// Refuses what does not ask for a stream, where no view could say what it means.
+fn only_read(method: &Method) -> Result<(), Refusal> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        Ok(())
+    } else {
+        Err(Refusal::Method("GET, HEAD"))
     }
 }

@@ -100,15 +100,17 @@ impl Held {
         self.say_head(drawn(&self.settings.retry), id.as_deref());
     }
 
-    /// The first bytes of a granted stream. The id comes after an initial state: a client cut off within that state must
-    /// not come back as one who has it.
+    /// The first bytes of a granted stream. The id comes after an initial state, and after the states of its channels: a
+    /// client cut off within them must not come back as one who has them.
     pub(super) fn begin(&mut self, grant: &Grant, place: Place, renewal: Renewal) {
         let retry = grant
             .terms
             .retry
             .unwrap_or_else(|| drawn(&self.settings.retry));
         let known = match place {
-            Place::At(position) if grant.initial.is_empty() => {
+            Place::At(position)
+                if grant.initial.is_empty() && !self.has_states(grant, position) =>
+            {
                 Some(self.log().id(position).to_string())
             }
             _ => None,
@@ -171,6 +173,17 @@ impl Held {
         if self.read() == Some(Progress::Gap) {
             self.skip();
         }
+    }
+
+    /// Whether a stream that begins at `position` is given states.
+    fn has_states(&self, grant: &Grant, position: Position) -> bool {
+        let channels = Hearing::of(&grant.terms);
+        let fresh = matches!(&self.reading, Reading::Nothing(Arrival { last: None, .. }));
+        fresh
+            && !self
+                .log()
+                .states(channels.all(), position, self.seat.id())
+                .is_empty()
     }
 
     /// Gives what `channels` keep for whoever comes later; whether there was anything. These events bring ids from before
@@ -255,7 +268,7 @@ impl Held {
     }
 
     /// What Django is told when it is asked again: the client has everything up to the cursor.
-    fn facts(&self) -> Facts {
+    pub(super) fn facts(&self) -> Facts {
         let last = match &self.reading {
             Reading::Channels(cursor, _) => Some(cursor.position()),
             Reading::Nothing(_) | Reading::Over => None,
@@ -302,7 +315,7 @@ impl Held {
     }
 
     /// Goes on with the channels of a new grant, from the same place.
-    fn move_to(&mut self, grant: &Grant) {
+    pub(super) fn move_to(&mut self, grant: &Grant) {
         let hearing = Hearing::of(&grant.terms);
         // Also if nothing seems to change: a kick since the ask ends the stream.
         let joined = self.join(grant, &hearing);

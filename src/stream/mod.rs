@@ -7,6 +7,8 @@
 //! Bound: as many streams as there are slots; beyond, 503.
 
 mod body;
+#[cfg(test)]
+mod checker;
 mod held;
 mod open;
 mod permission;
@@ -15,16 +17,20 @@ mod places;
 pub mod respond;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod tests_asked;
+#[cfg(test)]
+mod tests_between;
+#[cfg(test)]
+mod tests_token;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
 
-use crate::ask::{Asker, Mistaken};
+use crate::ask::{Asker, Mistaken, Presented, Refused};
 use crate::base::metrics::{CounterBy, Registry};
 use crate::domain::{ChannelName, UserId};
 use crate::hub::{Hub, Session};
@@ -71,6 +77,13 @@ pub enum Source {
         /// Its body.
         body: RequestBody,
     },
+    /// A token that the site signed; the stream ends when it does.
+    Token {
+        /// What the client presented.
+        presented: Presented,
+        /// The path of the request, for the log.
+        path: String,
+    },
 }
 
 /// A request for a stream.
@@ -99,6 +112,9 @@ pub enum OpenError {
     /// This client, or this user, has as many streams as it may.
     #[error("this client or user has too many streams")]
     TooMany,
+    /// No good token was presented.
+    #[error("a good token is needed")]
+    Unauthorized(#[source] Refused),
     /// The view's answer to the ask cannot be read.
     #[error("the view's answer to the ask cannot be read")]
     Mistaken(#[source] Mistaken),

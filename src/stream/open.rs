@@ -1,5 +1,6 @@
 //! Opening a stream: from the request to the head of its answer.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,17 +10,18 @@ use http::{Method, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::held::{Arrival, Held};
-use super::permission::{Asking, Permission, Renewal, log_verdict};
+use super::permission::{Asking, Permission, Renewal, log_refused, log_verdict};
 use super::place::{self, Hearing, Place};
 use super::places::{Places, TooMany, network};
 use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
 use crate::ask::{Asker, Facts, Grant, Verdict};
 use crate::base::random;
 use crate::domain::StreamId;
-use crate::hub::{About, Era, Identity};
+use crate::hub::{About, Era, Identity, Session};
 use crate::upstream::{AnswerBody, Head, RequestBody};
 use crate::wire::ask::Terms;
 use crate::wire::headers;
+use crate::wire::last_event_id::LastEventId;
 
 /// How long a new stream waits for its turn to ask before it is held.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,9 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PATIENCE_UNHELD: Duration = Duration::from_secs(10);
 
 /// A stream that is about to be opened.
-struct Candidate<'a> {
-    streams: &'a Streams,
-    settings: &'a Arc<Settings>,
+pub(super) struct Candidate {
+    streams: Streams,
+    settings: Arc<Settings>,
     id: StreamId,
     about: About,
     /// Counted in kicks, when it came.
@@ -54,40 +56,10 @@ impl Streams {
             wants_stream,
             source,
         } = opening;
-        let about = About {
-            route: Arc::clone(&settings.route),
-            client,
-            since: SystemTime::now(),
-            // Only Django looks at it.
-            session: session.filter(|_| matches!(source, Source::Ask { .. })),
-        };
-        let slot = self.0.slots.take().ok_or(OpenError::Full)?;
-        let share = |most: NonZeroUsize| {
-            self.0
-                .clients
-                .take(network(client), most.get())
-                .ok_or(OpenError::TooMany)
-        };
-        let client = settings.per_ip.map(share).transpose()?;
-        let id = StreamId::from_random(random::unguessable());
-        let arrival = Arrival {
-            now: self.0.hub.log().position(),
-            last,
-        };
-        let candidate = Candidate {
-            streams: self,
-            settings,
-            id,
-            about,
-            era: self.0.hub.era(),
-            places: Places {
-                slot,
-                client,
-                user: None,
-            },
-            head_only,
-            arrival,
-        };
+        // Only Django looks at it.
+        let session = session.filter(|_| matches!(source, Source::Ask { .. }));
+        let candidate = self.arrive(settings, client, session, last, head_only)?;
+        let era = candidate.era.0;
         match source {
             Source::Public(channels) => {
                 let terms = Terms {
@@ -96,22 +68,66 @@ impl Streams {
                     expires: None,
                     retry: None,
                 };
-                let grant = Grant {
-                    terms,
-                    initial: bytes::Bytes::new(),
-                    cors: HeaderMap::new(),
-                    era: candidate.era.0,
-                };
-                candidate.granted(&grant, Renewal::Never)
+                candidate.granted(&Grant::of(terms, era), Renewal::Never)
+            }
+            Source::Token { presented, path } => {
+                let terms = presented.terms().map_err(|refused| {
+                    log_refused(&path, &refused);
+                    OpenError::Unauthorized(refused)
+                })?;
+                // A token cannot be asked again: the stream ends when it does.
+                candidate.granted(&Grant::of(terms, era), Renewal::Impossible)
             }
             Source::Ask { asker, head, body } => {
                 candidate.ask(asker, head, body, wants_stream).await
             }
         }
     }
+
+    /// Takes the places of a stream and notes the end of the log, before anybody is asked.
+    pub(super) fn arrive(
+        &self,
+        settings: &Arc<Settings>,
+        client: IpAddr,
+        session: Option<Session>,
+        last: Option<LastEventId>,
+        head_only: bool,
+    ) -> Result<Candidate, OpenError> {
+        let slot = self.0.slots.take().ok_or(OpenError::Full)?;
+        let share = |most: NonZeroUsize| {
+            self.0
+                .clients
+                .take(network(client), most.get())
+                .ok_or(OpenError::TooMany)
+        };
+        let share = settings.per_ip.map(share).transpose()?;
+        let hub = &self.0.hub;
+        Ok(Candidate {
+            streams: self.clone(),
+            settings: Arc::clone(settings),
+            id: StreamId::from_random(random::unguessable()),
+            about: About {
+                route: Arc::clone(&settings.route),
+                client,
+                since: SystemTime::now(),
+                session,
+            },
+            era: hub.era(),
+            places: Places {
+                slot,
+                client: share,
+                user: None,
+            },
+            head_only,
+            arrival: Arrival {
+                now: hub.log().position(),
+                last,
+            },
+        })
+    }
 }
 
-impl Candidate<'_> {
+impl Candidate {
     async fn ask(
         self,
         asker: Asker,
@@ -173,6 +189,16 @@ impl Candidate<'_> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) const fn id(&self) -> StreamId {
+        self.id
+    }
+
+    #[cfg(test)]
+    pub(super) const fn era(&self) -> Era {
+        self.era
+    }
+
     /// A grant from a moment ago, unless it was taken back since.
     fn cached(
         &self,
@@ -203,8 +229,12 @@ impl Candidate<'_> {
     }
 
     /// A stream whose permission is there.
-    fn granted(mut self, grant: &Grant, renewal: Renewal) -> Result<Response<Body>, OpenError> {
-        let user = self.streams.0.user_share(self.settings, &grant.terms);
+    pub(super) fn granted(
+        mut self,
+        grant: &Grant,
+        renewal: Renewal,
+    ) -> Result<Response<Body>, OpenError> {
+        let user = self.streams.0.user_share(&self.settings, &grant.terms);
         self.places.user = user.map_err(|TooMany| OpenError::TooMany)?;
         let log = self.streams.0.hub.log();
         let place = place::find(
@@ -254,8 +284,8 @@ impl Candidate<'_> {
         Held::new(
             seat,
             self.places,
-            Arc::clone(self.settings),
-            self.streams.clone(),
+            self.settings,
+            self.streams,
             self.arrival,
             permission,
         )

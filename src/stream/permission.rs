@@ -12,7 +12,7 @@ use http::StatusCode;
 use tokio::time::{Instant, Sleep};
 
 use super::place;
-use crate::ask::{Asker, Facts, Verdict};
+use crate::ask::{Asker, Facts, Refused, Verdict};
 use crate::hub::Hub;
 use crate::upstream::{Backoff, Head, RequestBody};
 
@@ -28,7 +28,7 @@ pub(super) enum Permission {
     Until(Pin<Box<Sleep>>, Box<Asking>),
     /// Not now.
     Asked(Answering),
-    /// Until the timer fires; then the stream ends, for its ask cannot be repeated.
+    /// Until the timer fires; then the stream ends, for nobody can be asked again.
     Ends(Pin<Box<Sleep>>),
 }
 
@@ -50,7 +50,7 @@ pub(super) enum Renewal {
     Never,
     /// Django is asked again.
     Ask(Box<Asking>),
-    /// The stream ends: an ask other than a bare GET or HEAD is never repeated.
+    /// The stream ends: an ask other than a bare GET or HEAD is never repeated, a token is over when it is over.
     Impossible,
 }
 
@@ -167,6 +167,14 @@ pub(super) fn log_verdict(asker: &Asker, path: &str, verdict: &Verdict, wants_st
             );
         }
         Verdict::Granted(_) | Verdict::Answered(_) | Verdict::Login(_) => {}
+    }
+}
+
+/// Tells the operator of a token that the site signed and that is of no use. What strangers present is no news.
+pub(super) fn log_refused(path: &str, refused: &Refused) {
+    if let Some(hint) = refused.hint() {
+        let error = refused as &dyn std::error::Error;
+        tracing::warn!(path, error, hint, "Token cannot be read");
     }
 }
 

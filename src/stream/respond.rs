@@ -5,6 +5,7 @@ use http::{Response, StatusCode};
 
 use super::OpenError;
 use super::body::Body;
+use crate::ask::Refused;
 use crate::domain::{Failure, StreamId};
 use crate::upstream::{RequestBodyFault, UpstreamError};
 
@@ -43,6 +44,7 @@ impl OpenError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Full | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Mistaken(_) => StatusCode::NOT_FOUND,
             Self::Down(error) => upstream_status(error),
@@ -53,8 +55,19 @@ impl OpenError {
     pub const fn failure(&self) -> Failure {
         match self {
             Self::Full | Self::TooMany => Failure::Limited,
+            Self::Unauthorized(_) => Failure::Denied,
             Self::Mistaken(_) | Self::Busy => Failure::Upstream,
             Self::Down(error) => error.failure(),
+        }
+    }
+
+    /// What a client is asked for that has shown nothing, or nothing good (RFC 6750, section 3). Why it is not good is
+    /// not its business.
+    pub const fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Unauthorized(Refused::Missing) => Some("Bearer"),
+            Self::Unauthorized(Refused::Invalid(_)) => Some("Bearer error=\"invalid_token\""),
+            _ => None,
         }
     }
 }

@@ -14,15 +14,15 @@ use crate::history::{self, Log};
 use crate::hub::Ending;
 use crate::wire::sse;
 
-pub(super) const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+pub(crate) const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-fn streams(history: history::Settings) -> Streams {
+pub(super) fn streams(history: history::Settings) -> Streams {
     let registry = Registry::default();
     let log = Log::new(history, Epoch::from_random(1), &registry);
     Streams::new(Hub::new(log, &registry), Slots::new(2), &registry)
 }
 
-fn channel(name: &str) -> ChannelName {
+pub(super) fn channel(name: &str) -> ChannelName {
     ChannelName::parse(name).unwrap()
 }
 

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use crate::domain::{ChannelName, InvalidChannel, RetryMs, UserId};
 
 /// The most channels of one stream.
-const MOST_CHANNELS: usize = 100;
+pub const MOST_CHANNELS: usize = 100;
 
 /// What a listener is granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Terms {
     pub channels: Vec<ChannelName>,
     /// `SSE-User`.
     pub user: Option<UserId>,
-    /// `SSE-Expires`: after so long Django is asked again. At least a second.
+    /// `SSE-Expires`: after so long Django is asked again. At least a second; of a token, the time left to it.
     pub expires: Option<Duration>,
     /// `SSE-Retry`.
     pub retry: Option<RetryMs>,

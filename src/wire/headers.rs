@@ -5,7 +5,9 @@
 //! says is added *after* it. Invariant: no header by which Django would believe the gateway survives from a client.
 
 use http::HeaderMap;
-use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, UPGRADE};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, UPGRADE,
+};
 
 /// Valid for one connection only, named by `Connection` or not (RFC 9110, 7.6.1). `HTTP2-Settings` belongs to the
 /// h2c upgrade, which nobody behind us may see. `Trailer` announces what is dropped here.
@@ -85,6 +87,14 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
 /// Whether `Accept` names `text/event-stream` (wildcards do not count, `q=0` neither): the mark of an `EventSource`.
 pub fn accepts_event_stream(headers: &HeaderMap) -> bool {
     tokens(headers, &ACCEPT).any(|range| has_essence(range) && !has_zero_weight(range))
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1).
+pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
 }
 
 fn has_essence(media_type: &[u8]) -> bool {

@@ -37,7 +37,7 @@ impl LastEventId {
         }
     }
 
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         match (EventId::parse(text), PublisherId::parse(text)) {
             (Some(own), _) => Self::Own(own),
             (None, Ok(foreign)) => Self::Foreign(foreign.as_str().to_owned()),

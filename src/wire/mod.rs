@@ -14,5 +14,6 @@ pub mod path;
 pub mod problem;
 pub mod publish;
 pub mod query;
+pub mod signed;
 pub mod sse;
 pub mod tap;

@@ -39,6 +39,7 @@ mod hosts;
 mod house;
 // The far side of every limit on clients.
 mod limits;
+mod logout;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
 // Bodies in both directions: gathered or passed on as they come, asked for or refused.
@@ -61,5 +62,7 @@ mod streams_opening;
 mod streams_resuming;
 // What they share.
 mod support;
+// Streams opened by a token that the site signed.
+mod tokens;
 // WebSockets pass through; nothing else switches protocols.
 mod websockets;

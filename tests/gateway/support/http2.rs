@@ -6,9 +6,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tidegate::server::Address;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
+use super::client::Io;
 use super::within;
 
 /// One HTTP/2 connection.
@@ -27,10 +28,10 @@ pub struct Answer2 {
 
 impl Http2 {
     pub async fn open(address: &Address) -> Self {
-        let Address::Tcp(address) = address else {
-            panic!("over TCP")
+        let socket: Box<dyn Io> = match address {
+            Address::Tcp(address) => Box::new(TcpStream::connect(address).await.unwrap()),
+            Address::Unix(path) => Box::new(UnixStream::connect(path).await.unwrap()),
         };
-        let socket = TcpStream::connect(address).await.unwrap();
         let (sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket))
                 .await

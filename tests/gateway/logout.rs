@@ -1,0 +1,114 @@
+//! The end of a session of Django ends what was opened with it, and nothing else.
+
+use crate::support::asking::{answering, site_with};
+use crate::support::{Backend, Conn, EventSource, Gate, Reply};
+
+const OLD: &str = "Cookie: theme=dark; sessionid=old; csrftoken=x\r\n";
+const OTHER: &str = "Cookie: sessionid=other\r\n";
+
+/// What Django sends with the answer to a logout.
+const DELETED: &str =
+    "Set-Cookie: sessionid=\"\"; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/\r\n";
+
+fn granted() -> Reply {
+    Reply::answer("200 OK", "SSE-Channel: news\r\nSSE-User: 42\r\n", "")
+}
+
+/// Answers asks with a grant, `/page/` with `lines` of header.
+fn django(lines: &'static str) -> impl Fn(&crate::support::Request) -> Reply {
+    move |request| {
+        if request.header("sse-ask").is_some() {
+            granted()
+        } else {
+            Reply::answer("200 OK", lines, "page")
+        }
+    }
+}
+
+async fn page(gateway: &crate::support::Gateway, cookie: &str) {
+    let mut conn = Conn::open(&gateway.public).await;
+    let request = format!("GET /page/ HTTP/1.1\r\nHost: site.test\r\n{cookie}\r\n");
+    assert_eq!(conn.ask(request).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_deletes_the_session_cookie_ends_its_streams() {
+    let (gateway, mut publisher, _backend) = answering(django(DELETED)).await;
+    let mine = EventSource::open_with(&gateway.public, "/events/", OLD).await;
+    let mut theirs = EventSource::open_with(&gateway.public, "/events/", OTHER).await;
+    page(&gateway, OLD).await;
+    mine.ends().await;
+    publisher.text("news", "still here").await;
+    assert_eq!(theirs.data(1).await, ["still here"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_changes_the_session_cookie_ends_its_streams() {
+    let (gateway, _, _backend) = answering(django("Set-Cookie: sessionid=new; Path=/\r\n")).await;
+    let mine = EventSource::open_with(&gateway.public, "/events/", OLD).await;
+    page(&gateway, OLD).await;
+    mine.ends().await;
+}
+
+#[tokio::test]
+async fn the_same_cookie_once_more_or_another_cookie_ends_nothing() {
+    let same = "Set-Cookie: csrftoken=\"\"; Max-Age=0\r\nSet-Cookie: sessionid=old; Path=/\r\n";
+    let (gateway, mut publisher, _backend) = answering(django(same)).await;
+    let mut mine = EventSource::open_with(&gateway.public, "/events/", OLD).await;
+    page(&gateway, OLD).await;
+    // Somebody without a session logs in.
+    page(&gateway, "").await;
+    publisher.text("news", "still here").await;
+    assert_eq!(mine.data(1).await, ["still here"]);
+}
+
+#[tokio::test]
+async fn a_refused_ask_that_deletes_the_cookie_ends_the_other_streams_too() {
+    let (gateway, _, _backend) = answering(|request| {
+        if request.target().contains("expired") {
+            Reply::answer("403 Forbidden", DELETED, "")
+        } else {
+            granted()
+        }
+    })
+    .await;
+    let mine = EventSource::open_with(&gateway.public, "/events/", OLD).await;
+    let refused = EventSource::try_open(&gateway.public, "/events/expired/", OLD).await;
+    assert_eq!(refused.map(|_| ()).unwrap_err().status, 403);
+    mine.ends().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_being_asked_for_while_its_session_ends_is_ended() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let (gateway, _, backend) = answering(move |request| {
+        if request.header("sse-ask").is_some() {
+            granted().after(&held)
+        } else {
+            Reply::answer("200 OK", DELETED, "page")
+        }
+    })
+    .await;
+    let meanwhile = async {
+        backend.request(0).await;
+        page(&gateway, OLD).await;
+        gate.open();
+    };
+    let opening = EventSource::open_with(&gateway.public, "/events/", OLD);
+    let (opened, ()) = tokio::join!(opening, meanwhile);
+    opened.ends().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_was_kept_is_not_good_after_the_session_ended() {
+    let backend = Backend::start(django(DELETED)).await;
+    let (gateway, _) = site_with("ask = { to = \"django\", cache = \"60s\" }", "", &backend).await;
+    let first = EventSource::open_with(&gateway.public, "/events/", OLD).await;
+    let second = EventSource::open_with(&gateway.public, "/events/", OLD).await;
+    page(&gateway, OLD).await;
+    first.ends().await;
+    second.ends().await;
+    let _third = EventSource::open_with(&gateway.public, "/events/", OLD).await;
+    assert_eq!(backend.count(), 3, "asked, the page, asked anew");
+}
