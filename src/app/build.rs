@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
+
 use super::StartError;
 use crate::ask::{self, Asker, TokenCheck};
 use crate::base::access::Writer;
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind};
-use crate::limits::Slots;
+use crate::limits::{ClientLimit, Slots};
 use crate::proxy::{self, AccessLog, AccessSettings, Kind, Route};
 use crate::routes::{Entry, Table};
 use crate::stream;
@@ -53,11 +55,20 @@ pub(super) fn access(
     Ok(Some((writer, log)))
 }
 
+/// What counts the clients that a rate could not tell apart, over all rates.
+pub(super) fn newcomers(registry: &Registry) -> Counter {
+    registry.counter(
+        "rate_newcomers",
+        "Requests of clients for which a rate had no room, so that they share one",
+    )
+}
+
 /// The routes. Asks to one upstream share one budget, whichever route they come from.
 pub(super) fn routes(
     config: &Config,
     upstreams: &HashMap<String, Upstream>,
     registry: &Registry,
+    newcomers: &Counter,
 ) -> Table<Route> {
     let metrics = ask::Metrics::new(registry);
     let mut budgets: HashMap<String, Slots> = HashMap::new();
@@ -101,12 +112,15 @@ pub(super) fn routes(
                 }
             }
         };
+        let rate = entry.target.rate;
+        let limit = rate.map(|rate| ClientLimit::new(rate, newcomers.clone()));
         Entry {
             name: entry.name.clone(),
             pattern: entry.pattern.clone(),
             target: Route {
                 kind,
                 body_limit: entry.target.body_limit,
+                rate: limit,
             },
         }
     });

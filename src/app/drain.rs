@@ -43,6 +43,7 @@ impl Gateway {
         });
         self.proxy.close_tunnels(left()).await;
         self.internal.stop();
+        self.publisher.stop();
         self.internal.finished(INTERNAL_PATIENCE).await;
         for upstream in self.upstreams.values() {
             upstream.close(left()).await;

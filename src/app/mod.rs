@@ -22,7 +22,7 @@ use crate::domain::Epoch;
 use crate::history::Log;
 use crate::hub::Hub;
 use crate::internal::Internal;
-use crate::limits::Slots;
+use crate::limits::{ClientLimit, Slots};
 use crate::proxy::{Collaborators, Proxy};
 use crate::publish::Publisher;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
@@ -39,6 +39,7 @@ const INTERNAL_CONNECTIONS: usize = 4096;
 #[derive(Debug)]
 pub struct Gateway {
     hub: Hub,
+    publisher: Publisher,
     readiness: Readiness,
     public: Server,
     internal: Server,
@@ -90,24 +91,27 @@ impl Gateway {
             .iter()
             .map(|s| (s.name.clone(), Upstream::new(s.clone(), &families)))
             .collect();
+        let publisher = Publisher::new(hub.clone(), config.publish.clone(), &registry);
         let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
-        let routes = build::routes(&config, &upstreams, &registry);
+        let shared = build::newcomers(&registry);
+        let routes = build::routes(&config, &upstreams, &registry, &shared);
         let rules = build::proxy(&config);
         let (access, access_log) = build::access(&config, &registry)?.unzip();
         let collaborators = Collaborators {
             routes,
             streams,
             hub: hub.clone(),
+            publisher: publisher.clone(),
             tunnels: Slots::new(most),
             access: access_log,
+            rate: config.rate.map(|rate| ClientLimit::new(rate, shared)),
         };
         let proxy = Arc::new(Proxy::new(rules, collaborators, &registry));
         let readiness = Readiness::default();
         let console = Console::new(hub.clone(), registry.clone(), readiness.clone());
-        let publisher = Publisher::new(hub.clone(), config.publish.clone());
         let internal = Arc::new(Internal::new(
             config.tokens.clone(),
-            publisher,
+            publisher.clone(),
             console,
             &registry,
         ));
@@ -136,6 +140,7 @@ impl Gateway {
         let (public, internal) = servers;
         Ok(Self {
             hub,
+            publisher,
             readiness,
             public,
             internal,

@@ -7,4 +7,5 @@ pub mod handler;
 pub mod log;
 pub mod metrics;
 pub mod random;
+pub mod seldom;
 pub mod sync;

@@ -10,11 +10,10 @@ enum Inert {
     Never,
     Text(&'static str),
     Flag(bool),
-    Number(&'static str),
     EmptyTable,
 }
 
-use Inert::{EmptyTable, Flag, Never, Number, Text};
+use Inert::{EmptyTable, Flag, Never, Text};
 
 /// The table a key is in, the key, and its inert value. `*` stands for a name, `[]` for a number.
 const LATER: &[(&str, &str, Inert)] = &[
@@ -29,24 +28,15 @@ const LATER: &[(&str, &str, Inert)] = &[
     ("upstream.*", "balance", Text("least-busy")),
     ("upstream.*", "buffer_response", Text("1MiB")),
     ("upstream.*", "grip", Flag(false)),
-    ("upstream.*", "publish", Flag(false)),
     ("upstream.*", "health", Never),
     ("route[]", "static", Never),
     ("route[]", "redirect", Never),
     ("route[]", "respond", Never),
     ("route[]", "internal", Flag(false)),
-    ("route[].limits", "rate", Text("0")),
-    ("route[].limits", "burst", Never),
     ("route[].proxy", "record", Never),
     ("route[].sse", "history", Never),
     ("route[].sse", "client_buffer", Never),
     ("route[].sse", "closed_for", Never),
-    ("route[].sse", "cors", Never),
-    ("sse", "cors", Never),
-    ("publish", "idempotency", Text("5m")),
-    ("publish.tokens[]", "webhook", Never),
-    ("limits", "rate", Text("0")),
-    ("limits", "burst", Number("100")),
     ("log", "request_id", Text("x-request-id")),
     ("metrics", "path", Text("/metrics")),
     ("metrics", "per_channel", Flag(false)),
@@ -74,7 +64,6 @@ impl Inert {
         match (self, value.tree) {
             (Text(inert), DeValue::String(text)) => text == inert,
             (Flag(inert), DeValue::Boolean(flag)) => flag == inert,
-            (Number(inert), DeValue::Integer(number)) => number.as_str() == *inert,
             (EmptyTable, DeValue::Table(table)) => table.is_empty(),
             _ => false,
         }
@@ -84,7 +73,6 @@ impl Inert {
         match self {
             Text(inert) => Some(format!("only {inert:?}, its default")),
             Flag(inert) => Some(format!("only {inert}, its default")),
-            Number(inert) => Some(format!("only {inert}, its default")),
             Never | EmptyTable => None,
         }
     }

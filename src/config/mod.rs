@@ -32,6 +32,7 @@ pub use substitute::{Environment, Process};
 
 use crate::base::log;
 use crate::domain::ByteSize;
+use crate::limits::ClientRate;
 use crate::proxy::{AccessSettings, Trust};
 use crate::routes::{ChannelTemplate, Table};
 use crate::tokens::Tokens;
@@ -56,6 +57,8 @@ pub struct Config {
     pub drain_spread: Duration,
     /// `[trust]`.
     pub trust: Trust,
+    /// `limits.rate` and `limits.burst`: requests of one client, over all routes. Default no limit.
+    pub rate: Option<ClientRate>,
     /// `[upstream.*]` in the order of the file.
     pub upstreams: Vec<crate::upstream::Settings>,
     /// `[[route]]`; the upstreams they name exist.
@@ -81,6 +84,8 @@ pub struct RouteTarget {
     pub kind: RouteKind,
     /// The largest body of a request. Default `limits.body`.
     pub body_limit: ByteSize,
+    /// Requests of one client. Default no limit.
+    pub rate: Option<ClientRate>,
 }
 
 /// The kinds of routes.
@@ -150,7 +155,7 @@ fn build(document: &mut Section<'_>) -> Config {
     let mut server = server::Settings::default();
     let site = site::server(document, &mut server);
     let trust = site::trust(document);
-    let body = site::limits(document, &mut server);
+    let (body, rate) = site::limits(document, &mut server);
     let (log, access) = site::log(document);
     document.table("metrics", "metrics", |_| ());
     document.table("console", "console", |_| ());
@@ -167,6 +172,7 @@ fn build(document: &mut Section<'_>) -> Config {
         drain: site.drain,
         drain_spread: site.drain_spread,
         trust,
+        rate,
         upstreams,
         routes,
         history,

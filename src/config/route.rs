@@ -3,7 +3,7 @@
 use super::problem::name_hint;
 use super::reader::{Report, Section, Value};
 use super::scalar::Text;
-use super::site::MOST;
+use super::site::{MOST, client_rate};
 use super::{RouteKind, RouteTarget, sse, token};
 use crate::domain::ByteSize;
 use crate::routes::{ChannelTemplate, Entry, PathPattern, Table};
@@ -69,9 +69,10 @@ impl<'a> Shared<'_, 'a> {
             .required("path")
             .and_then(|value| value.text())
             .and_then(|text| self.path(&text));
-        let mut body_limit = self.body;
+        let (mut body_limit, mut rate) = (self.body, None);
         section.table("limits", "route[].limits", |section| {
             section.size("body", ByteSize::bytes(0)..=MOST, &mut body_limit);
+            rate = client_rate(section, None);
         });
         one_kind(section);
         let proxy = section.value("proxy").and_then(|value| self.proxy(&value));
@@ -84,6 +85,7 @@ impl<'a> Shared<'_, 'a> {
             RouteTarget {
                 kind: proxy.or(held)?,
                 body_limit,
+                rate,
             },
         ))
     }

@@ -1,4 +1,4 @@
-//! Reading single values: strings with what is put into them, numbers, durations, sizes, choices.
+//! Reading single values: strings with what is put into them, numbers, durations, rates, sizes, choices.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -9,8 +9,9 @@ use toml::de::DeValue;
 use super::problem::name_hint;
 use super::reader::{Place, Section, Value};
 use super::substitute::substitute;
-use super::values::{parse_duration, parse_range};
+use super::values::{parse_duration, parse_range, parse_rate};
 use crate::domain::ByteSize;
+use crate::limits::Rate;
 use crate::routes::PatternError;
 
 /// A string, everything put in.
@@ -122,6 +123,20 @@ impl<'a> Value<'a> {
     /// A range of durations.
     pub(super) fn range(&self) -> Option<RangeInclusive<Duration>> {
         self.with_unit("2s..6s")?.parse(parse_range)
+    }
+
+    /// A rate.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        self.with_unit("10/m")?.parse(parse_rate)
+    }
+
+    /// A rate, or `"0"`, which is none.
+    pub(super) fn some_rate(&self) -> Option<Rate> {
+        let text = self.with_unit("10/m")?;
+        if text.value == "0" {
+            return None;
+        }
+        text.parse(parse_rate)
     }
 
     /// A size within `limits`.

@@ -9,7 +9,10 @@ use super::token::{DJANGO, JWT, MASKED};
 use super::values::{duration_text, range_text};
 use super::{Config, RouteKind, RouteTarget, Trust};
 use crate::ask::TokenSettings;
+use crate::domain::EventName;
+use crate::limits::ClientRate;
 use crate::routes::Entry;
+use crate::wire::cors;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::host::HostRule;
 use crate::wire::signed::Verifier;
@@ -59,6 +62,12 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     )?;
     writeln!(out, "body_idle = \"{}\"", duration_text(server.body_idle))?;
     writeln!(out, "keepalive = \"{}\"", duration_text(server.keepalive))?;
+    match config.rate {
+        None => writeln!(out, "rate = \"0\"")?,
+        Some(ClientRate { rate, burst }) => {
+            writeln!(out, "rate = \"{rate}\"\nburst = {burst}")?;
+        }
+    }
     log(out, config)
 }
 
@@ -106,7 +115,8 @@ fn upstream(out: &mut String, settings: &upstream::Settings) -> fmt::Result {
         duration_text(settings.queue_timeout)
     )?;
     writeln!(out, "max_in_flight = {}", number(settings.max_in_flight))?;
-    writeln!(out, "buffer_request = \"{}\"", settings.buffer_request)
+    writeln!(out, "buffer_request = \"{}\"", settings.buffer_request)?;
+    writeln!(out, "publish = {}", settings.publish)
 }
 
 fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::Result {
@@ -145,7 +155,15 @@ fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::
             overrides(out, stream, &config.stream)?;
         }
     }
-    writeln!(out, "limits = {{ body = \"{}\" }}", entry.target.body_limit)
+    write!(out, "limits = {{ body = \"{}\"", entry.target.body_limit)?;
+    if let Some(ClientRate { rate, burst }) = entry.target.rate {
+        write!(out, ", rate = \"{rate}\"")?;
+        // A burst as large as its rate may be larger than one that may be written.
+        if burst != rate.count {
+            write!(out, ", burst = {burst}")?;
+        }
+    }
+    writeln!(out, " }}")
 }
 
 /// A public key is no secret, and is shown.
@@ -187,22 +205,28 @@ fn overrides(
             write!(out, ", {key} = {value}")?;
         }
     }
+    if let Some(rules) = settings.cors.as_ref()
+        && settings.cors != defaults.cors
+    {
+        write!(out, ", cors = {}", cors(rules))?;
+    }
     writeln!(out, " }}")
 }
 
 /// The keys that `[sse]` and a route have in common, with their values as TOML.
-fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 9] {
-    let open_event = settings.open_event.as_ref();
-    let open_event = open_event.map_or("", |name| name.as_str());
+fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 11] {
+    let event = |name: Option<&EventName>| quoted(name.map_or("", EventName::as_str));
     [
         ("heartbeat", quoted(&duration_text(settings.heartbeat))),
+        ("heartbeat_event", event(settings.beat.name())),
+        ("heartbeat_data", quoted(settings.beat.data())),
         ("retry", quoted(&range_text(&settings.retry))),
         ("slow_client", quoted(word(&SLOW, &settings.slow_client))),
-        ("open_event", quoted(open_event)),
         (
             "session_cookie",
             quoted(settings.session_cookie.as_deref().unwrap_or_default()),
         ),
+        ("open_event", event(settings.open_event.as_ref())),
         ("backend_down", quoted(word(&DOWN, &settings.backend_down))),
         ("per_ip", number(settings.per_ip)),
         ("per_user", number(settings.per_user)),
@@ -211,6 +235,17 @@ fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 9] {
             quoted(&duration_text(settings.recheck.unwrap_or_default())),
         ),
     ]
+}
+
+fn cors(rules: &cors::Rules) -> String {
+    let (origins, credentials) = match rules {
+        cors::Rules::Any => (list(["*".to_owned()].into_iter()), false),
+        cors::Rules::Listed {
+            origins,
+            credentials,
+        } => (list(origins.iter().map(ToString::to_string)), *credentials),
+    };
+    format!("{{ origins = {origins}, credentials = {credentials} }}")
 }
 
 /// A limit; 0 is none.
@@ -225,6 +260,9 @@ fn sse(out: &mut String, config: &Config) -> fmt::Result {
     for (key, value) in stream_keys(&config.stream) {
         writeln!(out, "{key} = {value}")?;
     }
+    if let Some(rules) = &config.stream.cors {
+        writeln!(out, "cors = {}", cors(rules))?;
+    }
     writeln!(out, "history = {{ events = {events}, age = \"{age}\" }}")?;
     writeln!(out, "history_memory = \"{}\"", history.memory)?;
     writeln!(out, "client_buffer = \"{}\"", history.lag)?;
@@ -237,19 +275,35 @@ fn sse(out: &mut String, config: &Config) -> fmt::Result {
 
 fn publish(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "\n[publish]")?;
-    writeln!(out, "max_event = \"{}\"", config.publish.max_event)?;
+    let settings = &config.publish;
+    writeln!(out, "max_event = \"{}\"", settings.max_event)?;
+    for (key, duration) in [
+        ("idempotency", settings.idempotency),
+        ("ndjson_idle", settings.ndjson_idle),
+    ] {
+        writeln!(out, "{key} = \"{}\"", duration_text(duration))?;
+    }
     if config.tokens.is_empty() {
         return writeln!(out, "tokens = []");
     }
     writeln!(out, "tokens = [")?;
     for token in config.tokens.iter() {
-        write!(out, "  {{ name = {}, secret = \"***\"", quoted(&token.name))?;
+        write!(out, "  {{ name = {}", quoted(&token.name))?;
+        if token.secret.is_some() {
+            write!(out, ", secret = \"***\"")?;
+        }
+        if token.webhook.is_some() {
+            write!(out, ", webhook = \"***\"")?;
+        }
         if !token.channels.is_empty() {
             let channels = token
                 .channels
                 .iter()
                 .map(|pattern| pattern.as_str().to_owned());
             write!(out, ", channels = {}", list(channels))?;
+        }
+        if let Some(rate) = settings.rates.get(&token.name) {
+            write!(out, ", rate = \"{rate}\"")?;
         }
         writeln!(out, " }},")?;
     }

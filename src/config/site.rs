@@ -1,6 +1,7 @@
 //! `[server]`, `[trust]`, `[limits]` and `[log]`.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -14,6 +15,7 @@ use super::scalar::Text;
 use crate::base::access::Destination;
 use crate::base::log;
 use crate::domain::ByteSize;
+use crate::limits::ClientRate;
 use crate::proxy::AccessSettings;
 use crate::server;
 use crate::wire::access;
@@ -128,9 +130,18 @@ fn network(text: &Text<'_>) -> Option<IpNet> {
     found
 }
 
-/// `[limits]` into the server's settings; the result is the largest body of a request.
-pub(super) fn limits(document: &mut Section<'_>, settings: &mut server::Settings) -> ByteSize {
+/// The burst of `limits.rate`, unless the file has another.
+const BURST: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
+/// The largest burst.
+const LARGEST_BURST: usize = 1_000_000;
+
+/// `[limits]` into the server's settings; the result is the largest body of a request, and how often a client may come.
+pub(super) fn limits(
+    document: &mut Section<'_>,
+    settings: &mut server::Settings,
+) -> (ByteSize, Option<ClientRate>) {
     let mut body = ByteSize::mib(10);
+    let mut rate = None;
     document.table("limits", "limits", |section| {
         section.size("body", ByteSize::bytes(0)..=MOST, &mut body);
         let header = ByteSize::kib(1)..=ByteSize::mib(16);
@@ -138,8 +149,32 @@ pub(super) fn limits(document: &mut Section<'_>, settings: &mut server::Settings
         section.some_time("header_timeout", &mut settings.header_timeout);
         section.some_time("body_idle", &mut settings.body_idle);
         section.some_time("keepalive", &mut settings.keepalive);
+        rate = client_rate(section, Some(BURST));
     });
-    body
+    (body, rate)
+}
+
+/// `rate` and `burst`; the burst is as large as the count of the rate unless it is written or has a default.
+pub(super) fn client_rate(
+    section: &mut Section<'_>,
+    default: Option<NonZeroU32>,
+) -> Option<ClientRate> {
+    let written = section.value("rate");
+    let burst = section.value("burst");
+    if let Some(burst) = &burst
+        && written.is_none()
+        && !section.has_misspelt(&["rate"])
+    {
+        let hint = "as in rate = \"10/m\"".to_owned();
+        burst.problem("a burst without a `rate`", Some(hint));
+    }
+    let burst = burst.and_then(|burst| burst.count(1..=LARGEST_BURST));
+    let burst = burst.and_then(|burst| NonZeroU32::new(u32::try_from(burst).ok()?));
+    let rate = written?.some_rate()?;
+    Some(ClientRate {
+        rate,
+        burst: burst.or(default).unwrap_or(rate.count),
+    })
 }
 
 /// The words of `[log] level`.

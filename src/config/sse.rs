@@ -3,10 +3,15 @@
 use std::num::NonZeroUsize;
 
 use super::reader::Section;
+use super::scalar::Text;
 use super::site::MOST;
 use crate::domain::{ByteSize, EventName};
 use crate::history;
-use crate::stream::{BackendDown, Settings, SlowClient};
+use crate::stream::{BackendDown, Beat, Settings, SlowClient};
+use crate::wire::cors::{self, InvalidOrigin, Origin};
+
+/// The longest data of a heartbeat that is an event, in bytes.
+const LONGEST_BEAT: usize = 1024;
 
 /// The words of `slow_client`.
 pub(super) const SLOW: [(&str, SlowClient); 2] =
@@ -37,6 +42,36 @@ pub(super) fn sse(document: &mut Section<'_>) -> (Settings, history::Settings) {
     (stream, history)
 }
 
+/// An event name; the empty text is none.
+fn event_name(text: &Text<'_>) -> Option<EventName> {
+    match text.value.as_str() {
+        "" => None,
+        _ => text.parse(EventName::parse),
+    }
+}
+
+/// `heartbeat_event` and `heartbeat_data`, each as in `default` if it is not given.
+fn beat(section: &mut Section<'_>, default: &Beat) -> Beat {
+    let written = section.text("heartbeat_event");
+    let name = match &written {
+        Some(text) => event_name(text),
+        None => default.name().cloned(),
+    };
+    let data = section.text("heartbeat_data");
+    if let Some(data) = &data {
+        let nameless = written.is_none_or(|name| name.value.is_empty());
+        if name.is_none() && nameless && !data.value.is_empty() {
+            let hint = "name the event with `heartbeat_event`".to_owned();
+            data.problem("data of a heartbeat that is no event", Some(hint));
+        }
+        if data.value.len() > LONGEST_BEAT {
+            data.problem(format!("longer than {LONGEST_BEAT} bytes"), None);
+        }
+    }
+    let data = data.map_or_else(|| default.data().to_owned(), |data| data.value);
+    name.map_or_else(Beat::comment, |name| Beat::event(name, data))
+}
+
 /// The keys that a route may override; what is not given is as in `defaults`.
 pub(super) fn overrides(section: &mut Section<'_>, defaults: &Settings) -> Settings {
     let mut stream = defaults.clone();
@@ -50,10 +85,7 @@ pub(super) fn overrides(section: &mut Section<'_>, defaults: &Settings) -> Setti
         stream.retry = range;
     }
     if let Some(text) = section.text("open_event") {
-        stream.open_event = match text.value.as_str() {
-            "" => None,
-            _ => text.parse(EventName::parse),
-        };
+        stream.open_event = event_name(&text);
     }
     if let Some(text) = section.text("session_cookie") {
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
@@ -62,6 +94,7 @@ pub(super) fn overrides(section: &mut Section<'_>, defaults: &Settings) -> Setti
         }
         stream.session_cookie = Some(text.value.as_str().into()).filter(|_| !text.value.is_empty());
     }
+    stream.beat = beat(section, &stream.beat);
     let slow = section.choice("slow_client", &SLOW);
     stream.slow_client = slow.unwrap_or(stream.slow_client);
     let down = section.choice("backend_down", &DOWN);
@@ -77,5 +110,43 @@ pub(super) fn overrides(section: &mut Section<'_>, defaults: &Settings) -> Setti
     let mut recheck = stream.recheck.unwrap_or_default();
     section.duration("recheck", &mut recheck);
     stream.recheck = Some(recheck).filter(|recheck| !recheck.is_zero());
+    if let Some(rules) = section.table("cors", "sse.cors", cors_rules) {
+        stream.cors = rules;
+    }
     stream
+}
+
+/// `cors`. A mistake leaves out what it is about.
+fn cors_rules(section: &mut Section<'_>) -> Option<cors::Rules> {
+    let origins = section.required("origins").and_then(|value| value.texts());
+    let credentials = section.flag("credentials").unwrap_or(false);
+    let texts = origins?;
+    if let Some(any) = texts.iter().find(|text| text.value == "*") {
+        if credentials {
+            let hint = "name the origins: no browser takes \"*\" with credentials".to_owned();
+            any.problem("\"*\" beside `credentials = true`", Some(hint));
+        } else if texts.len() > 1 {
+            let hint = "\"*\" stands alone".to_owned();
+            any.problem("\"*\" beside other origins", Some(hint));
+        }
+        return Some(cors::Rules::Any);
+    }
+    Some(cors::Rules::Listed {
+        origins: texts.iter().filter_map(origin).collect(),
+        credentials,
+    })
+}
+
+fn origin(text: &Text<'_>) -> Option<Origin> {
+    let error = match Origin::parse(&text.value) {
+        Ok(origin) => return Some(origin),
+        Err(error) => error,
+    };
+    let hint = match &error {
+        InvalidOrigin::Spelling(right) => Some(format!("did you mean {right:?}?")),
+        InvalidOrigin::Form => Some("as in \"https://app.example.com\"".to_owned()),
+        InvalidOrigin::Null => None,
+    };
+    text.problem(format!("{}: {error}", text.written()), hint);
+    None
 }

@@ -34,6 +34,7 @@ pub(super) fn upstreams(document: &mut Section<'_>) -> Vec<Settings> {
             section.some_time("queue_timeout", &mut settings.queue_timeout);
             let most = ByteSize::bytes(0)..=MOST;
             section.size("buffer_request", most, &mut settings.buffer_request);
+            settings.publish = section.flag("publish").unwrap_or_default();
         });
         upstreams.push(settings);
     }

@@ -22,6 +22,14 @@ impl Peer {
     }
 }
 
+/// Whether `address` is of this machine or of a private network: more often a proxy's than a client's on the internet.
+pub const fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -138,6 +146,26 @@ mod tests {
             "0000000000000000000000000000FEED",
         ] {
             assert_eq!(StreamId::parse(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn only_addresses_that_are_not_on_the_internet_are_local() {
+        let local = |text: &str| is_local(text.parse().unwrap());
+        for near in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.1.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+        ] {
+            assert!(local(near), "{near}");
+        }
+        for far in ["8.8.8.8", "172.32.0.1", "2001:db8::1"] {
+            assert!(!local(far), "{far}");
         }
     }
 

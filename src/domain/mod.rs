@@ -11,7 +11,7 @@ mod position;
 mod size;
 
 pub use channel::{ChannelName, ChannelPattern, InvalidChannel, InvalidPattern};
-pub use conn::{ConnId, ConnInfo, Peer, RequestId, StreamId, UserId};
+pub use conn::{ConnId, ConnInfo, Peer, RequestId, StreamId, UserId, is_local};
 pub use event::{Event, EventName, InvalidField, Keep, PublisherId, RetryMs};
 pub use failure::Failure;
 pub use frame::Frame;

@@ -5,12 +5,13 @@
 
 mod body;
 mod endpoint;
+mod publish;
 mod respond;
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, HOST, ORIGIN};
-use http::{HeaderMap, Method, Request, Response, request};
+use http::header::{HOST, ORIGIN};
+use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 
 use crate::base::handler::Handler;
@@ -63,8 +64,11 @@ impl Internal {
     ) -> Result<Response<Body>, Problem> {
         let (parts, body) = request.into_parts();
         let endpoint = endpoint::find(&parts)?;
+        let signed = self.signed(&endpoint, &parts)?;
         let grant = match endpoint {
             Endpoint::Health | Endpoint::Ready => None,
+            // The body will say who it is.
+            _ if signed.is_some() => None,
             // No token, but not for web pages either.
             Endpoint::Metrics if !self.tokens.is_empty() => None,
             _ => self.authenticate(&parts, conn)?,
@@ -75,17 +79,9 @@ impl Internal {
             Endpoint::Ready if self.console.is_ready() => Ok(respond::text("ready\n")),
             Endpoint::Ready => Ok(respond::not_ready()),
             Endpoint::Metrics => Ok(respond::metrics(self.console.metrics(), &parts.headers)),
-            Endpoint::Events => {
-                is_json(&parts.headers)?;
-                Ok(respond::json(self.publisher.events(body, grant).await?))
-            }
-            Endpoint::ChannelEvents(channel) => {
-                let pairs = query::pairs(parts.uri.query().unwrap_or_default());
-                Ok(respond::json(
-                    self.publisher
-                        .channel_event(channel, pairs, body, grant)
-                        .await?,
-                ))
+            Endpoint::Events | Endpoint::ChannelEvents(_) => {
+                let sender = self.sender(signed, grant.cloned());
+                self.publish(endpoint, &parts, body, sender).await
             }
             Endpoint::Channels => {
                 let pattern = query::first(parts.uri.query(), &["match"]);
@@ -148,27 +144,6 @@ fn no_web_page(parts: &request::Parts, conn: &ConnInfo) -> Result<(), Problem> {
             refuse("without [publish] tokens the internal listener answers only to a loopback Host")
         }
     }
-}
-
-fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(given) = headers.get(CONTENT_TYPE) else {
-        return Ok(());
-    };
-    let given = given.to_str().unwrap_or_default();
-    let essence = given
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    if essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
-    {
-        return Ok(());
-    }
-    let detail = "the body must be application/json".to_owned();
-    Err(Problem::unsupported_media_type(detail)
-        .with_hint(Some("Content-Type: application/json".to_owned())))
 }
 
 fn pattern_of(text: &str, parameter: &str) -> Result<ChannelPattern, Problem> {

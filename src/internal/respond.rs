@@ -9,7 +9,12 @@ use http::{HeaderValue, Response, StatusCode};
 use super::body::Body;
 use crate::console::Tap;
 use crate::domain::{ConnInfo, RequestId};
+use crate::publish::Published;
+use crate::wire::idempotency::REPLAYED;
 use crate::wire::problem::{self, Problem};
+
+/// When to try again what is refused for now, in seconds.
+const SOON: u64 = 5;
 
 fn answer(content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
@@ -39,6 +44,15 @@ pub(super) fn json(json: Bytes) -> Response<Body> {
     answer("application/json", Body::Text(json))
 }
 
+pub(super) fn published(published: Published) -> Response<Body> {
+    let mut response = json(published.answer);
+    if published.replayed {
+        let headers = response.headers_mut();
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
 /// The same text is both formats; who does not ask for OpenMetrics is told the older name.
 pub(super) fn metrics(text: String, headers: &HeaderMap) -> Response<Body> {
     let accepts = headers
@@ -63,6 +77,7 @@ pub(super) fn tap(tap: Tap) -> Response<Body> {
 /// A problem as the publisher sees it, and a line in the log.
 pub(super) fn problem(problem: Problem, id: &RequestId, conn: &ConnInfo) -> Response<Body> {
     let (status, allow) = (problem.status, problem.allow);
+    let retry_after = problem.retry_after.unwrap_or(SOON);
     tracing::debug!(
         conn.id = conn.id.0,
         request.id = id.as_str(),
@@ -82,7 +97,7 @@ pub(super) fn problem(problem: Problem, id: &RequestId, conn: &ConnInfo) -> Resp
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            headers.insert(RETRY_AFTER, retry_after.into());
         }
         _ => {}
     }

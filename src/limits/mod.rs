@@ -1,11 +1,15 @@
-//! Counted places: how many of a thing there may be at once. Floor 2.
+//! Counted places, how many of a thing there may be at once; and rates, how many in a time. Floor 2.
 
+mod clients;
+mod rate;
 mod shares;
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use clients::{ClientLimit, ClientRate, network};
+pub use rate::{Exceeded, Rate, RateLimit};
 pub use shares::{Share, Shares};
 
 /// A number of places. Cheap to clone.

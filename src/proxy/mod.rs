@@ -6,6 +6,7 @@
 mod access;
 mod body;
 mod forward;
+mod publish;
 pub mod respond;
 mod settings;
 mod stream;
@@ -13,6 +14,7 @@ mod tunnel;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::Incoming;
@@ -21,12 +23,15 @@ use crate::ask::{Asker, TokenCheck};
 use crate::base::handler::{Handler, MOST_FIELDS};
 use crate::base::metrics::{CounterBy, Registry, status_class};
 use crate::base::random;
-use crate::domain::{ByteSize, ConnInfo, Peer, RequestId};
+use crate::base::seldom::Seldom;
+use crate::domain::{ByteSize, ConnInfo, Peer, RequestId, is_local};
 use crate::hub::Hub;
-use crate::limits::Slots;
+use crate::limits::{ClientLimit, Slots};
+use crate::publish::Publisher;
 use crate::routes::{Captures, ChannelTemplate, Table};
-use crate::stream::{Body, Streams};
+use crate::stream::{Body, Limit, Streams};
 use crate::upstream::{Head, Upstream};
+use crate::wire::cors;
 use crate::wire::forwarded::{ClientIpHeader, Forwarded, Own, client, forwarded};
 use crate::wire::host::{self, Host};
 use crate::wire::path;
@@ -36,6 +41,9 @@ pub use access::{AccessLog, Logged};
 use respond::Refusal;
 pub use settings::*;
 use tunnel::Tunnels;
+
+/// How often the log says that a proxy in front may not have been named.
+const HINTS: Duration = Duration::from_secs(60);
 
 /// How many bodies without a length are gathered in memory at the same time.
 const GATHERED_IN_MEMORY: usize = 64;
@@ -47,6 +55,8 @@ pub struct Route {
     pub kind: Kind,
     /// The longest request body: 413 above.
     pub body_limit: ByteSize,
+    /// How often a client may come here: 429 beyond. Default no limit.
+    pub rate: Option<ClientLimit>,
 }
 
 /// The kinds of routes.
@@ -91,10 +101,14 @@ pub struct Collaborators {
     pub streams: Streams,
     /// Where those streams are.
     pub hub: Hub,
+    /// What publishes for views.
+    pub publisher: Publisher,
     /// How many WebSockets there may be at once.
     pub tunnels: Slots,
     /// What is told of each request that has ended. Default nothing.
     pub access: Option<AccessLog>,
+    /// How often a client may come, over all routes: 429 beyond. Default no limit.
+    pub rate: Option<ClientLimit>,
 }
 
 /// The public service.
@@ -104,10 +118,13 @@ pub struct Proxy {
     routes: Table<Route>,
     streams: Streams,
     hub: Hub,
+    publisher: Publisher,
     tunnels: Tunnels,
     access: Option<AccessLog>,
+    rate: Option<ClientLimit>,
     /// Bodies that may be gathered in memory; more go to temp files at once.
     gathered: Slots,
+    hints: Seldom,
     metrics: Metrics,
 }
 
@@ -115,6 +132,7 @@ pub struct Proxy {
 struct Metrics {
     answered: CounterBy,
     failed: CounterBy,
+    limited: CounterBy,
 }
 
 /// A request that may be served.
@@ -127,6 +145,14 @@ struct Exchange<'a> {
     head: Head,
 }
 
+/// What is told of a request while it is served, and outlives how it is answered.
+struct Told {
+    /// `None` without an access log.
+    entry: Option<Entry>,
+    /// `None` until a route with rules of its own was found.
+    cors: Option<cors::Answer>,
+}
+
 impl Proxy {
     /// A service for these routes.
     pub fn new(settings: Settings, collaborators: Collaborators, registry: &Registry) -> Self {
@@ -134,8 +160,10 @@ impl Proxy {
             routes,
             streams,
             hub,
+            publisher,
             tunnels,
             access,
+            rate,
         } = collaborators;
         let metrics = Metrics {
             answered: registry.counter_by("requests", "Requests on public listeners by status"),
@@ -143,21 +171,28 @@ impl Proxy {
                 "request_failures",
                 "Requests that were not served, by who is at fault",
             ),
+            limited: registry.counter_by(
+                "requests_limited",
+                "Requests refused because their client comes too often, by whose rate",
+            ),
         };
         Self {
             settings,
             routes,
             streams,
             hub,
+            publisher,
             tunnels: Tunnels::new(tunnels, registry),
             access,
+            rate,
             gathered: Slots::new(GATHERED_IN_MEMORY),
+            hints: Seldom::every(HINTS),
             metrics,
         }
     }
 
     /// Waits for the WebSockets to end; cuts them off after `patience`.
-    pub async fn close_tunnels(&self, patience: std::time::Duration) {
+    pub async fn close_tunnels(&self, patience: Duration) {
         self.tunnels.close(patience).await;
     }
 
@@ -166,7 +201,7 @@ impl Proxy {
         request: Request<Incoming>,
         conn: &ConnInfo,
         id: &RequestId,
-        entry: Option<&mut Entry>,
+        told: &mut Told,
     ) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
@@ -184,10 +219,19 @@ impl Proxy {
         let raw = parts.uri.path().to_owned();
         let decoded = path::decode(&raw).map_err(Refusal::Path)?;
         let (route, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
-        if let Some(entry) = entry {
+        if let Some(entry) = &mut told.entry {
             entry.found(&route.name);
         }
+        told.cors = route.target.kind.cors(&parts);
+        if told
+            .cors
+            .as_ref()
+            .is_some_and(cors::Answer::is_to_preflight)
+        {
+            return Ok(respond::preflight());
+        }
         let forwarded = self.forwarded(&parts, conn, &text);
+        self.count(&route.target, forwarded.client)?;
         let mut head = Head::rebuild(&parts, &text, &forwarded, id);
         if let ClientIpHeader::Named(name) = &self.settings.trust.client_ip {
             // Whoever reads it in Django takes it for ours.
@@ -214,6 +258,22 @@ impl Proxy {
             Kind::Token { check, settings } => self.open_token(exchange, check, settings).await,
             Kind::Ask { asker, settings } => self.open_asked(exchange, asker, settings).await,
         }
+    }
+
+    /// Counts a request against the rates of its client, or refuses it.
+    fn count(&self, route: &Route, client: IpAddr) -> Result<(), Refusal> {
+        for (whose, limit) in [("all", &self.rate), ("route", &route.rate)] {
+            let Some(limit) = limit else { continue };
+            if let Err(wait) = limit.take(client) {
+                let limited = &self.metrics.limited;
+                limited.get_or_create(&[("rate", whose)]).inc();
+                if !matches!(route.kind, Kind::Forward { .. }) {
+                    self.streams.count_refused(Limit::Rate);
+                }
+                return Err(Refusal::Rate(wait));
+            }
+        }
+        Ok(())
     }
 
     fn forwarded(&self, parts: &request::Parts, conn: &ConnInfo, host: &str) -> Forwarded {
@@ -255,6 +315,23 @@ impl Proxy {
         client(headers, conn.peer.ip(), trusted, client_ip)
     }
 
+    /// A limit that one client reached may be that of all clients of a proxy, if it is not known as one. Reads the peer's
+    /// address, for that is the client where nobody is trusted.
+    fn hint_at_proxy(&self, refusal: &Refusal, peer: Peer) {
+        if refusal.is_limit_of_client()
+            && is_local(peer.ip())
+            && !self.settings.trust.trusts(peer)
+            && self.hints.now()
+        {
+            tracing::warn!(
+                client.addr = %peer.ip(),
+                error = refusal as &dyn std::error::Error,
+                hint = "behind a proxy? name it in trust.proxies",
+                "Limit of one client reached"
+            );
+        }
+    }
+
     fn serves(&self, host: &Host) -> bool {
         self.settings.hosts.iter().any(|rule| rule.matches(host))
     }
@@ -275,11 +352,12 @@ impl Handler for Proxy {
 
     async fn handle(&self, request: Request<Incoming>, conn: Arc<ConnInfo>) -> Response<Logged> {
         let id = self.request_id(&request, &conn);
-        let mut entry = self.access.as_ref().map(|log| {
+        let entry = self.access.as_ref().map(|log| {
             let client = self.client(request.headers(), &conn);
             log.begin(&request, client, &id)
         });
-        let response = match self.serve(request, &conn, &id, entry.as_mut()).await {
+        let mut told = Told { entry, cors: None };
+        let mut response = match self.serve(request, &conn, &id, &mut told).await {
             Ok(response) => response,
             Err(refusal) => {
                 self.metrics
@@ -287,6 +365,7 @@ impl Handler for Proxy {
                     .get_or_create(&[("failure", refusal.failure().as_str())])
                     .inc();
                 refusal.log(&conn, &id);
+                self.hint_at_proxy(&refusal, conn.peer);
                 refusal.into_response(&id)
             }
         };
@@ -295,9 +374,13 @@ impl Handler for Proxy {
             .answered
             .get_or_create(&[("status", class)])
             .inc();
-        if let Some(entry) = &mut entry {
+        // Every answer of the route, also a refusal: a page that may not read it could not tell it from a lost network.
+        if let Some(cors) = told.cors {
+            cors.write(response.headers_mut());
+        }
+        if let Some(entry) = &mut told.entry {
             entry.answered(response.status());
         }
-        response.map(|body| Logged::new(body, entry))
+        response.map(|body| Logged::new(body, told.entry))
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Clients get a fixed text and the request id; what exactly went wrong stands in the log under that id.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -10,10 +12,13 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::domain::{ByteSize, ConnInfo, Failure, RequestId};
 use crate::stream::respond::upstream_status;
-use crate::stream::{Body, OpenError};
+use crate::stream::{Body, Limit, OpenError};
 use crate::upstream::{GatherError, Upstream, UpstreamError};
 use crate::wire::host::HostError;
 use crate::wire::path::PathError;
+
+/// When to try again where nobody knows better, in seconds.
+const SOON: u64 = 5;
 
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]
@@ -60,12 +65,22 @@ pub enum Refusal {
     /// Django switched to a protocol that was not asked for.
     #[error("the upstream switched to a protocol nobody asked for")]
     BadUpgrade,
+    /// The client comes too often; how long it has to wait.
+    #[error("this client comes too often")]
+    Rate(Duration),
     /// No slot is free.
     #[error("no slot is free")]
     Full,
     /// No stream was opened.
     #[error("no stream was opened")]
     Stream(#[source] OpenError),
+}
+
+/// The answer to a preflight, whose headers say what may be done.
+pub(super) fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 impl Refusal {
@@ -99,6 +114,7 @@ impl Refusal {
             Self::Body(GatherError::Client(_) | GatherError::TooLarge) => StatusCode::BAD_REQUEST,
             Self::Upstream { source, .. } => upstream_status(source),
             Self::BadUpgrade => StatusCode::BAD_GATEWAY,
+            Self::Rate(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Stream(error) => error.status(),
         }
     }
@@ -107,7 +123,9 @@ impl Refusal {
     pub const fn failure(&self) -> Failure {
         match self {
             Self::Misdirected => Failure::Denied,
-            Self::TooLarge(_) | Self::TooManyFields | Self::Full => Failure::Limited,
+            Self::TooLarge(_) | Self::TooManyFields | Self::Rate(_) | Self::Full => {
+                Failure::Limited
+            }
             Self::Body(GatherError::Disk(_)) => Failure::Internal,
             Self::Host(_)
             | Self::Path(_)
@@ -120,6 +138,14 @@ impl Refusal {
             Self::BadUpgrade => Failure::Upstream,
             Self::Stream(error) => error.failure(),
         }
+    }
+
+    /// Whether the limit of one client was reached: with a proxy in front that nobody named, all clients are one.
+    pub(super) const fn is_limit_of_client(&self) -> bool {
+        matches!(
+            self,
+            Self::Rate(_) | Self::Stream(OpenError::Limited(Limit::PerIp))
+        )
     }
 
     pub(super) fn log(&self, conn: &ConnInfo, id: &RequestId) {
@@ -191,6 +217,11 @@ request id: {}
             // What is left of the request is not read; over HTTP/2 this header is not sent.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        let retry_after = match &self {
+            // Whole seconds, rounded up: who comes back then is let in.
+            Self::Rate(wait) => (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1),
+            _ => SOON,
+        };
         if let Self::Method(allowed) = self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
@@ -203,7 +234,7 @@ request id: {}
             status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
         ) {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            headers.insert(RETRY_AFTER, retry_after.into());
         }
         response
     }

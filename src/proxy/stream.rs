@@ -7,13 +7,31 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, Method, Response, request};
 
 use super::respond::Refusal;
-use super::{Exchange, Proxy};
+use super::{Exchange, Kind, Proxy};
 use crate::ask::{Asker, TokenCheck};
 use crate::hub::{Session, Whom};
 use crate::routes::ChannelTemplate;
 use crate::stream::{Body, Opening, Settings, Source};
 use crate::wire::cookies::{self, Change};
-use crate::wire::{headers, last_event_id, path};
+use crate::wire::{cors, headers, last_event_id, path};
+
+/// The methods of a public route.
+const READS: &str = "GET, HEAD";
+/// The methods of an ask that pages of other origins may send. Django may know more, for pages of its own.
+const ASKS: &str = "GET, HEAD, POST";
+
+impl Kind {
+    /// What the route's own rules say of the readers of an answer to this request; `None` without rules.
+    pub(super) fn cors(&self, request: &request::Parts) -> Option<cors::Answer> {
+        let (settings, methods) = match self {
+            Self::Forward { .. } => return None,
+            Self::Public { settings, .. } | Self::Token { settings, .. } => (settings, READS),
+            Self::Ask { settings, .. } => (settings, ASKS),
+        };
+        let rules = settings.cors.as_ref()?;
+        Some(rules.answer(request, methods))
+    }
+}
 
 impl Proxy {
     pub(super) async fn open_public(
@@ -63,6 +81,7 @@ impl Proxy {
         settings: &Arc<Settings>,
     ) -> Result<Response<Body>, Refusal> {
         // A preflight asks about the route (Fetch, section 4.8) and must not be held as if it were the request itself.
+        // Where the route has rules of its own, it was answered before it came here.
         if exchange.parts.method == Method::OPTIONS {
             return self.forward(exchange, asker.upstream(), false).await;
         }
@@ -151,6 +170,6 @@ fn only_read(method: &Method) -> Result<(), Refusal> {
     if matches!(*method, Method::GET | Method::HEAD) {
         Ok(())
     } else {
-        Err(Refusal::Method("GET, HEAD"))
+        Err(Refusal::Method(READS))
     }
 }

@@ -229,7 +229,7 @@ impl Held {
                 self.leave(ending);
             } else if !self.poll_permission(cx) && !self.advance() {
                 ready!(self.poll_heartbeat(cx));
-                self.say(Bytes::from_static(sse::HEARTBEAT));
+                self.say(self.settings.beat.bytes());
             }
         }
     }

@@ -4,7 +4,7 @@
 //! says so, finds where the client was, and only then answers; so nothing falls between the answer and the stream, and
 //! whoever reads the first byte of a granted stream is on its channels already. The rest is [`Held`], a body.
 //!
-//! Bound: as many streams as there are slots; beyond, 503.
+//! Bounds: as many streams as there are slots, beyond, 503; `per_ip` of a client, `per_user` of a user, beyond, 429.
 
 mod body;
 #[cfg(test)]
@@ -59,6 +59,7 @@ struct Inner {
 struct Metrics {
     opened: Counter,
     ended: CounterBy,
+    refused: CounterBy,
     delivered: Counter,
     resets: CounterBy,
 }
@@ -106,15 +107,12 @@ pub struct Opening {
 /// Why no stream was opened, where Django gave no answer to pass on.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// All slots are taken.
-    #[error("no slot is free")]
-    Full,
-    /// This client, or this user, has as many streams as it may.
-    #[error("this client or user has too many streams")]
-    TooMany,
     /// No good token was presented.
     #[error("a good token is needed")]
     Unauthorized(#[source] Refused),
+    /// There are as many streams as a limit allows.
+    #[error("{0}")]
+    Limited(Limit),
     /// The view's answer to the ask cannot be read.
     #[error("the view's answer to the ask cannot be read")]
     Mistaken(#[source] Mistaken),
@@ -126,12 +124,42 @@ pub enum OpenError {
     Busy,
 }
 
+/// What refuses a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Limit {
+    /// All slots are taken.
+    #[error("no slot is free")]
+    Slots,
+    /// `per_ip`.
+    #[error("this client has too many streams")]
+    PerIp,
+    /// `per_user`.
+    #[error("this user has too many streams")]
+    PerUser,
+    /// A rate, which is not looked at here.
+    #[error("this client comes too often")]
+    Rate,
+}
+
+impl Limit {
+    /// The label it is counted under.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Slots => "slots",
+            Self::PerIp => "per_ip",
+            Self::PerUser => "per_user",
+            Self::Rate => "rate",
+        }
+    }
+}
+
 impl Streams {
     /// `slots` is how many streams there may be at once.
     pub fn new(hub: Hub, slots: Slots, registry: &Registry) -> Self {
         let metrics = Metrics {
             opened: registry.counter("streams_opened", "Streams opened"),
             ended: registry.counter_by("streams_ended", "Streams ended, by reason"),
+            refused: registry.counter_by("streams_refused", "Streams refused, by limit"),
             delivered: registry.counter("events_delivered", "Events handed to streams"),
             resets: registry.counter_by("stream_resets", "Resets sent, by reason"),
         };
@@ -142,5 +170,10 @@ impl Streams {
             users: Shares::default(),
             metrics: Arc::new(metrics),
         }))
+    }
+    /// Counts a stream that is not opened for this reason.
+    pub fn count_refused(&self, limit: Limit) {
+        let refused = &self.0.metrics.refused;
+        refused.get_or_create(&[("reason", limit.as_str())]).inc();
     }
 }

@@ -12,12 +12,13 @@ use tokio::time::timeout;
 use super::held::{Arrival, Held};
 use super::permission::{Asking, Permission, Renewal, log_refused, log_verdict};
 use super::place::{self, Hearing, Place};
-use super::places::{Places, TooMany, network};
-use super::{BackendDown, Body, OpenError, Opening, Settings, Source, Streams, respond};
+use super::places::{Places, TooMany};
+use super::{BackendDown, Body, Limit, OpenError, Opening, Settings, Source, Streams, respond};
 use crate::ask::{Asker, Facts, Grant, Verdict};
 use crate::base::random;
 use crate::domain::StreamId;
 use crate::hub::{About, Era, Identity, Session};
+use crate::limits::network;
 use crate::upstream::{AnswerBody, Head, RequestBody};
 use crate::wire::ask::Terms;
 use crate::wire::headers;
@@ -44,6 +45,18 @@ pub(super) struct Candidate {
 impl Streams {
     /// Opens a stream, or passes Django's refusal on.
     pub async fn open(
+        &self,
+        settings: &Arc<Settings>,
+        opening: Opening,
+    ) -> Result<Response<Body>, OpenError> {
+        let opened = self.try_to_open(settings, opening).await;
+        if let Err(OpenError::Limited(limit)) = opened {
+            self.count_refused(limit);
+        }
+        opened
+    }
+
+    async fn try_to_open(
         &self,
         settings: &Arc<Settings>,
         opening: Opening,
@@ -93,12 +106,13 @@ impl Streams {
         last: Option<LastEventId>,
         head_only: bool,
     ) -> Result<Candidate, OpenError> {
-        let slot = self.0.slots.take().ok_or(OpenError::Full)?;
+        let slot = self.0.slots.take();
+        let slot = slot.ok_or(OpenError::Limited(Limit::Slots))?;
         let share = |most: NonZeroUsize| {
             self.0
                 .clients
                 .take(network(client), most.get())
-                .ok_or(OpenError::TooMany)
+                .ok_or(OpenError::Limited(Limit::PerIp))
         };
         let share = settings.per_ip.map(share).transpose()?;
         let hub = &self.0.hub;
@@ -235,7 +249,7 @@ impl Candidate {
         renewal: Renewal,
     ) -> Result<Response<Body>, OpenError> {
         let user = self.streams.0.user_share(&self.settings, &grant.terms);
-        self.places.user = user.map_err(|TooMany| OpenError::TooMany)?;
+        self.places.user = user.map_err(|TooMany| OpenError::Limited(Limit::PerUser))?;
         let log = self.streams.0.hub.log();
         let place = place::find(
             log,

@@ -1,6 +1,6 @@
 //! What a stream occupies: a slot of the gateway, one of its client's places, one of its user's.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::{Inner, Settings};
 use crate::domain::UserId;
@@ -31,15 +31,5 @@ impl Inner {
         limited
             .map(|(user, most)| self.users.take(user, most.get()).ok_or(TooMany))
             .transpose()
-    }
-}
-
-/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, of which one client may use all.
-pub(super) fn network(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
-            address.to_bits() & !u128::from(u64::MAX),
-        )),
     }
 }

@@ -3,8 +3,8 @@
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::OpenError;
 use super::body::Body;
+use super::{Limit, OpenError};
 use crate::ask::Refused;
 use crate::domain::{Failure, StreamId};
 use crate::upstream::{RequestBodyFault, UpstreamError};
@@ -43,9 +43,11 @@ impl OpenError {
     /// The status a client gets.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::Limited(Limit::PerIp | Limit::PerUser | Limit::Rate) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-            Self::Full | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Limited(Limit::Slots) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Mistaken(_) => StatusCode::NOT_FOUND,
             Self::Down(error) => upstream_status(error),
         }
@@ -54,8 +56,8 @@ impl OpenError {
     /// Who is at fault.
     pub const fn failure(&self) -> Failure {
         match self {
-            Self::Full | Self::TooMany => Failure::Limited,
             Self::Unauthorized(_) => Failure::Denied,
+            Self::Limited(_) => Failure::Limited,
             Self::Mistaken(_) | Self::Busy => Failure::Upstream,
             Self::Down(error) => error.failure(),
         }

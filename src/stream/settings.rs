@@ -5,7 +5,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::domain::EventName;
+use crate::wire::{cors, sse};
 
 /// What a stream does whose place the log has dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,46 @@ pub enum BackendDown {
     Fail,
 }
 
+/// What fills a silence: a comment, or an event without an id, so that no client's last event id moves. Encoded once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    event: Option<(EventName, String)>,
+    bytes: Bytes,
+}
+
+impl Beat {
+    /// A comment, which no script sees.
+    pub const fn comment() -> Self {
+        Self {
+            event: None,
+            bytes: Bytes::from_static(sse::HEARTBEAT),
+        }
+    }
+
+    /// An event with this data.
+    pub fn event(name: EventName, data: String) -> Self {
+        Self {
+            bytes: sse::named(&name, &data),
+            event: Some((name, data)),
+        }
+    }
+
+    /// The name of the event; `None` for a comment.
+    pub fn name(&self) -> Option<&EventName> {
+        self.event.as_ref().map(|(name, _)| name)
+    }
+
+    /// The data of the event; empty for a comment.
+    pub fn data(&self) -> &str {
+        self.event.as_ref().map_or("", |(_, data)| data)
+    }
+
+    /// As it is on the wire.
+    pub(super) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
 /// `[sse]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -35,8 +78,10 @@ pub struct Settings {
     /// The cookie of Django's session: an answer that deletes or changes it ends the streams opened with the old one.
     /// Default `sessionid`; unset: none.
     pub session_cookie: Option<Box<str>>,
-    /// The longest silence before a comment is sent. Default 15 s.
+    /// The longest silence before a heartbeat is sent. Default 15 s.
     pub heartbeat: Duration,
+    /// The heartbeat. Default a comment.
+    pub beat: Beat,
     /// The `retry:` of a stream is drawn from this range, so that clients do not come back together. Default 2 s to 6 s.
     pub retry: RangeInclusive<Duration>,
     /// The name of a first event whose data names the stream's id. Default none.
@@ -45,12 +90,14 @@ pub struct Settings {
     pub slow_client: SlowClient,
     /// Default `hold`.
     pub backend_down: BackendDown,
-    /// Open streams of one client (its address; IPv6 by /64). Unset: no limit.
+    /// Open streams of one client (its address; IPv6 by /64). Default 100; unset: no limit.
     pub per_ip: Option<NonZeroUsize>,
-    /// Open streams of one user, as named by `SSE-User`. Unset: no limit.
+    /// Open streams of one user, as named by `SSE-User`. Default 20; unset: no limit.
     pub per_user: Option<NonZeroUsize>,
     /// How often Django is asked again for an open stream whose answer had no `SSE-Expires`. Unset: never.
     pub recheck: Option<Duration>,
+    /// Which pages of other origins may read the route's answers. Unset: as Django says in its answer to the ask.
+    pub cors: Option<cors::Rules>,
     /// The longest initial state (a body of type `text/event-stream` in the answer to an ask), in bytes: 1 MiB.
     pub longest_initial_state: usize,
 }
@@ -61,13 +108,15 @@ impl Default for Settings {
             route: "".into(),
             session_cookie: Some("sessionid".into()),
             heartbeat: Duration::from_secs(15),
+            beat: Beat::comment(),
             retry: Duration::from_secs(2)..=Duration::from_secs(6),
             open_event: None,
             slow_client: SlowClient::Close,
             backend_down: BackendDown::Hold,
-            per_ip: None,
-            per_user: None,
+            per_ip: NonZeroUsize::new(100),
+            per_user: NonZeroUsize::new(20),
             recheck: None,
+            cors: None,
             longest_initial_state: 1 << 20,
         }
     }

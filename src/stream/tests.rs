@@ -299,7 +299,7 @@ async fn slots_are_bounded_and_come_back() {
     let settings = Arc::new(Settings::default());
     assert!(matches!(
         streams.open(&settings, opening()).await,
-        Err(OpenError::Full)
+        Err(OpenError::Limited(Limit::Slots))
     ));
     drop(first);
     assert!(streams.open(&settings, opening()).await.is_ok());
@@ -323,7 +323,7 @@ async fn one_client_has_no_more_streams_than_it_may() {
         source,
     };
     let refused = streams.open(&Arc::new(settings.clone()), opening).await;
-    assert!(matches!(refused, Err(OpenError::TooMany)));
+    assert!(matches!(refused, Err(OpenError::Limited(Limit::PerIp))));
     drop(first);
     streams.held(&settings, None).await;
 }

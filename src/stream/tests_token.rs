@@ -76,7 +76,10 @@ async fn a_full_gateway_verifies_no_token() {
     assert!(matches!(open("bad").await, Err(OpenError::Unauthorized(_))));
     let _second = open(&token()).await.unwrap();
     // The cheapest refusal comes first.
-    assert!(matches!(open("bad").await, Err(OpenError::Full)));
+    assert!(matches!(
+        open("bad").await,
+        Err(OpenError::Limited(Limit::Slots))
+    ));
     drop(first);
     open(&token()).await.unwrap();
 }

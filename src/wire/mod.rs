@@ -5,10 +5,13 @@
 pub mod access;
 pub mod ask;
 pub mod cookies;
+pub mod cors;
+pub mod duration;
 pub mod forwarded;
 pub mod guard;
 pub mod headers;
 pub mod host;
+pub mod idempotency;
 pub mod last_event_id;
 pub mod path;
 pub mod problem;
@@ -17,3 +20,4 @@ pub mod query;
 pub mod signed;
 pub mod sse;
 pub mod tap;
+pub mod webhook;

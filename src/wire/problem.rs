@@ -31,6 +31,8 @@ pub struct Problem {
     pub parameter: Option<String>,
     /// For 405: the methods that are allowed; said in a header.
     pub allow: Option<&'static str>,
+    /// For 429 and 503: when to try again, in seconds; said in a header. Unset: soon.
+    pub retry_after: Option<u64>,
     /// What was probably meant.
     pub hint: Option<String>,
     /// The wrong line of a body that is read by lines, counted from 1.
@@ -57,6 +59,7 @@ impl Problem {
             pointer: None,
             parameter: None,
             allow: None,
+            retry_after: None,
             hint: None,
             line: None,
             published: None,
@@ -100,9 +103,31 @@ impl Problem {
         Self::new(status, "method-not-allowed", title, detail)
     }
 
+    /// 408: the body stopped coming.
+    pub const fn request_timeout(detail: String) -> Self {
+        let title = "The request came too slowly";
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request-timeout",
+            title,
+            detail,
+        )
+    }
+
+    /// 409: the first request with this idempotency key has no answer yet.
+    pub const fn idempotency_in_progress(detail: String) -> Self {
+        let title = "The same request is being worked on";
+        Self::new(
+            StatusCode::CONFLICT,
+            "idempotency-in-progress",
+            title,
+            detail,
+        )
+    }
+
     /// 409: the idempotency key was used before, with another body.
     pub const fn idempotency_conflict(detail: String) -> Self {
-        let title = "The idempotency key belongs to another body";
+        let title = "The idempotency key belongs to another request";
         Self::new(StatusCode::CONFLICT, "idempotency-conflict", title, detail)
     }
 
@@ -146,6 +171,13 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title, detail)
     }
 
+    /// 503: the gateway is about to end.
+    pub fn stopping() -> Self {
+        let (title, detail) = ("The gateway is stopping", "send the rest to the next one");
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "stopping", title, detail.to_owned())
+    }
+
     /// 503: the log takes nothing at present, and has taken nothing of this request.
     pub const fn log_unavailable(detail: String) -> Self {
         let title = "The log is not available";
@@ -164,6 +196,13 @@ impl Problem {
     #[must_use]
     pub fn in_parameter(mut self, name: String) -> Self {
         self.parameter = Some(name);
+        self
+    }
+
+    /// The same problem, which is over after so many seconds.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 

@@ -95,7 +95,7 @@ def site(shared_sites: SiteMaker, internal: tuple[str, int]) -> Site:
 
 @pytest.fixture(scope="session")
 def gateway(shared_gateways: GatewayMaker, site: Site, internal: tuple[str, int]) -> Gateway:
-    """The gateway of the run, with everything at its default."""
+    """The gateway of the run, with everything but the limits of one client at its default."""
     return shared_gateways(site, internal=internal)
 
 

@@ -295,6 +295,9 @@ class Gateway:
         env: dict[str, str] | None = None,
     ) -> None:
         folder.mkdir()
+        if "per_ip" not in sse:
+            # All listeners of a test come from one address.
+            sse += "\nper_ip = 0\nper_user = 0"
         self.folder = folder
         self.http = http or ("127.0.0.1", free_port())
         self.internal_address = internal or ("127.0.0.1", free_port())

@@ -199,3 +199,52 @@ def test_an_event_published_by_a_view_reaches_the_page_that_caused_it(
     until_open(page)
     page.driver.execute_script(f"fetch('/publish/?channel=room-{name}&data=hello', {{method: 'POST'}})")
     until_seen(page, "hello")
+
+
+LISTEN_ELSEWHERE = """
+window.elsewhere = [];
+const source = new EventSource(arguments[0], { withCredentials: true });
+source.onopen = () => window.elsewhere.push("open");
+source.onerror = () => window.elsewhere.push(source.readyState === EventSource.CLOSED ? "closed" : "lost");
+source.onmessage = (event) => window.elsewhere.push(event.data);
+source.addEventListener("beat", () => { window.beats = (window.beats || 0) + 1; });
+"""
+
+READ_ELSEWHERE = """
+const [url, done] = arguments;
+fetch(url, { credentials: "include", headers: { "Last-Event-ID": "x", "X-CSRFToken": "y" } })
+    .then((answer) => done([answer.status, answer.headers.get("SSE-Stream")]), () => done("refused"));
+"""
+
+
+def test_a_listed_page_of_another_origin_hears_its_user_and_no_other_page_does(
+    gateway: Gateway, site: Site, new_gateway: GatewayMaker, driver: Chrome, open_page: PageOpener, name: str
+) -> None:
+    cors = f'cors = {{ origins = ["http://localhost:{gateway.http[1]}"], credentials = true }}'
+    other = new_gateway(site, sse=f'{cors}\nheartbeat = "50ms"\nheartbeat_event = "beat"')
+    driver.get(f"http://localhost:{gateway.http[1]}/")
+    driver.delete_all_cookies()
+    driver.get(f"http://localhost:{gateway.http[1]}/login/")
+    driver.find_element("name", "username").send_keys("ben")
+    driver.find_element("name", "password").send_keys("ben")
+    driver.find_element("tag name", "button").click()
+    until(lambda: "Hello ben" in driver.page_source, "the page after the login")
+    page = open_page(gateway, f"/rooms/{name}/events/")
+    until_open(page)
+    # Another port is another origin of the same site, so the session's cookie goes along.
+    page.driver.execute_script(LISTEN_ELSEWHERE, f"http://localhost:{other.http[1]}/me/events/")
+    until(lambda: page.window("elsewhere") == ["open"], "the stream of the other origin")
+    other.publish("user-2", "for ben")
+    until(lambda: page.window("elsewhere") == ["open", "for ben"], "the event of the other origin")
+    until(lambda: page.window("beats"), "a heartbeat that a script can hear")
+    # What no simple request may send is asked for first, and a refusal can be read.
+    page.driver.set_script_timeout(20)
+    read = page.driver.execute_async_script(READ_ELSEWHERE, f"http://localhost:{other.http[1]}/me/events/")
+    assert read[0] == 200 and len(read[1]) == 32
+    refusal = f"http://localhost:{other.http[1]}/ask/{name}/?status=403"
+    assert page.driver.execute_async_script(READ_ELSEWHERE, refusal) == [403, None]
+    # The same page under another name is a stranger.
+    page.driver.get(f"http://127.0.0.1:{gateway.http[1]}/live/?url=/rooms/{name}/events/")
+    page.driver.execute_script(LISTEN_ELSEWHERE, f"http://localhost:{other.http[1]}/rooms/{name}/events/")
+    until(lambda: page.window("elsewhere") == ["closed"], "the browser to refuse the stranger")
+    assert page.driver.execute_async_script(READ_ELSEWHERE, refusal) == "refused"

@@ -360,3 +360,29 @@ async fn sigusr1_has_the_file_opened_again_and_ends_nothing() {
     assert!(ended.unwrap().unwrap().success());
     assert_eq!(lines(&old, 1).await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_request_that_came_too_often_has_its_line() {
+    let backend = Backend::start(|_| Reply::ok("fine")).await;
+    let log = Log::new();
+    let text = format!(
+        "[limits]\nrate = \"1/h\"\nburst = 1\n{}{}",
+        log.settings("json"),
+        gateway::everything_to(&backend.address, "")
+    );
+    let gateway = Gateway::start(&text).await;
+    for status in [200, 429] {
+        let answer = Conn::open(&gateway.public)
+            .await
+            .ask(request("/", ""))
+            .await;
+        assert_eq!(answer.status, status);
+    }
+    let statuses: Vec<_> = log
+        .json(2)
+        .await
+        .iter()
+        .map(|line| line["status"].clone())
+        .collect();
+    assert_eq!(statuses, [json!(200), json!(429)]);
+}

@@ -306,6 +306,8 @@ async fn a_user_has_so_many_streams_and_no_more() {
     let first = EventSource::open_with(&gateway.public, "/events/", "Cookie: u=1\r\n").await;
     let refused = EventSource::try_open(&gateway.public, "/events/", "Cookie: u=1\r\n").await;
     assert_eq!(refused.err().unwrap().status, 429);
+    let metric = "tidegate_streams_refused_total{reason=\"per_user\"}";
+    assert_eq!(publisher.metric(metric).await, 1);
     let _other = EventSource::open_with(&gateway.public, "/events/", "Cookie: u=2\r\n").await;
     drop(first);
     until("the place is free", async || publisher.streams().await == 1).await;

@@ -14,7 +14,7 @@ const STREAM: &str =
 async fn site(backend: &Backend, server: &str) -> Gateway {
     let upstream = gateway::upstream(&backend.address, "");
     Gateway::start(&format!(
-        "[server]\n{server}\n{upstream}{STREAM}{}",
+        "[server]\n{server}\n[sse]\nper_ip = 0\n{upstream}{STREAM}{}",
         gateway::PROXY
     ))
     .await

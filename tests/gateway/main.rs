@@ -25,6 +25,8 @@ mod asks_answers;
 mod asks_frequency;
 // Django cannot answer an ask: `hold`, `retry`, `fail`, a POST.
 mod asks_unanswered;
+// Which pages of other origins may read a stream.
+mod cors;
 // The end of a gateway.
 mod draining;
 // Django away, slow or broken behind a proxied request.
@@ -40,6 +42,8 @@ mod house;
 // The far side of every limit on clients.
 mod limits;
 mod logout;
+// How often a client may come.
+mod limits_rates;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
 // Bodies in both directions: gathered or passed on as they come, asked for or refused.
@@ -50,10 +54,22 @@ mod proxying_connections;
 mod proxying_heads;
 // Who may publish.
 mod publishing_access;
+// What a view publishes by the head of its answer.
+mod publishing_by_answers;
 // What may be published, and that it is heard as it was meant and forges nothing.
 mod publishing_events;
+// A stream of lines, each an event.
+mod publishing_lines;
+// A request that is sent twice publishes once.
+mod publishing_once;
+// How many events a token may publish.
+mod publishing_rates;
 // Every refusal of an event, with its place and a hint.
 mod publishing_refusals;
+// Publishers that sign.
+mod publishing_signed;
+// Events for a user.
+mod publishing_users;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
 // How a stream begins, and which request opens none.

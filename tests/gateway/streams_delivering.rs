@@ -19,6 +19,29 @@ async fn a_silent_stream_beats_and_wakes_no_listener() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_may_be_an_event_that_leaves_the_place_as_it_is() {
+    let (gateway, mut publisher) =
+        site("heartbeat_event = \"ping\"\nheartbeat_data = \"1\\n2\"").await;
+    let mut source = EventSource::open(&gateway.public, "/beating/").await;
+    source.read_past("event: ping\ndata: 1\ndata: 2\n\n").await;
+    let id = publisher.text("news", "x").await;
+    let mut event = source.next().await;
+    let mut beats = 0;
+    while event.event == "ping" {
+        assert_eq!(event.data, "1\n2");
+        beats += 1;
+        event = source.next().await;
+    }
+    assert!(beats >= 1 && event.data == "x");
+    let beat = source.next().await;
+    assert_eq!(
+        (beat.event.as_str(), source.last_event_id()),
+        ("ping", id.as_str())
+    );
+    assert!(!source.text.contains(":\n\n"), "{:?}", source.text);
+}
+
+#[tokio::test]
 async fn each_event_comes_once_and_in_order_over_several_channels() {
     let (gateway, mut publisher) = site("").await;
     let mut both = EventSource::open(&gateway.public, "/both/").await;

@@ -121,9 +121,25 @@ async fn a_client_has_so_many_streams_and_no_more() {
     let refused = get(&gateway.public, "/events/").await;
     assert_eq!(refused.status, 429);
     assert!(refused.header("retry-after").is_some());
+    let metric = "tidegate_streams_refused_total{reason=\"per_ip\"}";
+    assert_eq!(publisher.metric(metric).await, 1);
     drop(first);
     until("one place is free", async || publisher.streams().await == 1).await;
     EventSource::open(&gateway.public, "/events/").await;
+}
+
+#[tokio::test]
+async fn a_client_has_a_hundred_streams_unless_the_file_says_more() {
+    let gateway = Gateway::start(ROUTES).await;
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(EventSource::open(&gateway.public, "/events/").await);
+    }
+    assert_eq!(get(&gateway.public, "/both/").await.status, 429);
+    let gateway = Gateway::start(&format!("[sse]\nper_ip = 0\n{ROUTES}")).await;
+    for _ in 0..=100 {
+        held.push(EventSource::open(&gateway.public, "/events/").await);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod limits;
 mod mistakes;
 mod tokens;
 
@@ -82,21 +83,22 @@ response_timeout = "1m"
 idle_reuse = "0s"
 retry_for = "1500ms"
 buffer_request = "64KiB"
+publish = true
 balance = "least-busy"
 max_in_flight = 0
 grip = false
 
 [[route]]
 path = "/rooms/<slug:room>/<int:pk>/"
-sse = { channels = ["room-{room}", "all:{pk}"], public = true, heartbeat = "20s", open_event = "open" }
+sse = { channels = ["room-{room}", "all:{pk}"], public = true, heartbeat = "20s", open_event = "open", heartbeat_data = "a\nb" }
 
 [[route]]
 path = "/events/"
-sse = { ask = { to = "django", at_once = 4, cache = "2s" }, slow_client = "skip", retry = "3s" }
+sse = { ask = { to = "django", at_once = 4, cache = "2s" }, slow_client = "skip", retry = "3s", heartbeat_event = "", cors = { origins = ["*"] } }
 
 [[route]]
 path = "/events/more/"
-limits = { body = "1KiB" }
+limits = { body = "1KiB", rate = "4294967295/s" }
 [route.sse]
 ask = "django"
 backend_down = "fail"
@@ -120,7 +122,7 @@ sse = { token = { kind = "jwt", alg = "ES256", key = "${file:/run/public.pem}", 
 [[route]]
 path = "/ws/<path:rest>"
 proxy = { to = "django", websocket = false }
-limits = { body = "2GiB" }
+limits = { body = "2GiB", rate = "10/m", burst = 3 }
 
 [[route]]
 path = "/<path:rest>"
@@ -128,6 +130,9 @@ proxy = "django"
 
 [sse]
 heartbeat = "10s"
+heartbeat_event = "ping"
+heartbeat_data = "x"
+cors = { origins = ["https://app.example.com", "http://localhost:3000"], credentials = true }
 retry = "1s..9s"
 history = { events = 16, age = "1h" }
 history_memory = "16MiB"
@@ -139,10 +144,12 @@ backend_down = "retry"
 [publish]
 tokens = [
   { name = "django", secret = "${TOKEN}" },
-  { name = "billing", secret = "${file:/run/secret}", channels = ["billing-*"] },
+  { name = "billing", secret = "${file:/run/secret}", channels = ["billing-*"], rate = "100/s" },
+  { name = "shop", webhook = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" },
 ]
 max_event = "10KiB"
-idempotency = "5m"
+idempotency = "1h"
+ndjson_idle = "30s"
 
 [limits]
 body = "20MiB"
@@ -150,6 +157,8 @@ header = "16KiB"
 header_timeout = "5s"
 body_idle = "15s"
 keepalive = "1m"
+rate = "50/s"
+burst = 200
 
 [compress]
 [metrics]
@@ -210,6 +219,10 @@ fn every_key_is_heard() {
     assert_eq!(config.listen.len(), 3);
     let grant = config.tokens.verify(b"from-the-file").unwrap();
     assert_eq!(grant.name(), "billing");
+    let times = (config.publish.idempotency, config.publish.ndjson_idle);
+    assert_eq!(times, (Duration::from_secs(3600), Duration::from_secs(30)));
+    assert!(config.tokens.has_webhooks() && config.upstreams[0].publish);
+    assert_eq!(config.publish.rates["billing"].to_string(), "100/s");
     let (entry, _) = config.routes.find("/events/more/").unwrap();
     let RouteKind::Ask { ask, stream, .. } = &entry.target.kind else {
         panic!("an ask route");
@@ -243,7 +256,10 @@ fn what_is_shown_reads_back() {
     for text in [SHORT, FULL] {
         let config = good(text);
         let shown = show(&config);
-        assert!(!shown.contains("from-the"), "secrets are masked");
+        assert!(
+            !shown.contains("from-the") && !shown.contains("whsec_"),
+            "secrets are masked"
+        );
         let again = good(&tokens::unmasked(&shown));
         assert_eq!(format!("{again:#?}"), format!("{config:#?}"));
         assert_eq!(show(&again), shown);
