@@ -1,8 +1,12 @@
 """Pages and views of those who log in, listen, and log out again."""
 
+from collections.abc import Iterator
+
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
+
+from . import backstage
 
 
 def tokens(request: HttpRequest) -> HttpResponse:
@@ -32,3 +36,22 @@ def session_events(request: HttpRequest) -> HttpResponse:
     """A stream that only the session allows, on the channel that the query names after the user."""
     name = request.GET.get("name", "")
     return HttpResponse(headers={"SSE-Channel": f"{name}-{request.user.username}"})
+
+
+def copied_channel(request: HttpRequest, rest: str) -> HttpResponse:
+    """A careless view: what stands in the path becomes a part of the channel's name."""
+    return HttpResponse(headers={"SSE-Channel": f"own-{rest}"})
+
+
+def recorded(request: HttpRequest, name: str) -> HttpResponse:
+    """A stream as such views are today: for whoever has a cookie, and what it says is for him alone."""
+    viewer = request.COOKIES.get("viewer")
+    if not viewer:
+        return HttpResponse("who are you?", status=403)
+
+    def parts() -> Iterator[str]:
+        yield f"data: secret of <{viewer}>\n\n"
+        backstage.wait_at_gate(name)
+        yield f"event: done\ndata: last of <{viewer}>\n\n"
+
+    return StreamingHttpResponse(parts(), content_type="text/event-stream")

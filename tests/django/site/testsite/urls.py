@@ -25,5 +25,7 @@ urlpatterns = [
     path("mine/", listening.mine),
     path("session/cycle/", listening.cycle_key),
     path("session/save/", listening.save),
+    re_path(r"^copy/(?P<rest>.*)$", listening.copied_channel),
+    path("recorded/<slug:name>/", listening.recorded),
     path("session/events/", listening.session_events),
 ]
