@@ -23,6 +23,7 @@ use crate::history::Log;
 use crate::hub::Hub;
 use crate::internal::Internal;
 use crate::limits::{ClientLimit, Slots};
+use crate::notify::Notifier;
 use crate::proxy::{Collaborators, Proxy};
 use crate::publish::Publisher;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
@@ -47,6 +48,8 @@ pub struct Gateway {
     /// `None` without `log.access`.
     access: Option<Writer>,
     upstreams: HashMap<String, Upstream>,
+    /// `None` without `sse.notify`.
+    notifier: Option<Notifier>,
     addresses: Vec<(String, Address)>,
     drain: Duration,
     drain_spread: Duration,
@@ -92,6 +95,7 @@ impl Gateway {
             .map(|s| (s.name.clone(), Upstream::new(s.clone(), &families)))
             .collect();
         let publisher = Publisher::new(hub.clone(), config.publish.clone(), &registry);
+        let notifier = build::notifier(&config, &upstreams, &hub, &registry);
         let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
         let shared = build::newcomers(&registry);
         let routes = build::routes(&config, &upstreams, &registry, &shared);
@@ -147,6 +151,7 @@ impl Gateway {
             proxy,
             access,
             upstreams,
+            notifier,
             addresses,
             drain,
             drain_spread,

@@ -270,7 +270,15 @@ fn sse(out: &mut String, config: &Config) -> fmt::Result {
         out,
         "closed_for = \"{}\"",
         duration_text(history.closed_for)
-    )
+    )?;
+    let Some(notify) = &config.notify else {
+        return Ok(());
+    };
+    let (to, path) = (quoted(&notify.upstream), quoted(notify.path.as_str()));
+    writeln!(out, "notify = {{ to = {to}, path = {path} }}")?;
+    writeln!(out, "notify_secret = \"***\"")?;
+    let leave_after = duration_text(notify.leave_after);
+    writeln!(out, "leave_after = \"{leave_after}\"")
 }
 
 fn publish(out: &mut String, config: &Config) -> fmt::Result {

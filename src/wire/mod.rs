@@ -14,6 +14,7 @@ pub mod host;
 pub mod idempotency;
 pub mod last_event_id;
 pub mod path;
+pub mod presence;
 pub mod problem;
 pub mod publish;
 pub mod query;

@@ -8,7 +8,9 @@ use std::fmt;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
+use base64::alphabet;
 use base64::engine::general_purpose::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, HeaderName};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -21,6 +23,12 @@ pub const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// How far the timestamp may be from now in either direction, in seconds.
 pub const TOLERANCE_SECONDS: u64 = 300;
+
+/// Secrets are handed out with and without padding; the reference implementations read both.
+const PADDED_OR_NOT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// What the text of a secret begins with.
 const PREFIX: &str = "whsec_";
@@ -54,7 +62,7 @@ impl Secret {
     /// Reads `whsec_` and base64.
     pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
         let encoded = text.strip_prefix(PREFIX).ok_or(InvalidSecret::Prefix)?;
-        let key = STANDARD
+        let key = PADDED_OR_NOT
             .decode(encoded)
             .map_err(|_| InvalidSecret::Base64)?;
         if key.len() < SHORTEST_KEY {
@@ -301,6 +309,12 @@ mod tests {
         }
         let secret = Secret::parse(SECRET).unwrap();
         assert_eq!(format!("{secret:?}"), "***");
+        let padding = [
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAA==",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAA",
+        ];
+        let [with, without] = padding.map(|text| Secret::parse(text).unwrap().sign("a", 5, b""));
+        assert_eq!(with, without);
     }
 
     proptest! {

@@ -44,6 +44,8 @@ mod limits;
 mod logout;
 // How often a client may come.
 mod limits_rates;
+// Who comes and who leaves is told to Django.
+mod notify;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
 // Bodies in both directions: gathered or passed on as they come, asked for or refused.

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::EventSource;
 use crate::support::publishing::{JSON, site};
+use crate::support::{Backend, EventSource, Gateway, Reply, gateway};
 
 const TOKENS: &str = "[publish]\ntokens = [\n\
     { name = \"all\", secret = \"one\" },\n\
@@ -28,6 +28,37 @@ async fn an_event_for_a_user_and_a_channel_is_one_event() {
         let event = source.next().await;
         assert_eq!((event.data.as_str(), &json!(event.id)), (data, id));
     }
+}
+
+#[tokio::test]
+async fn every_stream_of_the_user_gets_it_once_and_nobody_else_does() {
+    let backend = Backend::start(|request| {
+        let (_, user) = request.target().split_once("user=").unwrap();
+        let lines = format!("SSE-Channel: news\r\nSSE-User: {user}\r\n");
+        Reply::answer("200 OK", &lines, "")
+    })
+    .await;
+    let upstream = gateway::upstream(&backend.address, "");
+    let route = "[[route]]\npath = \"/events/\"\nsse = { ask = \"django\" }\n";
+    let gateway = Gateway::start(&format!("{upstream}{route}")).await;
+    let mut sources = Vec::new();
+    for user in [42, 42, 43] {
+        let target = format!("/events/?user={user}");
+        sources.push(EventSource::open(&gateway.public, &target).await);
+    }
+    let mut publisher = gateway.publisher().await;
+    for (event, streams) in [
+        (json!({"user": 42, "data": "mine"}), 2),
+        (json!({"channel": "news", "user": "42", "data": "all"}), 3),
+        (json!({"user": 4, "data": "nobody's"}), 0),
+        (json!({"channel": "news", "data": "end"}), 3),
+    ] {
+        assert_eq!(publisher.publish(event).await["streams"], streams);
+    }
+    for source in sources.iter_mut().take(2) {
+        assert_eq!(source.data(3).await, ["mine", "all", "end"]);
+    }
+    assert_eq!(sources[2].data(2).await, ["all", "end"]);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::*;
 
 mod limits;
 mod mistakes;
+mod notify;
 mod tokens;
 
 /// An environment that never changes.

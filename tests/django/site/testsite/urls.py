@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, re_path
 
-from . import listening, views
+from . import listening, presence, views
 
 urlpatterns = [
     path("", views.page, name="page"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("stream/<slug:name>/", views.stream),
     path("dies/<str:how>/", views.dies),
     path("publish/", views.publish),
+    path("announce/", views.announce),
     path("live/", views.live),
     # Three routes of the gateway lead here, one for each `backend_down`; "asked" is not an ask but a page.
     re_path(r"^ask(?:-retry|-fail|ed)?/(?P<name>[\w-]+)/$", views.ask),
@@ -28,4 +29,6 @@ urlpatterns = [
     re_path(r"^copy/(?P<rest>.*)$", listening.copied_channel),
     path("recorded/<slug:name>/", listening.recorded),
     path("session/events/", listening.session_events),
+    path("sse/notify/", presence.notified),
+    path("sse/notify-by-hand/", presence.notified_by_hand),
 ]
