@@ -86,7 +86,9 @@ impl Tap {
     fn shows(&self, channel: &ChannelName) -> bool {
         let wanted = self.patterns.is_empty()
             || self.patterns.iter().any(|pattern| pattern.matches(channel));
+        // What a view said to one person is not the operator's to read.
         wanted
+            && !channel.is_recording()
             && self
                 .grant
                 .as_ref()

@@ -1,11 +1,13 @@
 //! Counted places: how many of a thing there may be at once. Floor 2.
 
+mod presence;
 mod shares;
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use presence::{Presence, Present};
 pub use shares::{Share, Shares};
 
 /// A number of places. Cheap to clone.

@@ -5,7 +5,9 @@
 //! says is added *after* it. Invariant: no header by which Django would believe the gateway survives from a client.
 
 use http::HeaderMap;
-use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, UPGRADE};
+use http::header::{
+    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, UPGRADE, VARY,
+};
 
 /// Valid for one connection only, named by `Connection` or not (RFC 9110, 7.6.1). `HTTP2-Settings` belongs to the
 /// h2c upgrade, which nobody behind us may see. `Trailer` announces what is dropped here.
@@ -85,6 +87,26 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
 /// Whether `Accept` names `text/event-stream` (wildcards do not count, `q=0` neither): the mark of an `EventSource`.
 pub fn accepts_event_stream(headers: &HeaderMap) -> bool {
     tokens(headers, &ACCEPT).any(|range| has_essence(range) && !has_zero_weight(range))
+}
+
+/// Whether `Accept` names HTML and no event stream: somebody opens a page.
+pub fn accepts_a_page(headers: &HeaderMap) -> bool {
+    let is_html = |range: &[u8]| {
+        let essence = range.split(|&b| b == b';').next().unwrap_or_default();
+        essence.trim_ascii().eq_ignore_ascii_case(b"text/html")
+    };
+    !accepts_event_stream(headers) && tokens(headers, &ACCEPT).any(is_html)
+}
+
+/// What of an answer lets the page of another origin read the stream that takes its place (Fetch, section 3.2), as Django
+/// said it, and keeps caches from mixing the two up.
+pub fn cors(headers: &HeaderMap) -> HeaderMap {
+    let told = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with("access-control-") || *name == VARY);
+    let mut cors = HeaderMap::new();
+    cors.extend(told.map(|(name, value)| (name.clone(), value.clone())));
+    cors
 }
 
 fn has_essence(media_type: &[u8]) -> bool {
