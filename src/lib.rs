@@ -20,6 +20,7 @@ pub mod ask;
 pub mod hub;
 
 pub mod publish;
+pub mod record;
 pub mod stream;
 
 pub mod console;

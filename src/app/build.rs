@@ -9,7 +9,7 @@ use crate::base::access::Writer;
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind};
 use crate::limits::Slots;
-use crate::proxy::{self, AccessLog, AccessSettings, Kind, Route};
+use crate::proxy::{self, AccessLog, AccessSettings, Kind, Recorded, Route};
 use crate::routes::{Entry, Table};
 use crate::stream;
 use crate::upstream::Upstream;
@@ -29,7 +29,10 @@ fn session_cookies(config: &Config) -> Vec<Box<str>> {
     let targets = config.routes.entries().iter().map(|entry| &entry.target);
     let names = targets.filter_map(|target| match &target.kind {
         RouteKind::Ask { stream, .. } => stream.session_cookie.clone(),
-        RouteKind::Proxy { .. } | RouteKind::Public { .. } => None,
+        RouteKind::Proxy {
+            record: Some(_), ..
+        } => config.stream.session_cookie.clone(),
+        RouteKind::Proxy { record: None, .. } | RouteKind::Public { .. } => None,
     });
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
@@ -72,9 +75,14 @@ pub(super) fn routes(
             RouteKind::Proxy {
                 upstream,
                 websocket,
+                record,
             } => Kind::Forward {
                 upstream: named(upstream),
                 websocket: *websocket,
+                record: record.clone().map(|settings| {
+                    let stream = of_route(&entry.name, &config.stream);
+                    Arc::new(Recorded { settings, stream })
+                }),
             },
             RouteKind::Public { channels, stream } => Kind::Public {
                 channels: channels.clone(),

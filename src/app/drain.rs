@@ -42,6 +42,7 @@ impl Gateway {
             self.public.finished(left()).await;
         });
         self.proxy.close_tunnels(left()).await;
+        self.recorder.close(left()).await;
         self.internal.stop();
         self.internal.finished(INTERNAL_PATIENCE).await;
         for upstream in self.upstreams.values() {

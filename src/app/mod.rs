@@ -25,6 +25,7 @@ use crate::internal::Internal;
 use crate::limits::Slots;
 use crate::proxy::{Collaborators, Proxy};
 use crate::publish::Publisher;
+use crate::record::{self, Recorder};
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
 use crate::stream::Streams;
 use crate::upstream::{Families, Upstream};
@@ -43,6 +44,7 @@ pub struct Gateway {
     public: Server,
     internal: Server,
     proxy: Arc<Proxy>,
+    recorder: Recorder,
     /// `None` without `log.access`.
     access: Option<Writer>,
     upstreams: HashMap<String, Upstream>,
@@ -94,9 +96,16 @@ impl Gateway {
         let routes = build::routes(&config, &upstreams, &registry);
         let rules = build::proxy(&config);
         let (access, access_log) = build::access(&config, &registry)?.unzip();
+        let recorder = Recorder::new(
+            hub.clone(),
+            record::MOST.min(most),
+            config.publish.max_event,
+            &registry,
+        );
         let collaborators = Collaborators {
             routes,
             streams,
+            recorder: recorder.clone(),
             hub: hub.clone(),
             tunnels: Slots::new(most),
             access: access_log,
@@ -140,6 +149,7 @@ impl Gateway {
             public,
             internal,
             proxy,
+            recorder,
             access,
             upstreams,
             addresses,

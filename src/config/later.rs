@@ -37,7 +37,6 @@ const LATER: &[(&str, &str, Inert)] = &[
     ("route[]", "internal", Flag(false)),
     ("route[].limits", "rate", Text("0")),
     ("route[].limits", "burst", Never),
-    ("route[].proxy", "record", Never),
     ("route[].sse", "token", Never),
     ("route[].sse", "history", Never),
     ("route[].sse", "client_buffer", Never),

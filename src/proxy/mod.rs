@@ -6,6 +6,7 @@
 mod access;
 mod body;
 mod forward;
+mod record;
 pub mod respond;
 mod settings;
 mod stream;
@@ -24,6 +25,7 @@ use crate::base::random;
 use crate::domain::{ByteSize, ConnInfo, Peer, RequestId};
 use crate::hub::Hub;
 use crate::limits::Slots;
+use crate::record::Recorder;
 use crate::routes::{Captures, ChannelTemplate, Table};
 use crate::stream::{Body, Streams};
 use crate::upstream::{Head, Upstream};
@@ -58,6 +60,8 @@ pub enum Kind {
         upstream: Upstream,
         /// Whether WebSockets pass.
         websocket: bool,
+        /// How streams are recorded; `None`: they pass through.
+        record: Option<Arc<Recorded>>,
     },
     /// `sse = { channels, public = true }`.
     Public {
@@ -75,6 +79,15 @@ pub enum Kind {
     },
 }
 
+/// `record` of a route.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Who shares a recording, and for how long it is there.
+    pub settings: crate::record::Settings,
+    /// How the streams on it behave.
+    pub stream: Arc<crate::stream::Settings>,
+}
+
 /// What the service works with.
 #[derive(Debug)]
 pub struct Collaborators {
@@ -82,6 +95,8 @@ pub struct Collaborators {
     pub routes: Table<Route>,
     /// What opens streams.
     pub streams: Streams,
+    /// What records the streams of views.
+    pub recorder: Recorder,
     /// Where those streams are.
     pub hub: Hub,
     /// How many WebSockets there may be at once.
@@ -96,6 +111,7 @@ pub struct Proxy {
     settings: Settings,
     routes: Table<Route>,
     streams: Streams,
+    recorder: Recorder,
     hub: Hub,
     tunnels: Tunnels,
     access: Option<AccessLog>,
@@ -126,6 +142,7 @@ impl Proxy {
         let Collaborators {
             routes,
             streams,
+            recorder,
             hub,
             tunnels,
             access,
@@ -141,6 +158,7 @@ impl Proxy {
             settings,
             routes,
             streams,
+            recorder,
             hub,
             tunnels: Tunnels::new(tunnels, registry),
             access,
@@ -200,6 +218,14 @@ impl Proxy {
             Kind::Forward {
                 upstream,
                 websocket,
+                record: Some(record),
+            } if exchange.can_be_recorded(*websocket) => {
+                self.forward_recorded(exchange, upstream, record).await
+            }
+            Kind::Forward {
+                upstream,
+                websocket,
+                ..
             } => self.forward(exchange, upstream, *websocket).await,
             Kind::Public { channels, settings } => {
                 self.open_public(exchange, channels, settings).await

@@ -12,12 +12,15 @@ mod open;
 mod permission;
 mod place;
 mod places;
+mod recorded;
 pub mod respond;
 mod settings;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_asked;
+#[cfg(test)]
+mod tests_recorded;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,6 +37,7 @@ use crate::wire::last_event_id::LastEventId;
 
 pub use body::Body;
 pub use held::Held;
+pub use recorded::{Begin, Recorded};
 pub use settings::*;
 
 /// Opens streams. Cheap to clone.
@@ -71,6 +75,8 @@ pub enum Source {
         /// Its body.
         body: RequestBody,
     },
+    /// Django, by the answer that is being recorded; boxed, because it is large.
+    Recording(Box<Recorded>),
 }
 
 /// A request for a stream.

@@ -59,7 +59,7 @@ impl Streams {
             client,
             since: SystemTime::now(),
             // Only Django looks at it.
-            session: session.filter(|_| matches!(source, Source::Ask { .. })),
+            session: session.filter(|_| !matches!(source, Source::Public(_))),
         };
         let slot = self.0.slots.take().ok_or(OpenError::Full)?;
         let share = |most: NonZeroUsize| {
@@ -74,7 +74,7 @@ impl Streams {
             now: self.0.hub.log().position(),
             last,
         };
-        let candidate = Candidate {
+        let mut candidate = Candidate {
             streams: self,
             settings,
             id,
@@ -84,6 +84,7 @@ impl Streams {
                 slot,
                 client,
                 user: None,
+                viewer: None,
             },
             head_only,
             arrival,
@@ -106,6 +107,15 @@ impl Streams {
             }
             Source::Ask { asker, head, body } => {
                 candidate.ask(asker, head, body, wants_stream).await
+            }
+            Source::Recording(recorded) => {
+                let grant = recorded.grant();
+                let hearing = Hearing::of(&grant.terms);
+                let last = candidate.arrival.last.as_ref();
+                let place = recorded.place(self.0.hub.log(), &hearing, last);
+                candidate.arrival.now = recorded.begin();
+                candidate.places.viewer = Some(recorded.present);
+                Ok(candidate.begin(&grant, place, Renewal::Never))
             }
         }
     }
@@ -213,16 +223,21 @@ impl Candidate<'_> {
             self.arrival.last.as_ref(),
             self.arrival.now,
         );
+        Ok(self.begin(grant, place, renewal))
+    }
+
+    /// The answer to a client that is granted a stream from `place` on.
+    fn begin(self, grant: &Grant, place: Place, renewal: Renewal) -> Response<Body> {
         if place == Place::Over {
-            return Ok(respond::over());
+            return respond::over();
         }
         let (id, cors, head_only) = (self.id, grant.cors.clone(), self.head_only);
         if head_only {
-            return Ok(respond::stream(id, cors, Body::empty()));
+            return respond::stream(id, cors, Body::empty());
         }
         let mut held = self.held(Permission::Lasting);
         held.begin(grant, place, renewal);
-        Ok(respond::stream(id, cors, Body::Held(Box::new(held))))
+        respond::stream(id, cors, Body::Held(Box::new(held)))
     }
 
     /// A stream that is told to wait, with its 200, until Django says something clear.

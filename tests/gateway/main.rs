@@ -53,6 +53,12 @@ mod publishing_access;
 mod publishing_events;
 // Every refusal of an event, with its place and a hint.
 mod publishing_refusals;
+// How a recording begins and ends: with the view, without viewers, beyond its bounds.
+mod recording_ends;
+// What a viewer of a recording is given, and that it is what the view wrote.
+mod recording_replays;
+// Who is on one recording, and who sees no byte of it.
+mod recording_shares;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
 // How a stream begins, and which request opens none.
