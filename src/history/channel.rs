@@ -38,6 +38,7 @@ pub(super) struct Channel {
     dropped: Position,
     freed: Position,
     faded: Position,
+    stateless: Position,
     /// Whether its window is as long as it gets and outlives the age of history: a recording.
     pub(super) whole: bool,
     /// The closing event, if nothing was published after it, and when it was.
@@ -48,8 +49,8 @@ pub(super) struct Channel {
     pub(super) idle_since: Option<Instant>,
     /// Whether the log has it on its list of idle channels.
     pub(super) listed_idle: bool,
-    /// Whether the log has it on its list of channels with something for open streams only.
-    pub(super) listed_trailing: bool,
+    /// Since when the log has it on its list of channels with something for open streams only.
+    pub(super) listed_trailing: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -70,12 +71,13 @@ impl Channel {
             dropped: floor,
             freed: floor,
             faded: Position::START,
+            stateless: Position::START,
             whole: false,
             closed: None,
             cursors: 0,
             idle_since: None,
             listed_idle: false,
-            listed_trailing: false,
+            listed_trailing: None,
         }
     }
 
@@ -84,7 +86,7 @@ impl Channel {
         self.dropped
     }
 
-    /// The newest event that was kept and is gone for everybody.
+    /// The newest event that was kept in the window and is gone for everybody.
     pub(super) const fn freed(&self) -> Position {
         self.freed
     }
@@ -94,6 +96,11 @@ impl Channel {
         self.faded
     }
 
+    /// The newest event that was a state and is none any more, though nothing took its place.
+    pub(super) const fn stateless(&self) -> Position {
+        self.stateless
+    }
+
     /// Whether it holds nothing, nobody reads it and nothing is to be done about it.
     pub(super) fn is_idle(&self) -> bool {
         let aside = |aside: &Aside| aside.passing.is_empty() && aside.states.is_empty();
@@ -101,12 +108,16 @@ impl Channel {
             && self.aside.as_deref().is_none_or(aside)
             && self.cursors == 0
             && !self.whole
-            && !self.listed_trailing
     }
 
     /// How many events can be resumed from.
     pub(super) fn window(&self) -> usize {
         self.kept.len() - self.trail.0 + self.states().count()
+    }
+
+    /// Whether something trails behind the window.
+    pub(super) const fn has_trail(&self) -> bool {
+        self.trail.0 > 0
     }
 
     /// How many entries are there for open streams only, and their bytes.
@@ -169,10 +180,11 @@ impl Channel {
         Some(entry)
     }
 
-    /// Takes the oldest state out, for everybody.
+    /// Takes the oldest state out. Those who were there when it was published have it among what passes.
     pub(super) fn drop_state(&mut self) -> Option<Arc<Entry>> {
         let (_, entry) = self.aside.as_deref_mut()?.states.pop_front()?;
-        self.lose(entry.position);
+        self.stateless = self.stateless.max(entry.position);
+        self.dropped = self.dropped.max(entry.position);
         Some(entry)
     }
 
@@ -207,6 +219,13 @@ impl Channel {
     pub(super) fn states(&self) -> impl DoubleEndedIterator<Item = &Arc<Entry>> + Clone {
         let states = self.aside.as_deref().map(|aside| aside.states.iter());
         states.into_iter().flatten().map(|(_, entry)| entry)
+    }
+
+    /// The first state after `position`.
+    pub(super) fn state_after(&self, position: Position) -> Option<&Arc<Entry>> {
+        let states = &self.aside.as_deref()?.states;
+        let seen = states.partition_point(|(_, entry)| entry.position <= position);
+        Some(&states.get(seen)?.1)
     }
 
     /// The kept entries after `position`, those of the trail included.

@@ -204,14 +204,15 @@ impl Log {
     }
 
     /// The newest events of `channels` up to `position` of which the last of each name is kept, for a stream that begins
-    /// there: in order, each once.
+    /// there: in order, each once. Those that are on one of `heard` as well the stream knows.
     pub fn states(
         &self,
         channels: &[ChannelName],
+        heard: &[ChannelName],
         position: Position,
         stream: StreamId,
     ) -> Vec<Frame> {
-        lock(&self.0.state).states(channels, position, stream, Instant::now())
+        lock(&self.0.state).states(channels, heard, position, stream, Instant::now())
     }
 
     /// Up to `most` events that history holds of `channel`, after a place or from the first, and whether there are more;

@@ -26,17 +26,21 @@ pub(super) struct At {
 impl Channel {
     /// Whether something that a reader at `at` is owed is gone for everybody.
     fn has_lost_for(&self, at: At) -> bool {
-        self.freed() > at.position || self.faded() > at.position.max(at.opened)
+        // States are owed only from before the reader began.
+        let replays = at.position < at.opened;
+        self.freed() > at.position
+            || self.faded() > at.position.max(at.opened)
+            || (replays && self.stateless() > at.position)
     }
 
     /// What a reader at `at` is given: what was kept; from before it began, states; from after, also what only passes.
     fn owed(&self, at: At) -> [Option<&Arc<Entry>>; 3] {
-        let state =
-            |entry: &&Arc<Entry>| entry.position > at.position && entry.position <= at.opened;
+        let replays = at.position < at.opened;
+        let state = replays.then(|| self.state_after(at.position)).flatten();
         [
             self.kept_after(at.position).next(),
             self.passing_after(at.position.max(at.opened)).next(),
-            self.states().find(state),
+            state.filter(|entry| entry.position <= at.opened),
         ]
     }
 }
@@ -76,10 +80,11 @@ impl State {
         (Progress::More, at.position)
     }
 
-    /// The states of `channels` up to `position`, in the order of the log, each once.
+    /// The states of `channels` up to `position` that are on none of `heard`, in the order of the log, each once.
     pub(super) fn states(
         &mut self,
         channels: &[ChannelName],
+        heard: &[ChannelName],
         position: Position,
         stream: StreamId,
         now: Instant,
@@ -87,7 +92,16 @@ impl State {
         self.trim(now);
         let known = channels.iter().filter_map(|name| self.channels.get(name));
         let mut states: Vec<_> = known.flat_map(Channel::states).collect();
-        states.retain(|entry| entry.position <= position && entry.except != Some(stream));
+        let is_heard = |position: Position| {
+            let seq = position.seq();
+            let stored = self.events.get(&seq).or_else(|| self.standing.get(&seq));
+            stored.is_some_and(|stored| stored.channels.iter().any(|name| heard.contains(name)))
+        };
+        states.retain(|entry| {
+            entry.position <= position
+                && entry.except != Some(stream)
+                && (heard.is_empty() || !is_heard(entry.position))
+        });
         states.sort_unstable_by_key(|entry| entry.position);
         states.dedup_by_key(|entry| entry.position);
         let frames = states.into_iter().map(|entry| entry.frame.clone());

@@ -181,23 +181,42 @@ impl State {
         self.note_if_idle(name, now);
     }
 
-    /// Keeps what is there for open streams only as far as the bound allows.
+    /// Keeps what is there for open streams only as far as the bound allows. Without readers nobody needs a trail; what
+    /// passes stays its moment, for those who look at all channels.
     pub(super) fn bound_trailing(&mut self, name: &ChannelName, now: Instant) {
         let lag = self.settings.lag.as_len();
+        let unread = |channel: &Channel| channel.cursors == 0 && channel.has_trail();
+        while self.channels.get(name).is_some_and(unread) {
+            self.drop_kept(name);
+        }
         let over = |channel: &Channel| {
             let (count, bytes) = channel.trailing();
-            count > 0 && (channel.cursors == 0 || bytes > lag)
+            count > 0 && bytes > lag
         };
         while self.channels.get(name).is_some_and(over) {
             self.drop_trailing(name);
         }
         if let Some(channel) = self.channels.get_mut(name)
             && channel.trailing().0 > 0
-            && !channel.listed_trailing
+            && channel.listed_trailing.is_none()
         {
-            channel.listed_trailing = true;
+            channel.listed_trailing = Some(now);
             self.trailing.push_back((now, name.clone()));
+            self.bound_list();
         }
+    }
+
+    /// Channels that were forgotten stay on the list until it is twice as long as it need be.
+    fn bound_list(&mut self) {
+        if self.trailing.len() <= 2 * self.channels.len() + 64 {
+            return;
+        }
+        let channels = &self.channels;
+        let is_listed = |(since, name): &(Instant, ChannelName)| {
+            let channel = channels.get(name);
+            channel.is_some_and(|channel| channel.listed_trailing == Some(*since))
+        };
+        self.trailing.retain(is_listed);
     }
 
     /// Drops the oldest event that one channel has for open streams only.
@@ -219,9 +238,13 @@ impl State {
             if now.saturating_duration_since(*since) < TRAIL_TIME {
                 return;
             }
-            let Some((_, name)) = self.trailing.pop_front() else {
+            let Some((since, name)) = self.trailing.pop_front() else {
                 return;
             };
+            let channel = self.channels.get(&name);
+            if channel.is_none_or(|channel| channel.listed_trailing != Some(since)) {
+                continue;
+            }
             let is_old = |channel: &Channel| {
                 let oldest = channel.oldest_trailing();
                 oldest.is_some_and(|entry| now.saturating_duration_since(entry.at) >= TRAIL_TIME)
@@ -232,8 +255,8 @@ impl State {
             let Some(channel) = self.channels.get_mut(&name) else {
                 continue;
             };
-            channel.listed_trailing = channel.trailing().0 > 0;
-            if channel.listed_trailing {
+            channel.listed_trailing = (channel.trailing().0 > 0).then_some(now);
+            if channel.listed_trailing.is_some() {
                 self.trailing.push_back((now, name));
             } else {
                 self.note_if_idle(&name, now);

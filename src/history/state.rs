@@ -147,7 +147,12 @@ impl State {
             let window = self.settings.events;
             let channel = self.channel(name);
             channel.closed = entry.close.then_some((position, now));
-            match event.keep {
+            // A closing event is what ends the streams of those who come back for it.
+            let keep = match event.keep {
+                Keep::None if event.close => Keep::All,
+                keep => keep,
+            };
+            match keep {
                 Keep::All => {
                     let Some(dropped) = channel.keep(Arc::clone(&entry), window) else {
                         continue;
@@ -167,6 +172,7 @@ impl State {
                 }
             }
             self.bound_trailing(name, now);
+            self.note_if_idle(name, now);
         }
     }
 

@@ -22,7 +22,7 @@ fn publish(log: &Log, name: &str, keep: Keep) -> Position {
 }
 
 fn states(log: &Log) -> Vec<Bytes> {
-    let frames = log.states(&[channel("a")], log.position(), STREAM);
+    let frames = log.states(&[channel("a")], &[], log.position(), STREAM);
     frames.into_iter().map(Frame::into_bytes).collect()
 }
 
@@ -100,9 +100,71 @@ async fn what_only_passes_is_gone_after_a_moment_and_then_a_gap_for_those_who_we
     assert_eq!(read(&mut there, 9), (vec![], Progress::Gap));
     let mut late = log.cursor(vec![channel("a")], Position::START);
     assert_eq!(read(&mut late, 9), (vec![], Progress::UpToDate));
-    drop((there, late));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_where_nobody_is_leaves_nothing_behind() {
+    for lag in [ByteSize::bytes(0), ByteSize::kib(256)] {
+        let log = log(Settings {
+            lag,
+            memory: ByteSize::kib(64),
+            ..Settings::default()
+        });
+        for number in 0..10_000 {
+            let name = format!("once-{number}");
+            let event = Event {
+                keep: Keep::None,
+                ..event(&[name.as_str()], false)
+            };
+            log.append(&[event], self::number).unwrap();
+        }
+        assert!(log.size().bytes <= 64 * 1024, "{:?}", log.size());
+        advance(Duration::from_secs(100_000)).await;
+        let Size {
+            bytes, channels, ..
+        } = log.size();
+        assert_eq!((bytes, channels), (0, 0), "{lag}");
+        publish(&log, "x", Keep::All);
+        assert_eq!(numbers(&log, None), Some(vec![10_001]));
+    }
+}
+
+#[test]
+fn who_looks_at_all_channels_sees_what_passes_where_nobody_is() {
+    let log = log(Settings::default());
+    let start = log.position();
     publish(&log, "x", Keep::None);
-    assert_eq!(log.size().events, 0, "nobody is there");
+    publish(&log, "y", Keep::Last);
+    let (told, _) = log.read_all(start, 9).unwrap();
+    assert_eq!(told.len(), 2);
+}
+
+#[test]
+fn more_states_than_a_channel_has_reach_who_is_there() {
+    let log = log(Settings {
+        events: 2,
+        ..Settings::default()
+    });
+    let mut there = log.cursor(vec![channel("a")], Position::START);
+    for name in ["x", "y", "z"] {
+        publish(&log, name, Keep::Last);
+    }
+    assert_eq!(read(&mut there, 9), (vec![1, 2, 3], Progress::UpToDate));
+    let mut late = log.cursor(vec![channel("a")], Position::START);
+    assert_eq!(read(&mut late, 9), (vec![], Progress::Gap));
+}
+
+#[test]
+fn a_closing_event_is_kept_for_who_comes_back_for_it() {
+    let log = log(Settings::default());
+    publish(&log, "x", Keep::All);
+    let close = Event {
+        keep: Keep::None,
+        ..event(&["a"], true)
+    };
+    log.append(&[close], number).unwrap();
+    let mut back = log.cursor(vec![channel("a")], Position::after(1));
+    assert_eq!(read(&mut back, 9), (vec![2], Progress::Closed));
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,7 +53,7 @@ struct Table {
     streams: HashMap<StreamId, Arc<Listener>>,
     channels: HashMap<ChannelName, Slab<Arc<Listener>>>,
     /// The streams that were opened with a session of Django.
-    sessions: HashMap<Session, Vec<Arc<Listener>>>,
+    sessions: HashMap<Session, HashMap<StreamId, Arc<Listener>>>,
     kicks: Kicks,
     /// Streams that hear every publish.
     taps: HashMap<StreamId, Arc<Listener>>,
@@ -183,7 +183,7 @@ impl Hub {
         }
         if let Some(session) = listener.session() {
             let streams = table.sessions.entry(session).or_default();
-            streams.push(Arc::clone(&listener));
+            streams.insert(id, Arc::clone(&listener));
         }
         table.streams.insert(id, Arc::clone(&listener));
         drop(table);
@@ -228,7 +228,10 @@ impl Hub {
             Whom::User(user) => on(&ChannelName::of_user(user)),
             Whom::Channel(name) => on(name),
             Whom::Stream(id) => table.streams.get(id).map(|one| vec![Arc::clone(one)]),
-            Whom::Session(session) => table.sessions.get(session).cloned(),
+            Whom::Session(session) => {
+                let streams = table.sessions.get(session);
+                streams.map(|streams| streams.values().map(Arc::clone).collect())
+            }
         };
         drop(table);
         let ending = match whom {

@@ -175,6 +175,7 @@ impl Seat {
             .since(asked, self.listener.id, session, &identity)
         {
             self.listener.end(Ending::Kick);
+            self.hub.0.metrics.kicked.inc();
         }
         let mut join = |name: &ChannelName| {
             let on = table.channels.entry(name.clone()).or_default();
@@ -220,7 +221,7 @@ impl Drop for Seat {
 impl Table {
     fn leave_session(&mut self, session: Session, id: StreamId) {
         if let Some(streams) = self.sessions.get_mut(&session) {
-            streams.retain(|listener| listener.id != id);
+            streams.remove(&id);
             if streams.is_empty() {
                 self.sessions.remove(&session);
             }

@@ -22,9 +22,9 @@ use super::places::{Places, TooMany};
 use super::{Settings, SlowClient, Streams};
 use crate::ask::{Facts, Grant, Verdict};
 use crate::base::random;
-use crate::domain::{ChannelName, EventId, Frame, Position, RetryMs};
+use crate::domain::{EventId, Frame, Position, RetryMs};
 use crate::history::{Cursor, Log, Progress};
-use crate::hub::{Ending, Era, Identity, Membership, Seat};
+use crate::hub::{Ending, Membership, Seat};
 use crate::wire::last_event_id::LastEventId;
 use crate::wire::sse;
 
@@ -45,20 +45,20 @@ pub(super) struct Arrival {
 /// A held stream, polled as a body.
 #[derive(Debug)]
 pub struct Held {
-    ready: VecDeque<Frame>,
-    seat: Seat,
-    reading: Reading,
+    pub(super) ready: VecDeque<Frame>,
+    pub(super) seat: Seat,
+    pub(super) reading: Reading,
     permission: Permission,
     heartbeat: Pin<Box<Sleep>>,
     last_write: Instant,
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     streams: Streams,
     places: Places,
 }
 
 /// What a stream reads.
 #[derive(Debug)]
-enum Reading {
+pub(super) enum Reading {
     /// Nothing yet: its channels are not known.
     Nothing(Arrival),
     /// Its channels, from its place.
@@ -90,125 +90,18 @@ impl Held {
         }
     }
 
-    /// The first bytes of a stream that is not granted yet. A client that came with an id keeps it: a place it has not
-    /// reached must not take its stead.
-    pub(super) fn wait_for_permission(&mut self) {
-        let id = match &self.reading {
-            Reading::Nothing(Arrival { now, last: None }) => Some(self.log().id(*now).to_string()),
-            _ => None,
-        };
-        self.say_head(drawn(&self.settings.retry), id.as_deref());
+    pub(super) fn delivered(&self, position: Position, events: usize) {
+        self.seat.note(position, events);
+        self.streams.0.metrics.delivered.inc_by(events as u64);
     }
 
-    /// The first bytes of a granted stream. The id comes after an initial state, and after the states of its channels: a
-    /// client cut off within them must not come back as one who has them.
-    pub(super) fn begin(&mut self, grant: &Grant, place: Place, renewal: Renewal) {
-        let retry = grant
-            .terms
-            .retry
-            .unwrap_or_else(|| drawn(&self.settings.retry));
-        let known = match place {
-            Place::At(position)
-                if grant.initial.is_empty() && !self.has_states(grant, position) =>
-            {
-                Some(self.log().id(position).to_string())
-            }
-            _ => None,
-        };
-        self.say_head(retry, known.as_deref());
-        self.start(grant, place, known.is_some());
-        self.permit(grant, renewal);
+    /// Whether the permission was taken back. Looked at after each read: what was published after a kick must not have
+    /// been read before it was noticed.
+    pub(super) fn is_revoked(&self) -> bool {
+        matches!(self.seat.ending(), Some(Ending::Kick | Ending::Logout))
     }
 
-    fn say_head(&mut self, retry: RetryMs, id: Option<&str>) {
-        self.say(sse::head(retry, id));
-        if let Some(name) = &self.settings.open_event {
-            let data = format!(r#"{{"stream":"{}"}}"#, self.seat.id());
-            self.say(sse::named(&name.clone(), &data));
-        }
-    }
-
-    /// Goes on its channels, with the initial state and, unless `told`, the place it begins at.
-    fn start(&mut self, grant: &Grant, place: Place, told: bool) {
-        let Reading::Nothing(Arrival { now, last }) = &self.reading else {
-            return;
-        };
-        let (now, fresh) = (*now, last.is_none());
-        let hearing = Hearing::of(&grant.terms);
-        let (position, reset) = match place {
-            Place::At(position) => (position, None),
-            Place::Unknown(reason) => (now, Some(reason)),
-            Place::Over => return self.end("closed"),
-        };
-        // A stream that was held for long may have lost even the place it came with.
-        let (position, reset) = if self.log().has_gap(hearing.all(), position) {
-            (self.log().position(), Some(Reason::History))
-        } else {
-            (position, reset)
-        };
-        let membership = self.join(grant, &hearing);
-        let cursor = self.log().cursor(hearing.all().to_vec(), position);
-        self.seat.note(position, 0);
-        self.reading = Reading::Channels(cursor, membership);
-        // Who was kicked since the permission was asked for gets nothing of what it would have allowed.
-        if matches!(self.seat.ending(), Some(Ending::Kick | Ending::Logout)) {
-            return;
-        }
-        // A reset comes before the state that answers it, and the place after both.
-        let id = self.log().id(position);
-        if let Some(reason) = reset {
-            self.reset(reason, grant.initial.is_empty().then_some(id));
-        }
-        if !grant.initial.is_empty() {
-            self.say(grant.initial.clone());
-        }
-        let mut told = told || (reset.is_some() && grant.initial.is_empty());
-        if fresh || reset.is_some() {
-            told &= !self.say_states(hearing.all(), position);
-        }
-        if !told {
-            self.say(sse::place(id));
-        }
-        // Who missed the closing event is told that something is missing, and then nothing more comes.
-        if reset.is_some() && self.log().has_seen_the_end(hearing.named(), position) {
-            return self.end("closed");
-        }
-        // What was dropped since a moment ago is a reset as well, not a slow client.
-        if self.read() == Some(Progress::Gap) {
-            self.skip();
-        }
-    }
-
-    /// Whether a stream that begins at `position` is given states.
-    fn has_states(&self, grant: &Grant, position: Position) -> bool {
-        let channels = Hearing::of(&grant.terms);
-        let fresh = matches!(&self.reading, Reading::Nothing(Arrival { last: None, .. }));
-        fresh
-            && !self
-                .log()
-                .states(channels.all(), position, self.seat.id())
-                .is_empty()
-    }
-
-    /// Gives what `channels` keep for whoever comes later; whether there was anything. These events bring ids from before
-    /// the stream's place along, so the place must be told after them.
-    fn say_states(&mut self, channels: &[ChannelName], position: Position) -> bool {
-        let states = self.log().states(channels, position, self.seat.id());
-        let any = !states.is_empty();
-        self.seat.note(position, states.len());
-        self.ready.extend(states);
-        any
-    }
-
-    fn join(&self, grant: &Grant, hearing: &Hearing) -> Membership {
-        let identity = Identity {
-            user: grant.terms.user.as_ref(),
-            channels: hearing.all(),
-        };
-        self.seat.join(identity, Era(grant.era))
-    }
-
-    fn permit(&mut self, grant: &Grant, renewal: Renewal) {
+    pub(super) fn permit(&mut self, grant: &Grant, renewal: Renewal) {
         let expires = grant.terms.expires.or(self.settings.recheck);
         let timer = |expires| Box::pin(tokio::time::sleep(expires));
         self.permission = match (expires, renewal) {
@@ -318,37 +211,6 @@ impl Held {
         }
     }
 
-    /// Goes on with the channels of a new grant, from the same place.
-    pub(super) fn move_to(&mut self, grant: &Grant) {
-        let hearing = Hearing::of(&grant.terms);
-        // Also if nothing seems to change: a kick since the ask ends the stream.
-        let joined = self.join(grant, &hearing);
-        let Reading::Channels(cursor, membership) = &mut self.reading else {
-            return;
-        };
-        *membership = joined;
-        let before = cursor.channels();
-        let is_new = |channel: &&ChannelName| !before.contains(channel);
-        let added: Vec<_> = hearing.all().iter().filter(is_new).cloned().collect();
-        if added.is_empty() && before.len() == hearing.all().len() {
-            return;
-        }
-        let position = cursor.position();
-        *cursor = cursor.moved_to(hearing.all().to_vec());
-        // The state of channels that were not there before.
-        let initial = !grant.initial.is_empty();
-        if initial {
-            self.say(grant.initial.clone());
-        }
-        if self.say_states(&added, position) || initial {
-            self.say(sse::place(self.log().id(position)));
-        }
-        // What only passed the new channels meanwhile is a reset, not a slow client.
-        if self.read() == Some(Progress::Gap) {
-            self.skip();
-        }
-    }
-
     /// Takes what the log has for this stream; whether anything changed.
     fn advance(&mut self) -> bool {
         if !self.permission.allows() {
@@ -368,15 +230,18 @@ impl Held {
         }
     }
 
-    fn read(&mut self) -> Option<Progress> {
+    pub(super) fn read(&mut self) -> Option<Progress> {
         let Reading::Channels(cursor, _) = &mut self.reading else {
             return None;
         };
         let before = self.ready.len();
         let progress = cursor.read(self.seat.id(), READ, &mut self.ready);
-        let given = self.ready.len() - before;
-        self.seat.note(cursor.position(), given);
-        self.streams.0.metrics.delivered.inc_by(given as u64);
+        let position = cursor.position();
+        if self.is_revoked() {
+            self.ready.truncate(before);
+            return None;
+        }
+        self.delivered(position, self.ready.len() - before);
         if progress == Progress::Closed {
             self.end("closed");
         }
@@ -384,18 +249,25 @@ impl Held {
     }
 
     /// Goes on with the newest, and says so.
-    fn skip(&mut self) {
+    pub(super) fn skip(&mut self) {
         if let Reading::Channels(cursor, _) = &mut self.reading {
             let closed = cursor.skip();
-            let position = cursor.position();
-            self.reset(Reason::History, Some(self.log().id(position)));
+            let (position, channels) = (cursor.position(), cursor.channels().to_vec());
+            let states = self.states(&channels, &[], position);
+            self.say_beginning(
+                Some(Reason::History),
+                &Bytes::new(),
+                states,
+                position,
+                false,
+            );
             if closed {
                 self.end("closed");
             }
         }
     }
 
-    fn reset(&mut self, reason: Reason, id: Option<EventId>) {
+    pub(super) fn reset(&mut self, reason: Reason, id: Option<EventId>) {
         self.streams
             .0
             .metrics
@@ -425,7 +297,7 @@ impl Held {
     }
 
     /// Ends the stream after what is ready. Leaves its channels now.
-    fn end(&mut self, reason: &'static str) {
+    pub(super) fn end(&mut self, reason: &'static str) {
         if !matches!(self.reading, Reading::Over) {
             self.reading = Reading::Over;
             self.permission = Permission::Lasting;
@@ -455,11 +327,11 @@ impl Held {
         }
     }
 
-    fn say(&mut self, bytes: Bytes) {
+    pub(super) fn say(&mut self, bytes: Bytes) {
         self.ready.push_back(Frame::new(bytes));
     }
 
-    fn log(&self) -> &Log {
+    pub(super) fn log(&self) -> &Log {
         self.streams.0.hub.log()
     }
 }

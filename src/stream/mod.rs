@@ -6,6 +6,7 @@
 //!
 //! Bounds: as many streams as there are slots, beyond, 503; `per_ip` of a client, `per_user` of a user, beyond, 429.
 
+mod begin;
 mod body;
 #[cfg(test)]
 mod checker;

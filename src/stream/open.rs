@@ -163,7 +163,7 @@ impl Candidate {
         // Only a read may be asked twice, so only a read may be held; and one with a body could not be asked alike.
         let repeatable = matches!(head.method, Method::GET | Method::HEAD) && body.length() == 0;
         let may_hold = repeatable && self.settings.backend_down == BackendDown::Hold;
-        let facts = self.facts();
+        let mut facts = self.facts();
         let path = head.target.path().to_owned();
         // One copy of the request, for whichever comes: the stream is held, or its permission runs out.
         let again = repeatable.then(|| {
@@ -186,6 +186,8 @@ impl Candidate {
         if let Some(grant) = self.cached(&asker, &head, &body, &facts) {
             return self.granted(&grant, again.into());
         }
+        // A kick while it waited for its turn says nothing about an answer that is still to come.
+        facts.era = self.streams.0.hub.era().0;
         let verdict = asker.ask(turn, *head, body, &facts).await;
         log_verdict(&asker, &path, &verdict, wants_stream);
         match verdict {

@@ -163,11 +163,13 @@ async fn a_batch_longer_than_history_is_given_whole_or_answered_by_a_reset_at_ev
 async fn a_kick_while_a_stream_opens_ends_it_at_every_point() {
     let points = at_every_point(|point| {
         let streams = streams(history::Settings::default());
-        let hub = streams.0.hub.clone();
-        let (_, ended, was_tried) = open_while(&streams, None, point, move || {
-            hub.kick(&Whom::Channel(channel("a")));
+        let publisher = streams.clone();
+        let (text, ended, was_tried) = open_while(&streams, None, point, move || {
+            publisher.0.hub.kick(&Whom::Channel(channel("a")));
+            publisher.publish(event("secret"));
         });
         assert_eq!(ended, was_tried, "{point}");
+        assert!(!text.contains("secret"), "{point}: {text}");
         was_tried
     });
     assert!(points > 8, "{points}");

@@ -60,19 +60,34 @@ fn with_room_for_everything_nobody_misses_anything_and_nobody_is_reset() {
     );
 }
 
-#[test]
-fn with_little_room_nobody_misses_anything_unawares() {
-    let history = history::Settings {
+/// Room for a few events of each channel, for a short while.
+fn little_room() -> history::Settings {
+    history::Settings {
         events: 8,
         age: Duration::from_secs(20),
-        memory: ByteSize::kib(64),
         lag: ByteSize::bytes(600),
         closed_for: Duration::from_secs(30),
-    };
-    let counts = run_all(&history, Duration::from_secs(12), 1500);
+        ..history::Settings::default()
+    }
+}
+
+#[test]
+fn with_little_room_nobody_misses_anything_unawares() {
+    let counts = run_all(&little_room(), Duration::from_secs(12), 1000);
     assert!(counts.resets > 1000 && counts.resumed > 1000, "{counts:?}");
     assert!(
         counts.kicked > 100 && counts.slow > 100 && counts.over > 0,
         "{counts:?}"
     );
+}
+
+#[test]
+fn with_next_to_no_room_nobody_misses_anything_unawares() {
+    let history = history::Settings {
+        events: 1,
+        memory: ByteSize::kib(16),
+        ..little_room()
+    };
+    let counts = run_all(&history, Duration::from_secs(12), 500);
+    assert!(counts.resets > 1000 && counts.events > 1000, "{counts:?}");
 }

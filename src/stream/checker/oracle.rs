@@ -56,11 +56,15 @@ pub(super) struct Oracle {
     channels: Vec<ChannelName>,
     /// The end of the log when it opened: what was before is owed as far as it was kept.
     opened: u64,
+    /// Where it began, or got its channels: states from before may come.
+    from: u64,
     /// States that must come before anything else.
     states: VecDeque<u64>,
     owed: VecDeque<u64>,
-    /// Said to have missed something, and not yet where it goes on.
-    is_reset: bool,
+    /// What came since it was said to have missed something, and not yet where it goes on.
+    since_reset: Option<Vec<u64>>,
+    /// Whether no state is ever dropped, so that those that come with a reset can be told exactly.
+    has_all_states: bool,
     pub(super) resets: usize,
     pub(super) events: usize,
 }
@@ -73,19 +77,22 @@ impl Oracle {
         channels: Vec<ChannelName>,
         from: u64,
         fresh: bool,
+        has_all_states: bool,
     ) -> Self {
         let opened = all.len() as u64;
         let mut oracle = Self {
             stream,
             channels,
             opened,
+            from,
             states: VecDeque::new(),
             owed: VecDeque::new(),
-            is_reset: false,
+            since_reset: None,
+            has_all_states,
             resets: 0,
             events: 0,
         };
-        if fresh {
+        if fresh && has_all_states {
             let states = (1..=from).filter(|n| oracle.is_state(all, *n, all.len()));
             oracle.states = states.collect();
         }
@@ -145,10 +152,19 @@ impl Oracle {
             .filter(|name| !self.channels.contains(name))
             .cloned()
             .collect();
-        self.channels = added;
-        let states = (1..=from).filter(|n| self.is_state(all, *n, all.len()));
-        self.states = states.collect();
+        let before = std::mem::replace(&mut self.channels, added);
+        let known = |n: u64| {
+            let told = &all[usize::try_from(n).unwrap() - 1];
+            told.channels.iter().any(|name| before.contains(name))
+        };
+        let states = (1..=from).filter(|n| self.is_state(all, *n, all.len()) && !known(*n));
+        self.states = if self.has_all_states {
+            states.collect()
+        } else {
+            VecDeque::new()
+        };
         self.channels = channels;
+        self.from = from;
         self.owe_from(all, from);
     }
 
@@ -157,15 +173,14 @@ impl Oracle {
         match item {
             Item::Reset { id } => {
                 self.resets += 1;
-                self.is_reset = true;
-                // States that come with a reset are as of the opening.
+                self.since_reset = Some(vec![]);
                 self.states.clear();
                 self.owed.clear();
                 if let Some(id) = id {
                     self.go_on(all, id)?;
                 }
             }
-            Item::Place { id } if self.is_reset => self.go_on(all, id)?,
+            Item::Place { id } if self.since_reset.is_some() => self.go_on(all, id)?,
             Item::Place { id } => {
                 let place = number_of(all, id).ok_or("a place that is none")?;
                 if let Some(missing) = self.next_owed(all).filter(|next| *next <= place) {
@@ -181,7 +196,16 @@ impl Oracle {
 
     fn go_on(&mut self, all: &[Told], id: &str) -> Result<(), String> {
         let place = number_of(all, id).ok_or("a place that is none")?;
-        self.is_reset = false;
+        // What was newer when the stream opened is given after the place.
+        let end = usize::try_from(place.max(self.opened)).unwrap();
+        let states = (1..=place).filter(|n| self.is_state(all, *n, end));
+        let states: Vec<_> = states.collect();
+        let came = self.since_reset.take().unwrap_or_default();
+        if self.has_all_states && came != states {
+            return Err(format!(
+                "with a reset came {came:?}, the states were {states:?}"
+            ));
+        }
         self.owe_from(all, place);
         Ok(())
     }
@@ -189,6 +213,15 @@ impl Oracle {
     fn take_event(&mut self, all: &[Told], number: u64, id: &str) -> Result<(), String> {
         if number_of(all, id) != Some(number) {
             return Err(format!("{number} came with the id {id}"));
+        }
+        if let Some(came) = &mut self.since_reset {
+            // Each is held against the place that is told after them.
+            came.push(number);
+            let told = &all[usize::try_from(number).unwrap() - 1];
+            let is_one = told.keep == Keep::Last && self.is_mine(told);
+            return is_one
+                .then_some(())
+                .ok_or_else(|| format!("{number} is no state"));
         }
         if self.states.front() == Some(&number) {
             self.states.pop_front();
@@ -204,14 +237,15 @@ impl Oracle {
             self.events += 1;
             return Ok(());
         }
-        // With a reset come the states of the opening, which the client may know or not.
-        let opened = usize::try_from(self.opened).unwrap();
-        if self.resets > 0 && number <= self.opened && self.is_state(all, number, opened) {
+        // Which of the states are left where they are dropped, nobody can say but the log.
+        let told = &all[usize::try_from(number).unwrap() - 1];
+        let is_old = number <= self.from && !self.has_all_states;
+        if is_old && told.keep == Keep::Last && self.is_mine(told) {
             return Ok(());
         }
-        let told = &all[usize::try_from(number).unwrap() - 1];
         Err(format!(
-            "{told:?} came as {number}, owed was {next:?}; opened at {opened}"
+            "{told:?} came as {number}, owed was {next:?}; opened at {}",
+            self.opened
         ))
     }
 

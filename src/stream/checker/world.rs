@@ -10,7 +10,9 @@ use tokio::time::advance;
 
 use super::oracle::{Item, Oracle, Told, items, number_of};
 use crate::ask::Grant;
-use crate::domain::{ChannelName, Epoch, Event, EventName, Keep, PublisherId, StreamId, UserId};
+use crate::domain::{
+    ByteSize, ChannelName, Epoch, Event, EventName, Keep, PublisherId, StreamId, UserId,
+};
 use crate::history::{self, Log};
 use crate::hub::{Hub, Whom};
 use crate::limits::Slots;
@@ -74,6 +76,7 @@ pub(super) struct World {
     streams: Streams,
     settings: Arc<Settings>,
     longest_pause: Duration,
+    has_all_states: bool,
     all: Vec<Told>,
     listeners: Vec<Listener>,
     pub(super) counts: Counts,
@@ -86,6 +89,7 @@ fn channel(name: &str) -> ChannelName {
 impl World {
     pub(super) fn new(seed: u64, history: history::Settings, longest_pause: Duration) -> Self {
         let mut rng = Rng::with_seed(seed);
+        let has_all_states = history.events >= NAMES.len() && history.memory >= ByteSize::mib(1);
         let registry = crate::base::metrics::Registry::default();
         let log = Log::new(history, Epoch::from_random(1), &registry);
         let streams = Streams::new(Hub::new(log, &registry), Slots::new(LISTENERS), &registry);
@@ -103,6 +107,7 @@ impl World {
             streams,
             settings: Arc::new(settings),
             longest_pause,
+            has_all_states,
             all: vec![],
             listeners: vec![],
             counts: Counts::default(),
@@ -176,8 +181,8 @@ impl World {
         }
         let close = self.rng.u8(0..40) == 0;
         let keep = match self.rng.u8(0..10) {
-            0 if !close => Keep::Last,
-            1 if !close => Keep::None,
+            0 => Keep::Last,
+            1 => Keep::None,
             _ => Keep::All,
         };
         let number = self.all.len() + 1;
@@ -190,7 +195,12 @@ impl World {
         };
         self.all.push(Told {
             channels: channels.clone(),
-            keep,
+            // A closing event is kept for those who come back for it.
+            keep: if close && keep == Keep::None {
+                Keep::All
+            } else {
+                keep
+            },
             name,
             except,
             close,
@@ -230,7 +240,14 @@ impl World {
                 self.counts.resumed += usize::from(!fresh);
                 let answer = candidate.granted(&grant, Renewal::Never).unwrap();
                 if let Body::Held(held) = answer.into_body() {
-                    let oracle = Oracle::new(all, id, hearing.all().to_vec(), from, fresh);
+                    let oracle = Oracle::new(
+                        all,
+                        id,
+                        hearing.all().to_vec(),
+                        from,
+                        fresh,
+                        self.has_all_states,
+                    );
                     one.at = At::Open(held, Box::new(oracle), id);
                     return;
                 }
