@@ -19,6 +19,7 @@ pub mod upstream;
 pub mod ask;
 pub mod hub;
 
+pub mod notify;
 pub mod publish;
 pub mod stream;
 

@@ -10,11 +10,14 @@ use crate::ask::{self, Asker, TokenCheck};
 use crate::base::access::Writer;
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind};
+use crate::hub::Hub;
 use crate::limits::{ClientLimit, Slots};
+use crate::notify::{self, Notifier};
 use crate::proxy::{self, AccessLog, AccessSettings, Kind, Route};
 use crate::routes::{Entry, Table};
 use crate::stream;
 use crate::upstream::Upstream;
+use crate::wire::host::HostRule;
 
 /// What holds for all routes.
 pub(super) fn proxy(config: &Config) -> proxy::Settings {
@@ -55,6 +58,35 @@ pub(super) fn access(
     Ok(Some((writer, log)))
 }
 
+/// Who tells Django of presence; `None` if it is not to be told.
+pub(super) fn notifier(
+    config: &Config,
+    upstreams: &HashMap<String, Upstream>,
+    hub: &Hub,
+    registry: &Registry,
+) -> Option<Notifier> {
+    let told = config.notify.as_ref()?;
+    let host = config.hosts.iter().find_map(|rule| match rule {
+        HostRule::Exact(name) | HostRule::Below(name) => Some(name.clone()),
+        HostRule::Any => None,
+    });
+    let settings = notify::Settings {
+        path: told.path.clone(),
+        secret: told.secret.clone(),
+        leave_after: told.leave_after,
+        host: host.unwrap_or_else(|| "localhost".to_owned()),
+    };
+    let upstream = named(upstreams, &told.upstream);
+    Some(Notifier::start(settings, upstream, hub, registry))
+}
+
+fn named(upstreams: &HashMap<String, Upstream>, name: &str) -> Upstream {
+    upstreams
+        .get(name)
+        .expect("a checked configuration names upstreams that exist")
+        .clone()
+}
+
 /// What counts the clients that a rate could not tell apart, over all rates.
 pub(super) fn newcomers(registry: &Registry) -> Counter {
     registry.counter(
@@ -72,12 +104,7 @@ pub(super) fn routes(
 ) -> Table<Route> {
     let metrics = ask::Metrics::new(registry);
     let mut budgets: HashMap<String, Slots> = HashMap::new();
-    let named = |name: &str| {
-        upstreams
-            .get(name)
-            .expect("a checked route names an upstream that exists")
-            .clone()
-    };
+    let named = |name: &str| named(upstreams, name);
     let entries = config.routes.entries().iter().map(|entry| {
         let kind = match &entry.target.kind {
             RouteKind::Proxy {

@@ -1,5 +1,6 @@
 //! The end, from the top down: not ready, accept nothing, finish requests, end streams spread over a while, so that
-//! their clients do not all come back at once; then the internal listener, the connections to Django, the access log.
+//! their clients do not all come back at once; then the internal listener, what Django is still to be told, the
+//! connections to it, the access log.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::hub::{Ending, Hub};
 const STEP: Duration = Duration::from_millis(50);
 /// How long internal requests have once the public side is done.
 const INTERNAL_PATIENCE: Duration = Duration::from_secs(2);
-
+/// How long Django has to hear who came and left before the end.
+const LAST_CHANGES: Duration = Duration::from_secs(2);
 /// How long the last lines of the access log may take to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -43,7 +45,11 @@ impl Gateway {
         });
         self.proxy.close_tunnels(left()).await;
         self.internal.stop();
+        self.publisher.stop();
         self.internal.finished(INTERNAL_PATIENCE).await;
+        if let Some(notifier) = self.notifier {
+            notifier.stop(LAST_CHANGES).await;
+        }
         for upstream in self.upstreams.values() {
             upstream.close(left()).await;
         }

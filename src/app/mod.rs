@@ -23,6 +23,7 @@ use crate::history::Log;
 use crate::hub::Hub;
 use crate::internal::Internal;
 use crate::limits::{ClientLimit, Slots};
+use crate::notify::Notifier;
 use crate::proxy::{Collaborators, Proxy};
 use crate::publish::Publisher;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
@@ -39,6 +40,7 @@ const INTERNAL_CONNECTIONS: usize = 4096;
 #[derive(Debug)]
 pub struct Gateway {
     hub: Hub,
+    publisher: Publisher,
     readiness: Readiness,
     public: Server,
     internal: Server,
@@ -46,6 +48,8 @@ pub struct Gateway {
     /// `None` without `log.access`.
     access: Option<Writer>,
     upstreams: HashMap<String, Upstream>,
+    /// `None` without `sse.notify`.
+    notifier: Option<Notifier>,
     addresses: Vec<(String, Address)>,
     drain: Duration,
     drain_spread: Duration,
@@ -90,6 +94,8 @@ impl Gateway {
             .iter()
             .map(|s| (s.name.clone(), Upstream::new(s.clone(), &families)))
             .collect();
+        let publisher = Publisher::new(hub.clone(), config.publish.clone(), &registry);
+        let notifier = build::notifier(&config, &upstreams, &hub, &registry);
         let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
         let shared = build::newcomers(&registry);
         let routes = build::routes(&config, &upstreams, &registry, &shared);
@@ -99,6 +105,7 @@ impl Gateway {
             routes,
             streams,
             hub: hub.clone(),
+            publisher: publisher.clone(),
             tunnels: Slots::new(most),
             access: access_log,
             rate: config.rate.map(|rate| ClientLimit::new(rate, shared)),
@@ -106,10 +113,9 @@ impl Gateway {
         let proxy = Arc::new(Proxy::new(rules, collaborators, &registry));
         let readiness = Readiness::default();
         let console = Console::new(hub.clone(), registry.clone(), readiness.clone());
-        let publisher = Publisher::new(hub.clone(), config.publish.clone());
         let internal = Arc::new(Internal::new(
             config.tokens.clone(),
-            publisher,
+            publisher.clone(),
             console,
             &registry,
         ));
@@ -138,12 +144,14 @@ impl Gateway {
         let (public, internal) = servers;
         Ok(Self {
             hub,
+            publisher,
             readiness,
             public,
             internal,
             proxy,
             access,
             upstreams,
+            notifier,
             addresses,
             drain,
             drain_spread,

@@ -146,9 +146,10 @@ fn fitting(config: &Config, channels: Option<&[ChannelName]>) -> Option<String> 
         Some(channels) => channels.iter().all(|channel| allows(token, channel)),
         None => token.channels.is_empty(),
     };
-    let mut tokens = config.tokens.iter();
-    let token = config.tokens.iter().find(fits).or_else(|| tokens.next())?;
-    Some(token.secret.expose().to_owned())
+    // One that only signs is of no use here.
+    let shown = || config.tokens.iter().filter(|token| token.secret.is_some());
+    let token = shown().find(fits).or_else(|| shown().next())?;
+    Some(token.secret.as_ref()?.expose().to_owned())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod later;
 mod listen;
+mod notify;
 mod problem;
 mod publish;
 mod reader;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+pub use notify::Notify;
 pub use problem::{ConfigError, Problem};
 pub use show::show;
 pub use substitute::{Environment, Process};
@@ -39,6 +41,7 @@ use crate::tokens::Tokens;
 use crate::wire::host::HostRule;
 use crate::{ask, history, server, stream};
 use reader::{Report, Section};
+use sse::Sse;
 
 /// The configuration in force.
 #[derive(Debug, Clone)]
@@ -67,6 +70,8 @@ pub struct Config {
     pub history: history::Settings,
     /// `[sse]`, as far as it is about streams: the defaults of the routes.
     pub stream: stream::Settings,
+    /// `sse.notify`. Default none.
+    pub notify: Option<Notify>,
     /// `[publish]` without its tokens.
     pub publish: crate::publish::Settings,
     /// `publish.tokens`.
@@ -159,10 +164,14 @@ fn build(document: &mut Section<'_>) -> Config {
     let (log, access) = site::log(document);
     document.table("metrics", "metrics", |_| ());
     document.table("console", "console", |_| ());
-    let (stream, history) = sse::sse(document);
+    let upstreams = upstream::upstreams(document);
+    let Sse {
+        stream,
+        history,
+        notify,
+    } = sse::sse(document, &upstreams);
     let publish = publish::publish(document, body, history.memory);
     let listen = listen::listeners(document, publish.written);
-    let upstreams = upstream::upstreams(document);
     let routes = route::routes(document, &upstreams, &stream, body);
     Config {
         server,
@@ -177,6 +186,7 @@ fn build(document: &mut Section<'_>) -> Config {
         routes,
         history,
         stream,
+        notify,
         publish: publish.settings,
         tokens: Tokens::new(publish.tokens),
         log,

@@ -1,10 +1,13 @@
-//! `[publish]`: tokens and the size of events.
+//! `[publish]`: tokens, the size of events, and times.
+
+use std::fmt;
 
 use super::reader::{Section, Value};
 use super::site::MOST;
 use crate::domain::{ByteSize, ChannelPattern};
 use crate::publish::Settings;
 use crate::tokens::{Secret, Token};
+use crate::wire::webhook;
 
 /// What `[publish]` says. `written`: whether any token stands there, a wrong one included.
 pub(super) struct Publish {
@@ -34,6 +37,8 @@ pub(super) fn publish(document: &mut Section<'_>, max_body: ByteSize, memory: By
             }
             publish.settings.max_event = size;
         }
+        section.some_time("idempotency", &mut publish.settings.idempotency);
+        section.some_time("ndjson_idle", &mut publish.settings.ndjson_idle);
         let tokens = section.value("tokens").and_then(|value| value.list());
         let mut names = Vec::new();
         for value in tokens.unwrap_or_default() {
@@ -64,21 +69,26 @@ fn token(section: &mut Section<'_>, names: &mut Vec<String>) -> Option<Token> {
         }
         names.push(name.value.clone());
     }
-    let secret = match section.value("webhook") {
-        Some(_) => section.value("secret"),
-        None => section.required("secret"),
-    };
+    let (secret, webhook) = (section.value("secret"), section.value("webhook"));
+    if secret.is_none() && webhook.is_none() {
+        let hint = "or webhook = \"whsec_…\", for who signs".to_owned();
+        section.missing("secret", "\"secret\" is missing", Some(hint));
+    }
     let channels = section.value("channels");
     Some(Token {
         name: name?.value,
-        secret: secret.and_then(|value| self::secret(&value))?,
+        secret: secret.and_then(|value| hidden(&value, Secret::parse)),
+        webhook: webhook.and_then(|value| hidden(&value, webhook::Secret::parse)),
         channels: channels.map(|value| patterns(&value)).unwrap_or_default(),
     })
 }
 
-/// The text is never quoted in a problem.
-fn secret(value: &Value<'_>) -> Option<Secret> {
-    match Secret::parse(&value.text()?.value) {
+/// Reads a secret. Its text is never quoted in a problem.
+fn hidden<T, E: fmt::Display>(
+    value: &Value<'_>,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Option<T> {
+    match parse(&value.text()?.value) {
         Ok(secret) => Some(secret),
         Err(error) => {
             value.problem(error.to_string(), None);

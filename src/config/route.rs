@@ -4,6 +4,7 @@ use super::problem::name_hint;
 use super::reader::{Report, Section, Value};
 use super::scalar::Text;
 use super::site::{MOST, client_rate};
+use super::upstream::named;
 use super::{RouteKind, RouteTarget, sse, token};
 use crate::domain::ByteSize;
 use crate::routes::{ChannelTemplate, Entry, PathPattern, Table};
@@ -117,17 +118,8 @@ impl<'a> Shared<'_, 'a> {
         })
     }
 
-    /// The upstream that `text` names.
     fn upstream(&self, text: &Text<'a>) -> Option<String> {
-        if self.upstreams.iter().any(|known| known.name == text.value) {
-            return Some(text.value.clone());
-        }
-        let known: Vec<_> = self.upstreams.iter().map(|known| &*known.name).collect();
-        let hint = name_hint(&text.value, &known, "there are");
-        let hint = hint.unwrap_or_else(|| "there is no [upstream.…]".to_owned());
-        let message = format!("unknown upstream {}", text.written());
-        self.report.missing(text.place(), message, Some(hint));
-        None
+        named(text, self.upstreams, self.report)
     }
 
     fn sse(

@@ -115,7 +115,8 @@ fn upstream(out: &mut String, settings: &upstream::Settings) -> fmt::Result {
         duration_text(settings.queue_timeout)
     )?;
     writeln!(out, "max_in_flight = {}", number(settings.max_in_flight))?;
-    writeln!(out, "buffer_request = \"{}\"", settings.buffer_request)
+    writeln!(out, "buffer_request = \"{}\"", settings.buffer_request)?;
+    writeln!(out, "publish = {}", settings.publish)
 }
 
 fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::Result {
@@ -269,18 +270,39 @@ fn sse(out: &mut String, config: &Config) -> fmt::Result {
         out,
         "closed_for = \"{}\"",
         duration_text(history.closed_for)
-    )
+    )?;
+    let Some(notify) = &config.notify else {
+        return Ok(());
+    };
+    let (to, path) = (quoted(&notify.upstream), quoted(notify.path.as_str()));
+    writeln!(out, "notify = {{ to = {to}, path = {path} }}")?;
+    writeln!(out, "notify_secret = \"***\"")?;
+    let leave_after = duration_text(notify.leave_after);
+    writeln!(out, "leave_after = \"{leave_after}\"")
 }
 
 fn publish(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "\n[publish]")?;
-    writeln!(out, "max_event = \"{}\"", config.publish.max_event)?;
+    let settings = &config.publish;
+    writeln!(out, "max_event = \"{}\"", settings.max_event)?;
+    for (key, duration) in [
+        ("idempotency", settings.idempotency),
+        ("ndjson_idle", settings.ndjson_idle),
+    ] {
+        writeln!(out, "{key} = \"{}\"", duration_text(duration))?;
+    }
     if config.tokens.is_empty() {
         return writeln!(out, "tokens = []");
     }
     writeln!(out, "tokens = [")?;
     for token in config.tokens.iter() {
-        write!(out, "  {{ name = {}, secret = \"***\"", quoted(&token.name))?;
+        write!(out, "  {{ name = {}", quoted(&token.name))?;
+        if token.secret.is_some() {
+            write!(out, ", secret = \"***\"")?;
+        }
+        if token.webhook.is_some() {
+            write!(out, ", webhook = \"***\"")?;
+        }
         if !token.channels.is_empty() {
             let channels = token
                 .channels
@@ -288,7 +310,7 @@ fn publish(out: &mut String, config: &Config) -> fmt::Result {
                 .map(|pattern| pattern.as_str().to_owned());
             write!(out, ", channels = {}", list(channels))?;
         }
-        if let Some(rate) = config.publish.rates.get(&token.name) {
+        if let Some(rate) = settings.rates.get(&token.name) {
             write!(out, ", rate = \"{rate}\"")?;
         }
         writeln!(out, " }},")?;

@@ -2,13 +2,14 @@
 
 use std::num::NonZeroUsize;
 
+use super::notify::{self, Notify};
 use super::reader::Section;
 use super::scalar::Text;
 use super::site::MOST;
 use crate::domain::{ByteSize, EventName};
-use crate::history;
 use crate::stream::{BackendDown, Beat, Settings, SlowClient};
 use crate::wire::cors::{self, InvalidOrigin, Origin};
+use crate::{history, upstream};
 
 /// The longest data of a heartbeat that is an event, in bytes.
 const LONGEST_BEAT: usize = 1024;
@@ -24,10 +25,21 @@ pub(super) const DOWN: [(&str, BackendDown); 3] = [
     ("fail", BackendDown::Fail),
 ];
 
+/// What `[sse]` says.
+#[derive(Default)]
+pub(super) struct Sse {
+    pub(super) stream: Settings,
+    pub(super) history: history::Settings,
+    pub(super) notify: Option<Notify>,
+}
+
 /// `[sse]`.
-pub(super) fn sse(document: &mut Section<'_>) -> (Settings, history::Settings) {
-    let mut stream = Settings::default();
-    let mut history = history::Settings::default();
+pub(super) fn sse(document: &mut Section<'_>, upstreams: &[upstream::Settings]) -> Sse {
+    let Sse {
+        mut stream,
+        mut history,
+        mut notify,
+    } = Sse::default();
     document.table("sse", "sse", |section| {
         stream = overrides(section, &stream);
         section.table("history", "sse.history", |section| {
@@ -38,8 +50,13 @@ pub(super) fn sse(document: &mut Section<'_>) -> (Settings, history::Settings) {
         section.size("history_memory", memory, &mut history.memory);
         section.size("client_buffer", ByteSize::bytes(0)..=MOST, &mut history.lag);
         section.duration("closed_for", &mut history.closed_for);
+        notify = notify::notify(section, upstreams);
     });
-    (stream, history)
+    Sse {
+        stream,
+        history,
+        notify,
+    }
 }
 
 /// An event name; the empty text is none.

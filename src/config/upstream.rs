@@ -4,11 +4,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::later::unsupported;
-use super::reader::Section;
+use super::problem::name_hint;
+use super::reader::{Report, Section};
 use super::scalar::Text;
 use super::site::MOST;
 use crate::domain::ByteSize;
 use crate::upstream::{Server, Settings};
+
+/// What is told where an upstream is needed.
+pub(super) const NONE: &str = "there is no [upstream.…]";
 
 /// All upstreams. One whose servers could not be read is there all the same, without servers, so that routes find it.
 pub(super) fn upstreams(document: &mut Section<'_>) -> Vec<Settings> {
@@ -34,10 +38,28 @@ pub(super) fn upstreams(document: &mut Section<'_>) -> Vec<Settings> {
             section.some_time("queue_timeout", &mut settings.queue_timeout);
             let most = ByteSize::bytes(0)..=MOST;
             section.size("buffer_request", most, &mut settings.buffer_request);
+            settings.publish = section.flag("publish").unwrap_or_default();
         });
         upstreams.push(settings);
     }
     upstreams
+}
+
+/// The upstream that `text` names.
+pub(super) fn named(
+    text: &Text<'_>,
+    upstreams: &[Settings],
+    report: &Report<'_>,
+) -> Option<String> {
+    if upstreams.iter().any(|known| known.name == text.value) {
+        return Some(text.value.clone());
+    }
+    let known: Vec<_> = upstreams.iter().map(|known| &*known.name).collect();
+    let hint = name_hint(&text.value, &known, "there are");
+    let hint = hint.unwrap_or_else(|| NONE.to_owned());
+    let message = format!("unknown upstream {}", text.written());
+    report.missing(text.place(), message, Some(hint));
+    None
 }
 
 fn server(text: &Text<'_>) -> Option<Server> {

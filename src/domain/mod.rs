@@ -8,6 +8,7 @@ mod event;
 mod failure;
 mod frame;
 mod position;
+mod presence;
 mod size;
 
 pub use channel::{ChannelName, ChannelPattern, InvalidChannel, InvalidPattern};
@@ -16,4 +17,5 @@ pub use event::{Event, EventName, InvalidField, Keep, PublisherId, RetryMs};
 pub use failure::Failure;
 pub use frame::Frame;
 pub use position::{Epoch, EventId, Position};
+pub use presence::{Change, What};
 pub use size::{ByteSize, InvalidSize};

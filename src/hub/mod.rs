@@ -7,6 +7,7 @@
 //! The table of streams is bounded by the slots that `stream` gives out, the table of channels by the streams on it.
 
 mod kicks;
+mod presence;
 mod seat;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,8 @@ use crate::history::{AppendError, Log};
 
 use kicks::Kicks;
 pub use kicks::{Era, Session, Whom};
+pub use presence::Changes;
+use presence::Presence;
 pub use seat::{About, Ending, Identity, Membership, Seat};
 use seat::{Joined, Listener};
 
@@ -54,6 +57,8 @@ struct Table {
     kicks: Kicks,
     /// Streams that hear every publish.
     taps: HashMap<StreamId, Arc<Listener>>,
+    /// Who is on which channel, if that is told to anybody.
+    presence: Option<Presence>,
     /// Once set, new streams are told to end at once.
     draining: bool,
 }
@@ -290,6 +295,9 @@ impl Hub {
     pub fn start_drain(&self) -> Vec<StreamId> {
         let mut table = lock(&self.0.table);
         table.draining = true;
+        if let Some(presence) = &mut table.presence {
+            presence.end();
+        }
         table.streams.keys().copied().collect()
     }
 

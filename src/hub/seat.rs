@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use atomic_waker::AtomicWaker;
 
 use super::kicks::{Era, Session};
+use super::presence::Now;
 use super::{Hub, Table};
 use crate::base::metrics::Counted;
 use crate::base::sync::lock;
@@ -165,6 +166,9 @@ impl Seat {
             channels: identity.channels.into(),
         };
         let mut table = lock(&self.hub.0.table);
+        let watched = table.presence.as_mut().map(|presence| {
+            presence.join(identity.channels, identity.user, Now::read());
+        });
         let session = self.listener.session();
         if table
             .kicks
@@ -178,6 +182,7 @@ impl Seat {
         };
         Membership {
             places: identity.channels.iter().map(&mut join).collect(),
+            user: watched.and_then(|()| identity.user.cloned()),
             hub: self.hub.clone(),
         }
     }
@@ -228,6 +233,8 @@ impl Table {
 pub struct Membership {
     hub: Hub,
     places: Box<[(ChannelName, usize)]>,
+    /// As it was when the stream joined; kept only if presence is watched.
+    user: Option<UserId>,
 }
 
 impl Drop for Membership {
@@ -240,6 +247,10 @@ impl Drop for Membership {
                     table.channels.remove(name);
                 }
             }
+        }
+        if let Some(presence) = &mut table.presence {
+            let channels = self.places.iter().map(|(name, _)| name);
+            presence.leave(channels, self.user.as_ref(), Now::read());
         }
     }
 }

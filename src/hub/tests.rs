@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::*;
-use crate::domain::{Epoch, Keep};
+use crate::domain::{Epoch, Keep, What};
 use crate::history::Settings;
 
 #[derive(Default)]
@@ -211,4 +213,35 @@ fn open_streams_are_told_with_what_they_are_on() {
     assert_eq!(told[0].channels.len(), 2);
     assert_eq!(hub.streams(Some(&channels(&["a"])[0])).len(), 1);
     assert!(hub.streams(Some(&channels(&["b"])[0])).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn presence_is_told_when_it_is_due_with_the_user_who_joined() {
+    let hub = hub();
+    let changes = hub.watch(Duration::from_secs(10), &Registry::default());
+    let told = || changes.take(9).into_iter().map(|change| change.what);
+    assert!(told().eq([What::Reset]));
+    let (seat, on) = (seat(&hub, 1), channels(&["room"]));
+    let [one, two] = ["1", "2"].map(|name| UserId::parse(name).unwrap());
+    let joined = |user| {
+        let identity = Identity {
+            user: Some(user),
+            channels: &on,
+        };
+        seat.join(identity, Era::default())
+    };
+    let membership = joined(&one);
+    changes.due().await;
+    let room = || on[0].clone();
+    assert!(told().eq([What::InUse(room()), What::Joined(room(), one.clone())]));
+    // A renewed ask names another user; the first leaves, nobody else.
+    let _renewed = joined(&two);
+    drop(membership);
+    let before = Instant::now();
+    changes.due().await;
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    assert!(told().eq([What::Joined(room(), two.clone())]));
+    changes.due().await;
+    assert!(before.elapsed() >= Duration::from_secs(10));
+    assert!(told().eq([What::Left(room(), one)]));
 }

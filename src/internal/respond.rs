@@ -9,6 +9,8 @@ use http::{HeaderValue, Response, StatusCode};
 use super::body::Body;
 use crate::console::Tap;
 use crate::domain::{ConnInfo, RequestId};
+use crate::publish::Published;
+use crate::wire::idempotency::REPLAYED;
 use crate::wire::problem::{self, Problem};
 
 /// When to try again what is refused for now, in seconds.
@@ -42,6 +44,15 @@ pub(super) fn json(json: Bytes) -> Response<Body> {
     answer("application/json", Body::Text(json))
 }
 
+pub(super) fn published(published: Published) -> Response<Body> {
+    let mut response = json(published.answer);
+    if published.replayed {
+        let headers = response.headers_mut();
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
 /// The same text is both formats; who does not ask for OpenMetrics is told the older name.
 pub(super) fn metrics(text: String, headers: &HeaderMap) -> Response<Body> {
     let accepts = headers
@@ -65,7 +76,8 @@ pub(super) fn tap(tap: Tap) -> Response<Body> {
 
 /// A problem as the publisher sees it, and a line in the log.
 pub(super) fn problem(problem: Problem, id: &RequestId, conn: &ConnInfo) -> Response<Body> {
-    let (status, allow) = (problem.status, problem.allow);
+    let status = problem.status;
+    let allow = problem.allow.as_deref().map(HeaderValue::from_str);
     let retry_after = problem.retry_after.unwrap_or(SOON);
     tracing::debug!(
         conn.id = conn.id.0,
@@ -78,8 +90,8 @@ pub(super) fn problem(problem: Problem, id: &RequestId, conn: &ConnInfo) -> Resp
     let mut response = answer(problem::CONTENT_TYPE, Body::Text(problem.to_json()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    if let Some(allow) = allow {
-        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    if let Some(Ok(allow)) = allow {
+        headers.insert(ALLOW, allow);
     }
     match status {
         StatusCode::UNAUTHORIZED => {

@@ -36,17 +36,17 @@ impl Proxy {
             .take_body(&parts, incoming, route.body_limit, settings)
             .await?;
         let answer = upstream.send(&head, body, settings.retry_for).await;
-        let asked = parts.headers;
-        let (mut parts, body) = answer
+        let (mut answer, body) = answer
             .map_err(|error| Refusal::upstream(upstream, error))?
             .into_parts();
-        self.end_session(&asked, &parts.headers);
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        self.end_session(&parts.headers, &answer.headers);
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Refusal::BadUpgrade);
         }
-        headers::strip_response(&mut parts.headers);
+        self.publish_said(&answer, upstream, parts.uri.path());
+        headers::strip_response(&mut answer.headers);
         // An HTTP/1.0 server behind us says nothing about how we speak to the client.
-        parts.version = Version::HTTP_11;
-        Ok(Response::from_parts(parts, Body::Answer(Box::new(body))))
+        answer.version = Version::HTTP_11;
+        Ok(Response::from_parts(answer, Body::Answer(Box::new(body))))
     }
 }

@@ -6,6 +6,7 @@
 mod access;
 mod body;
 mod forward;
+mod publish;
 pub mod respond;
 mod settings;
 mod stream;
@@ -26,6 +27,7 @@ use crate::base::seldom::Seldom;
 use crate::domain::{ByteSize, ConnInfo, Peer, RequestId, is_local};
 use crate::hub::Hub;
 use crate::limits::{ClientLimit, Slots};
+use crate::publish::Publisher;
 use crate::routes::{Captures, ChannelTemplate, Table};
 use crate::stream::{Body, Limit, Streams};
 use crate::upstream::{Head, Upstream};
@@ -99,6 +101,8 @@ pub struct Collaborators {
     pub streams: Streams,
     /// Where those streams are.
     pub hub: Hub,
+    /// What publishes for views.
+    pub publisher: Publisher,
     /// How many WebSockets there may be at once.
     pub tunnels: Slots,
     /// What is told of each request that has ended. Default nothing.
@@ -114,6 +118,7 @@ pub struct Proxy {
     routes: Table<Route>,
     streams: Streams,
     hub: Hub,
+    publisher: Publisher,
     tunnels: Tunnels,
     access: Option<AccessLog>,
     rate: Option<ClientLimit>,
@@ -155,6 +160,7 @@ impl Proxy {
             routes,
             streams,
             hub,
+            publisher,
             tunnels,
             access,
             rate,
@@ -175,6 +181,7 @@ impl Proxy {
             routes,
             streams,
             hub,
+            publisher,
             tunnels: Tunnels::new(tunnels, registry),
             access,
             rate,

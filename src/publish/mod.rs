@@ -1,105 +1,247 @@
-//! Taking events: read, check, append, answer. Called by `internal` for an authenticated publisher.
+//! Taking events: read, check, append, answer. Called by `internal` for publishers, and by `proxy` for the `SSE-Publish`
+//! headers of an answer.
 //!
-//! All or nothing: a body with one bad event publishes none. The publisher is answered once its events are in the log,
-//! and never waits for a listener.
+//! All or nothing: a body with one bad event publishes none; only a stream of lines publishes each as it comes. The
+//! publisher is answered once its events are in the log, and never waits for a listener.
 
+mod idempotency;
+mod lines;
 mod settings;
+mod signed;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
+use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Duration, timeout};
+use tokio_util::sync::CancellationToken;
 
-use crate::domain::{ChannelName, Event, EventId};
+use crate::base::metrics::Registry;
+use crate::domain::{ByteSize, ChannelName, Event, EventId};
 use crate::history::AppendError;
 use crate::hub::{Hub, Receipt};
-use crate::limits::{Exceeded, Rate, RateLimit};
-use crate::tokens::Grant;
+use crate::limits::{Exceeded, Rate, RateLimit, Slots};
+use crate::tokens::{Grant, Tokens};
 use crate::wire::problem::{Problem, pointer};
-use crate::wire::publish::{Limits, Publish, from_query, published_batch, published_one, read};
-use crate::wire::sse;
+use crate::wire::publish::{
+    Limits, Publish, from_query, published_batch, published_one, read, read_header,
+};
+use crate::wire::webhook::Signed;
+use crate::wire::{duration, idempotency as header, query, sse};
 
+use idempotency::{Answers, Begun, Key, Print, Refused};
 pub use settings::*;
 
 /// The most events of one batch.
 const MOST_EVENTS: usize = 10_000;
 /// How long a publisher may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// Signed bodies that are gathered at once: nobody knows yet who sends them.
+const GATHERED_AT_ONCE: usize = 64;
+/// Streams of lines at once.
+const LINES_AT_ONCE: usize = 1024;
 
-/// Takes events from publishers.
+/// Takes events from publishers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Publisher(Arc<Inner>);
+
 #[derive(Debug)]
-pub struct Publisher {
+struct Inner {
     hub: Hub,
     settings: Settings,
     /// By the name of the token.
     rates: HashMap<String, RateLimit>,
+    answers: Answers,
+    gathering: Slots,
+    lines: Slots,
+    /// Once set, streams of lines end.
+    stopping: CancellationToken,
+    /// Headers of answers that could not be published.
+    mistaken: Counter,
+}
+
+/// Who publishes.
+#[derive(Debug)]
+pub enum Sender<'a> {
+    /// The grant of the token that was shown; `None` where no token is needed.
+    Known(Option<Grant>),
+    /// Whoever signed the body with one of these tokens.
+    Signed(Box<Signed>, &'a Tokens),
+}
+
+/// What was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The answer, as JSON.
+    pub answer: Bytes,
+    /// Whether this was answered before, and nothing was published now.
+    pub replayed: bool,
 }
 
 impl Publisher {
     /// A publisher into `hub`.
-    pub fn new(hub: Hub, settings: Settings) -> Self {
+    pub fn new(hub: Hub, settings: Settings, registry: &Registry) -> Self {
         let limit = |(name, rate): (&String, &Rate)| (name.clone(), RateLimit::new(*rate));
-        let rates = settings.rates.iter().map(limit).collect();
-        Self {
+        let forgotten = registry.counter(
+            "publish_answers_forgotten",
+            "Answers to an Idempotency-Key given up early for want of memory",
+        );
+        let mistaken = registry.counter(
+            "publish_header_mistakes",
+            "Answers whose SSE-Publish headers could not be published",
+        );
+        Self(Arc::new(Inner {
             hub,
+            rates: settings.rates.iter().map(limit).collect(),
+            answers: Answers::new(settings.idempotency, idempotency::MEMORY, forgotten),
+            gathering: Slots::new(GATHERED_AT_ONCE),
+            lines: Slots::new(LINES_AT_ONCE),
+            stopping: CancellationToken::new(),
+            mistaken,
             settings,
-            rates,
-        }
+        }))
     }
 
-    /// `POST /v1/events`: one event or an array of them, as JSON. Returns the JSON of the answer.
-    pub async fn events(&self, body: Incoming, grant: Option<&Grant>) -> Result<Bytes, Problem> {
-        let body = self.body(body).await?;
-        let limits = Limits {
-            max_event: self.settings.max_event.as_len(),
-            max_batch: MOST_EVENTS,
-        };
-        match read(&body, limits)? {
-            Publish::One(event) => {
-                let receipt = self.publish(std::slice::from_ref(&event), grant, false)?;
-                Ok(one(&event, &receipt))
-            }
+    /// Ends the streams of lines, and takes no new ones.
+    pub fn stop(&self) {
+        self.0.stopping.cancel();
+    }
+
+    /// `POST /v1/events`: one event or an array of them, as JSON.
+    pub async fn events(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        sender: Sender<'_>,
+    ) -> Result<Published, Problem> {
+        let take = |body: Bytes, grant: Option<&Grant>| match read(&body, self.limits())? {
+            Publish::One(event) => self.one(&event, grant),
             Publish::Batch(events) => {
                 let receipt = self.publish(&events, grant, true)?;
-                let last = events
-                    .last()
-                    .zip(receipt.ids.last())
-                    .map(|(event, id)| wire_id(event, *id));
+                let last = events.last().zip(receipt.ids.last());
+                let last = last.map(|(event, id)| wire_id(event, *id));
                 Ok(published_batch(events.len(), last.as_deref()))
             }
-        }
+        };
+        self.once(parts, body, sender, take).await
     }
 
     /// `POST /v1/channels/{channel}/events`: the body is the data, the rest stands in the query.
-    pub async fn channel_event<'q>(
+    pub async fn channel_event(
         &self,
         channel: ChannelName,
-        query: impl Iterator<Item = (Cow<'q, str>, Cow<'q, str>)>,
+        parts: &Parts,
         body: Incoming,
-        grant: Option<&Grant>,
-    ) -> Result<Bytes, Problem> {
-        let body = self.body(body).await?;
-        let event = from_query(channel, query, body, self.settings.max_event.as_len())?;
-        let receipt = self.publish(std::slice::from_ref(&event), grant, false)?;
-        Ok(one(&event, &receipt))
+        sender: Sender<'_>,
+    ) -> Result<Published, Problem> {
+        let take = |body: Bytes, grant: Option<&Grant>| {
+            let pairs = query::pairs(parts.uri.query().unwrap_or_default());
+            let event = from_query(channel, pairs, body, self.limits().max_event)?;
+            self.one(&event, grant)
+        };
+        self.once(parts, body, sender, take).await
+    }
+
+    /// Publishes what a view said in the `SSE-Publish` headers of its answer: all of them, in order, or nothing. On
+    /// failure the number of the mistaken header, from 1, and what is wrong there.
+    pub fn headers<'h>(
+        &self,
+        values: impl IntoIterator<Item = &'h HeaderValue>,
+    ) -> Result<(), (usize, Problem)> {
+        let mut events = Vec::new();
+        let mut number = 0;
+        let result = values.into_iter().try_for_each(|value| {
+            number += 1;
+            let publish = read_header(value.as_bytes(), self.limits())?;
+            self.check(publish.events(), None, publish.is_batch())?;
+            events.extend_from_slice(publish.events());
+            if events.len() > MOST_EVENTS {
+                let detail = format!("an answer has at most {MOST_EVENTS} events");
+                return Err(Problem::too_large(detail));
+            }
+            Ok(())
+        });
+        let result = result.and_then(|()| self.append(&events).map(drop));
+        result.map_err(|problem| {
+            self.0.mistaken.inc();
+            (number, problem)
+        })
+    }
+
+    /// Gathers the body and takes it, unless that was done before.
+    async fn once(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        sender: Sender<'_>,
+        take: impl FnOnce(Bytes, Option<&Grant>) -> Result<Bytes, Problem>,
+    ) -> Result<Published, Problem> {
+        let (body, grant, key, header) = match sender {
+            Sender::Known(grant) => {
+                let key = header::key(&parts.headers);
+                let key = key.map_err(|error| Problem::bad_request(error.to_string()))?;
+                let key = key.map(|key| {
+                    let token = grant.as_ref().map(Grant::name);
+                    (Key::new("idempotency-key", token, key), None)
+                });
+                (self.body(body).await?, grant, key, "this Idempotency-Key")
+            }
+            Sender::Signed(signed, tokens) => {
+                let (body, grant, until) = self.signed(&signed, tokens, body).await?;
+                let key = Key::new("webhook-id", Some(grant.name()), &signed.id);
+                (
+                    body,
+                    Some(grant),
+                    Some((key, Some(until))),
+                    "this webhook-id",
+                )
+            }
+        };
+        let Some((key, until)) = key else {
+            return take(body, grant.as_ref()).map(|answer| Published {
+                answer,
+                replayed: false,
+            });
+        };
+        let print = Print::new(parts, &body);
+        match self.0.answers.begin(key, print, until) {
+            Ok(Begun::Again(answer)) => Ok(Published {
+                answer,
+                replayed: true,
+            }),
+            Ok(Begun::First(ticket)) => {
+                let answer = take(body, grant.as_ref())?;
+                ticket.finish(answer.clone());
+                Ok(Published {
+                    answer,
+                    replayed: false,
+                })
+            }
+            Err(refused) => Err(refusal(refused, header)),
+        }
     }
 
     async fn body(&self, body: Incoming) -> Result<Bytes, Problem> {
-        let limit = self.settings.max_body;
-        let gathered = timeout(BODY_TIME, Limited::new(body, limit.as_len()).collect()).await;
-        match gathered
-            .map_err(|_| Problem::bad_request("the body did not arrive in time".to_owned()))?
-        {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(format!(
-                "the body is longer than {limit}"
-            ))),
-            Err(_) => Err(Problem::bad_request("the body broke off".to_owned())),
+        gather(body, self.0.settings.max_body).await
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            max_event: self.0.settings.max_event.as_len(),
+            max_batch: MOST_EVENTS,
         }
+    }
+
+    fn one(&self, event: &Event, grant: Option<&Grant>) -> Result<Bytes, Problem> {
+        let receipt = self.publish(std::slice::from_ref(event), grant, false)?;
+        let id = receipt.ids.first().map(|id| wire_id(event, *id));
+        Ok(published_one(&id.unwrap_or_default(), receipt.streams))
     }
 
     fn publish(
@@ -108,6 +250,13 @@ impl Publisher {
         grant: Option<&Grant>,
         batch: bool,
     ) -> Result<Receipt, Problem> {
+        self.check(events, grant, batch)?;
+        self.within_rate(events.len(), grant)?;
+        self.append(events)
+    }
+
+    /// Whether the token may publish them, and the log may take them.
+    fn check(&self, events: &[Event], grant: Option<&Grant>, batch: bool) -> Result<(), Problem> {
         for (number, event) in events.iter().enumerate() {
             let at = |problem: Problem, field: &str| {
                 let number = number.to_string();
@@ -117,38 +266,33 @@ impl Publisher {
                     pointer([field])
                 })
             };
-            if let Some(channel) = event
-                .channels
-                .iter()
-                .find(|channel| grant.is_some_and(|grant| !grant.allows(channel)))
-            {
-                let detail = format!("this token may not publish to {channel}");
-                return Err(at(
-                    Problem::forbidden(detail),
-                    if event.channels.len() == 1 {
-                        "channel"
-                    } else {
-                        "channels"
-                    },
-                ));
+            let forbidden = |channel: &&ChannelName| grant.is_some_and(|g| !g.allows(channel));
+            if let Some(channel) = event.channels.iter().find(forbidden) {
+                let named = event.channels.iter().filter(|channel| channel.is_named());
+                let (field, whom) = match (channel.is_named(), named.count()) {
+                    (false, _) => ("user", "a user".to_owned()),
+                    (true, 1) => ("channel", channel.to_string()),
+                    (true, _) => ("channels", channel.to_string()),
+                };
+                let detail = format!("this token may not publish to {whom}");
+                return Err(at(Problem::forbidden(detail), field));
             }
-            if event
-                .id
-                .as_ref()
-                .is_some_and(|id| self.is_ours(id.as_str()))
-            {
+            let id = event.id.as_ref();
+            if id.is_some_and(|id| self.is_ours(id.as_str())) {
                 let detail = "an id must not have the form of this gateway's own ids".to_owned();
                 return Err(at(Problem::invalid_field(detail), "id"));
             }
         }
-        self.within_rate(events.len(), grant)?;
-        self.hub
-            .publish(events, sse::event)
-            .map_err(|error| match error {
-                AppendError::TooLarge => {
-                    Problem::too_large("the event is larger than all of history".to_owned())
-                }
-            })
+        Ok(())
+    }
+
+    fn append(&self, events: &[Event]) -> Result<Receipt, Problem> {
+        let published = self.0.hub.publish(events, sse::event);
+        published.map_err(|error| match error {
+            AppendError::TooLarge => {
+                Problem::too_large("the event is larger than all of history".to_owned())
+            }
+        })
     }
 
     /// Counts so many events against the rate of the token, if it has one.
@@ -169,13 +313,24 @@ impl Publisher {
     }
 
     fn limit(&self, grant: Option<&Grant>) -> Option<&RateLimit> {
-        self.rates.get(grant?.name())
+        self.0.rates.get(grant?.name())
     }
 
     /// Whether `id` claims to be a place in this log, which a client could then not tell from one.
     fn is_ours(&self, id: &str) -> bool {
-        let log = self.hub.log();
+        let log = self.0.hub.log();
         EventId::parse(id).is_some_and(|id| id.epoch == log.id(log.position()).epoch)
+    }
+}
+
+/// `key` is what the key is called towards people.
+fn refusal(refused: Refused, key: &str) -> Problem {
+    let detail = format!("{key} {refused}");
+    match refused {
+        Refused::Conflict => Problem::idempotency_conflict(detail),
+        Refused::InProgress => Problem::idempotency_in_progress(detail)
+            .with_hint(Some("send it again in a moment".to_owned())),
+        Refused::Full => Problem::too_many_requests(detail),
     }
 }
 
@@ -184,19 +339,22 @@ fn whole_seconds(pause: Duration) -> u64 {
     pause.as_secs() + u64::from(pause.subsec_nanos() > 0)
 }
 
-fn one(event: &Event, receipt: &Receipt) -> Bytes {
-    let id = receipt
-        .ids
-        .first()
-        .map(|id| wire_id(event, *id))
-        .unwrap_or_default();
-    published_one(&id, receipt.streams)
+/// A whole body of at most `limit`, if it arrives in time.
+pub async fn gather(body: Incoming, limit: ByteSize) -> Result<Bytes, Problem> {
+    let gathered = timeout(BODY_TIME, Limited::new(body, limit.as_len()).collect()).await;
+    match gathered
+        .map_err(|_| Problem::bad_request("the body did not arrive in time".to_owned()))?
+    {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(format!(
+            "the body is longer than {limit}"
+        ))),
+        Err(_) => Err(Problem::bad_request("the body broke off".to_owned())),
+    }
 }
 
 /// The id as listeners see it.
 fn wire_id(event: &Event, own: EventId) -> String {
-    event
-        .id
-        .as_ref()
-        .map_or_else(|| own.to_string(), ToString::to_string)
+    let given = event.id.as_ref();
+    given.map_or_else(|| own.to_string(), ToString::to_string)
 }

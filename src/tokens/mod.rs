@@ -1,4 +1,4 @@
-//! Who may publish: bearer tokens and what each is good for. Floor 2.
+//! Who may publish: bearer tokens, webhook secrets, and what each is good for. Floor 2.
 //!
 //! Asked by `publish` for each request. A presented token is compared with every token there is, in constant time: how
 //! long the answer takes says neither which token it was nor how much of it was right. It may say how long the secrets
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use crate::domain::{ChannelName, ChannelPattern};
+use crate::wire::webhook::{self, Signed};
 
 /// The text of a token. Never printed.
 #[derive(Clone)]
@@ -46,8 +47,10 @@ impl fmt::Debug for Secret {
 pub struct Token {
     /// What logs call it.
     pub name: String,
-    /// What the publisher presents.
-    pub secret: Secret,
+    /// What the publisher presents. Unset: it signs.
+    pub secret: Option<Secret>,
+    /// What the publisher signs with. Unset: it presents the secret.
+    pub webhook: Option<webhook::Secret>,
     /// The channels it is good for; empty means all.
     pub channels: Vec<ChannelPattern>,
 }
@@ -62,10 +65,11 @@ impl Grant {
         &self.0.name
     }
 
-    /// Whether it may publish to `channel`, read it, or end it.
+    /// Whether it may publish to `channel`, read it, or end it. The channel of a user, which has no name, is for
+    /// tokens that are good for all.
     pub fn allows(&self, channel: &ChannelName) -> bool {
-        let patterns = &self.0.channels;
-        patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(channel))
+        let fits = |pattern: &ChannelPattern| pattern.matches(channel);
+        self.allows_all() || (channel.is_named() && self.0.channels.iter().any(fits))
     }
 
     /// Whether it is good for every channel, so for what concerns no single one.
@@ -99,21 +103,43 @@ impl Tokens {
     pub fn verify(&self, presented: &[u8]) -> Option<Grant> {
         let mut found = u32::MAX;
         for (index, grant) in (0..u32::MAX).zip(&self.0) {
-            let same = grant.0.secret.0.as_bytes().ct_eq(presented);
-            found.conditional_assign(&index, same);
+            if let Some(secret) = &grant.0.secret {
+                let same = secret.0.as_bytes().ct_eq(presented);
+                found.conditional_assign(&index, same);
+            }
         }
         self.0.get(usize::try_from(found).ok()?).cloned()
+    }
+
+    /// Whether any token is for signing.
+    pub fn has_webhooks(&self) -> bool {
+        self.0.iter().any(|grant| grant.0.webhook.is_some())
+    }
+
+    /// What the signature of `body` allows; `None` if it is by no secret of ours. Every secret is tried; of two equal
+    /// ones the later entry counts.
+    pub fn signed(&self, signed: &Signed, body: &[u8]) -> Option<Grant> {
+        let mut found = None;
+        for grant in &self.0 {
+            let secret = grant.0.webhook.as_ref();
+            if secret.is_some_and(|secret| signed.is_by(secret, body)) {
+                found = Some(grant.clone());
+            }
+        }
+        found
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::UserId;
 
     fn tokens() -> Tokens {
         let token = |name: &str, secret: &str, channels: &[&str]| Token {
             name: name.to_owned(),
-            secret: Secret::parse(secret).unwrap(),
+            secret: Some(Secret::parse(secret).unwrap()),
+            webhook: None,
             channels: channels
                 .iter()
                 .map(|text| ChannelPattern::parse(text).unwrap())
@@ -134,6 +160,22 @@ mod tests {
         assert_eq!(some.name(), "billing");
         assert!(some.allows(&channel("billing-7")) && some.allows(&channel("news")));
         assert!(!some.allows(&channel("user-7")) && !some.allows_all());
+    }
+
+    #[test]
+    fn a_token_for_some_channels_reaches_no_user() {
+        let user = ChannelName::of_user(&UserId::parse("42").unwrap());
+        let token = |channels: &[&str]| Token {
+            name: "t".to_owned(),
+            secret: Some(Secret::parse("s").unwrap()),
+            webhook: None,
+            channels: channels
+                .iter()
+                .map(|text| ChannelPattern::parse(text).unwrap())
+                .collect(),
+        };
+        let grant = |channels| Tokens::new(vec![token(channels)]).verify(b"s").unwrap();
+        assert!(grant(&[]).allows(&user) && !grant(&["*", "42"]).allows(&user));
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub struct Settings {
     pub queue_timeout: Duration,
     /// How much of a request body without a length is gathered in memory; the rest goes to a temp file. Default 1 MiB.
     pub buffer_request: ByteSize,
+    /// Whether `SSE-Publish` headers of its answers are published. Default false.
+    pub publish: bool,
 }
 
 impl Settings {
@@ -63,6 +65,7 @@ impl Settings {
             max_in_flight: None,
             queue_timeout: Duration::from_secs(10),
             buffer_request: ByteSize::mib(1),
+            publish: false,
         }
     }
 }

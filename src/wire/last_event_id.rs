@@ -37,7 +37,8 @@ impl LastEventId {
         }
     }
 
-    pub(crate) fn parse(text: &str) -> Self {
+    /// Reads the text of an id.
+    pub fn parse(text: &str) -> Self {
         match (EventId::parse(text), PublisherId::parse(text)) {
             (Some(own), _) => Self::Own(own),
             (None, Ok(foreign)) => Self::Foreign(foreign.as_str().to_owned()),

@@ -4,17 +4,25 @@
 
 pub mod access;
 pub mod ask;
+pub mod console;
 pub mod cookies;
 pub mod cors;
+pub mod duration;
 pub mod forwarded;
 pub mod guard;
 pub mod headers;
 pub mod host;
+pub mod idempotency;
+pub mod kick;
 pub mod last_event_id;
+pub mod openapi;
+pub mod parameters;
 pub mod path;
+pub mod presence;
 pub mod problem;
 pub mod publish;
 pub mod query;
 pub mod signed;
 pub mod sse;
 pub mod tap;
+pub mod webhook;

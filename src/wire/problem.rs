@@ -30,7 +30,7 @@ pub struct Problem {
     /// The query parameter that is wrong.
     pub parameter: Option<String>,
     /// For 405: the methods that are allowed; said in a header.
-    pub allow: Option<&'static str>,
+    pub allow: Option<String>,
     /// For 429 and 503: when to try again, in seconds; said in a header. Unset: soon.
     pub retry_after: Option<u64>,
     /// What was probably meant.
@@ -103,10 +103,37 @@ impl Problem {
         Self::new(status, "method-not-allowed", title, detail)
     }
 
+    /// 408: the body stopped coming.
+    pub const fn request_timeout(detail: String) -> Self {
+        let title = "The request came too slowly";
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request-timeout",
+            title,
+            detail,
+        )
+    }
+
+    /// 409: the first request with this idempotency key has no answer yet.
+    pub const fn idempotency_in_progress(detail: String) -> Self {
+        let title = "The same request is being worked on";
+        Self::new(
+            StatusCode::CONFLICT,
+            "idempotency-in-progress",
+            title,
+            detail,
+        )
+    }
+
     /// 409: the idempotency key was used before, with another body.
     pub const fn idempotency_conflict(detail: String) -> Self {
-        let title = "The idempotency key belongs to another body";
+        let title = "The idempotency key belongs to another request";
         Self::new(StatusCode::CONFLICT, "idempotency-conflict", title, detail)
+    }
+
+    /// 410: it was there, and is dropped.
+    pub const fn gone(detail: String) -> Self {
+        Self::new(StatusCode::GONE, "gone", "Gone", detail)
     }
 
     /// 413: longer than a limit allows.
@@ -147,6 +174,13 @@ impl Problem {
     pub const fn internal(detail: String) -> Self {
         let title = "The gateway failed";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title, detail)
+    }
+
+    /// 503: the gateway is about to end.
+    pub fn stopping() -> Self {
+        let (title, detail) = ("The gateway is stopping", "send the rest to the next one");
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "stopping", title, detail.to_owned())
     }
 
     /// 503: the log takes nothing at present, and has taken nothing of this request.

@@ -39,7 +39,7 @@ def start(folder: Path) -> Chrome:
 
 
 class Page:
-    """One tab with testsite's live.html; what its EventSource saw is read from `window`."""
+    """One tab with a page of testsite; what its EventSource saw is read from `window` (`seen`, `states`: live.html)."""
 
     CONNECTING, OPEN, CLOSED = 0, 1, 2
 
@@ -64,6 +64,14 @@ class Page:
     def states(self) -> list[int]:
         """Every readyState in its order, each change once."""
         return self.window("states")
+
+    def run(self, script: str, *arguments: object) -> Any:
+        self.driver.switch_to.window(self.handle)
+        return self.driver.execute_script(script, *arguments)
+
+    def reload(self) -> None:
+        self.driver.switch_to.window(self.handle)
+        self.driver.refresh()
 
     def close(self) -> None:
         self.driver.switch_to.window(self.handle)

@@ -127,6 +127,23 @@ def driver(folder: Path) -> Iterator[Chrome]:
     started.quit()
 
 
+TabOpener = Callable[..., browser.Page]
+
+
+@pytest.fixture
+def open_tab(driver: Chrome) -> Iterator[TabOpener]:
+    """Opens a page of the site. Hosts have their own cookies: another one is another user's browser."""
+    tabs: list[browser.Page] = []
+
+    def opener(gateway: Gateway, target: str, host: str = "localhost") -> browser.Page:
+        tabs.append(browser.Page(driver, f"http://{host}:{gateway.http[1]}{target}"))
+        return tabs[-1]
+
+    yield opener
+    for tab in tabs:
+        tab.close()
+
+
 @pytest.fixture
 def name() -> str:
     """A name that no other test uses: for a channel, a path, a gate."""

@@ -191,6 +191,18 @@ class Site:
         # The worker has the listening socket too, and is reaped by nobody here: it is gone when nobody listens.
         until(lambda: not self.listens(), "the worker to be gone")
 
+    def reload(self) -> None:
+        """SIGHUP to the master: new workers in place of the old ones."""
+        assert self.process.popen is not None
+        self.process.popen.send_signal(signal.SIGHUP)
+
+    def kill_worker(self) -> None:
+        """kill -9 of whatever works for the master at this moment."""
+        assert self.process.popen is not None
+        master = self.process.popen.pid
+        for child in Path(f"/proc/{master}/task/{master}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
     def listens(self) -> bool:
         try:
             connect(self.address).close()
@@ -243,6 +255,10 @@ sse = { ask = "django", backend_down = "fail" }
 
 [[route]]
 path = "/me/events/"
+sse = { ask = "django" }
+
+[[route]]
+path = "/session/events/"
 sse = { ask = "django" }
 
 [[route]]
@@ -348,6 +364,16 @@ servers = ["{servers}"]
         answer = self.post_event({"channel": channel, "data": data, **more})
         assert answer.status == 200, answer
         return answer.json()
+
+    def resident_bytes(self) -> int:
+        """What the process holds in memory at this moment."""
+        assert self.process.popen is not None
+        status = Path(f"/proc/{self.process.popen.pid}/status").read_text()
+        return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS:"))
+
+    def kick(self, **whom: str) -> Answer:
+        """POST /v1/kick by user, channel or stream."""
+        return self.internal("POST", "/v1/kick", json.dumps(whom).encode(), {"Content-Type": "application/json"})
 
     def channel(self, name: str) -> dict[str, Any] | None:
         channels = self.internal("GET", f"/v1/channels?match={name}").json()["channels"]

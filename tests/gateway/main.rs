@@ -39,13 +39,23 @@ mod hostile_http2;
 mod hosts;
 // The rules of the sources themselves.
 mod house;
+// Streams ended from inside: by user, channel or id, or with their channel.
+mod internal_ending;
+// The history of a channel, page by page.
+mod internal_history;
+// Who is listening, and what the tap shows.
+mod internal_streams;
 // The far side of every limit on clients.
 mod limits;
 mod logout;
 // How often a client may come.
 mod limits_rates;
+// Who comes and who leaves is told to Django.
+mod notify;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
+// `/openapi.json` and what is served are the same.
+mod openapi;
 // Bodies in both directions: gathered or passed on as they come, asked for or refused.
 mod proxying_bodies;
 // The connections to Django: which are used again and which end.
@@ -54,12 +64,22 @@ mod proxying_connections;
 mod proxying_heads;
 // Who may publish.
 mod publishing_access;
+// What a view publishes by the head of its answer.
+mod publishing_by_answers;
 // What may be published, and that it is heard as it was meant and forges nothing.
 mod publishing_events;
+// A stream of lines, each an event.
+mod publishing_lines;
+// A request that is sent twice publishes once.
+mod publishing_once;
 // How many events a token may publish.
 mod publishing_rates;
 // Every refusal of an event, with its place and a hint.
 mod publishing_refusals;
+// Publishers that sign.
+mod publishing_signed;
+// Events for a user.
+mod publishing_users;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
 // How a stream begins, and which request opens none.

@@ -249,12 +249,27 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[upstream.django]",
         "[publish]\ntokens = [{ name = \"a\" }]\n[upstream.django]",
-        "5:11: publish.tokens[0].secret: \"secret\" is missing",
+        "5:11: publish.tokens[0].secret: \"secret\" is missing (or webhook = \"whsec_…\", for who signs)",
     ),
     (
         "[upstream.django]",
         "[publish]\ntokens = [{ name = \"a\", webhook = \"w\" }]\n[upstream.django]",
-        "5:35: publish.tokens[0].webhook: `webhook` is not in this version yet",
+        "5:35: publish.tokens[0].webhook: a webhook secret begins with \"whsec_\"",
+    ),
+    (
+        "[upstream.django]",
+        "[publish]\ntokens = [{ name = \"a\", webhook = \"whsec_s3cret!\" }]\n[upstream.django]",
+        "5:35: publish.tokens[0].webhook: what follows \"whsec_\" must be base64",
+    ),
+    (
+        "[upstream.django]",
+        "[publish]\ntokens = [{ name = \"a\", webhook = \"whsec_c2hvcnQ=\" }]\n[upstream.django]",
+        "5:35: publish.tokens[0].webhook: the key of a webhook secret has at least 24 bytes, this one has 5",
+    ),
+    (
+        "[upstream.django]",
+        "[publish]\nidempotency = \"0s\"\n[upstream.django]",
+        "5:15: publish.idempotency: zero makes no sense here",
     ),
     (
         "[upstream.django]",

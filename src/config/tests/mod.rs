@@ -8,6 +8,7 @@ use super::*;
 
 mod limits;
 mod mistakes;
+mod notify;
 mod tokens;
 
 /// An environment that never changes.
@@ -83,6 +84,7 @@ response_timeout = "1m"
 idle_reuse = "0s"
 retry_for = "1500ms"
 buffer_request = "64KiB"
+publish = true
 balance = "least-busy"
 max_in_flight = 0
 grip = false
@@ -144,9 +146,11 @@ backend_down = "retry"
 tokens = [
   { name = "django", secret = "${TOKEN}" },
   { name = "billing", secret = "${file:/run/secret}", channels = ["billing-*"], rate = "100/s" },
+  { name = "shop", webhook = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" },
 ]
 max_event = "10KiB"
-idempotency = "5m"
+idempotency = "1h"
+ndjson_idle = "30s"
 
 [limits]
 body = "20MiB"
@@ -216,6 +220,9 @@ fn every_key_is_heard() {
     assert_eq!(config.listen.len(), 3);
     let grant = config.tokens.verify(b"from-the-file").unwrap();
     assert_eq!(grant.name(), "billing");
+    let times = (config.publish.idempotency, config.publish.ndjson_idle);
+    assert_eq!(times, (Duration::from_secs(3600), Duration::from_secs(30)));
+    assert!(config.tokens.has_webhooks() && config.upstreams[0].publish);
     assert_eq!(config.publish.rates["billing"].to_string(), "100/s");
     let (entry, _) = config.routes.find("/events/more/").unwrap();
     let RouteKind::Ask { ask, stream, .. } = &entry.target.kind else {
@@ -250,7 +257,10 @@ fn what_is_shown_reads_back() {
     for text in [SHORT, FULL] {
         let config = good(text);
         let shown = show(&config);
-        assert!(!shown.contains("from-the"), "secrets are masked");
+        assert!(
+            !shown.contains("from-the") && !shown.contains("whsec_"),
+            "secrets are masked"
+        );
         let again = good(&tokens::unmasked(&shown));
         assert_eq!(format!("{again:#?}"), format!("{config:#?}"));
         assert_eq!(show(&again), shown);

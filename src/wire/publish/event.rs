@@ -12,20 +12,21 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{MOST_CHANNELS, Rejected, json};
-use crate::domain::{ChannelName, Event, EventName, Keep, PublisherId, RetryMs, StreamId};
+use crate::domain::{ChannelName, Event, EventName, Keep, PublisherId, RetryMs, StreamId, UserId};
 use crate::wire::problem;
 
-/// Every field of the contract, those of later versions included: none of them is "unknown".
-const FIELDS: [&str; 10] = [
+/// Every field of an event.
+pub(in crate::wire) const FIELDS: [&str; 10] = [
     "channel", "channels", "event", "data", "id", "retry", "keep", "close", "user", "except",
 ];
 
 /// The longest name that an answer repeats, in bytes.
 const LONGEST_ECHO: usize = 64;
 
-pub(super) const LATER: &str = "is not supported by this version of the gateway";
-pub(super) const NO_STREAM: &str =
+pub(in crate::wire) const NO_STREAM: &str =
     "must be the id of a stream: 32 hexadecimal digits in lower case";
+pub(in crate::wire) const NO_USER: &str = "must have 1 to 200 bytes and no control characters";
+pub(super) const NO_KEEP: &str = "must be \"all\", \"last\" or \"none\"";
 
 /// Reads the object `value`, which is found at the pointer `at`.
 pub(super) fn read(value: &RawValue, at: &str, max_event: usize) -> Result<Event, Rejected> {
@@ -50,7 +51,10 @@ pub(super) fn read(value: &RawValue, at: &str, max_event: usize) -> Result<Event
     let except = text("except", fields.except, place)?
         .map(|text| StreamId::parse(&text).ok_or_else(|| place.wrong("except", NO_STREAM)))
         .transpose()?;
-    refuse_later_fields(&fields, place)?;
+    let keep = text("keep", fields.keep, place)?
+        .map(|text| keep(&text).ok_or_else(|| place.wrong("keep", NO_KEEP)))
+        .transpose()?
+        .unwrap_or_default();
     let data = fields
         .data
         .map(|raw| data(raw, place, max_event))
@@ -64,40 +68,75 @@ pub(super) fn read(value: &RawValue, at: &str, max_event: usize) -> Result<Event
         data,
         id,
         retry,
-        keep: Keep::All,
+        keep,
         close,
         except,
     })
 }
 
+/// The channels that are named, and then that of the user.
 fn channels(fields: &Fields<'_>, place: Place<'_>) -> Result<Vec<ChannelName>, Rejected> {
-    match (given(fields.channel), given(fields.channels)) {
-        (Some(_), Some(_)) => Err(place.wrong("channels", "cannot go together with \"channel\"")),
-        (None, None) => Err(place.whole("\"channel\" or \"channels\" is missing")),
+    let mut channels = match (given(fields.channel), given(fields.channels)) {
+        (Some(_), Some(_)) => {
+            return Err(place.wrong("channels", "cannot go together with \"channel\""));
+        }
+        (None, None) => Vec::new(),
         (Some(one), None) => {
             let text = json::text(one).map_err(|e| place.wrong("channel", e))?;
-            let name = ChannelName::parse(&text).map_err(|e| place.wrong("channel", e))?;
-            Ok(vec![name])
+            vec![ChannelName::parse(&text).map_err(|e| place.wrong("channel", e))?]
         }
-        (None, Some(list)) => {
-            let many = || place.wrong("channels", format!("has at most {MOST_CHANNELS} names"));
-            let elements = json::elements(list, MOST_CHANNELS)
-                .ok_or_else(|| place.wrong("channels", "must be a list of strings"))?
-                .map_err(|json::TooMany| many())?;
-            if elements.is_empty() {
-                return Err(place.wrong("channels", "must name at least one channel"));
-            }
-            let mut names = Vec::with_capacity(elements.len());
-            for (index, element) in elements.into_iter().enumerate() {
-                let field = || format!("channels/{index}");
-                let text = json::text(element).map_err(|e| place.wrong(&field(), e))?;
-                let name = ChannelName::parse(&text).map_err(|e| place.wrong(&field(), e))?;
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-            Ok(names)
+        (None, Some(list)) => listed(list, place)?,
+    };
+    if let Some(raw) = given(fields.user) {
+        let user = user(raw).map_err(|e| place.wrong("user", e))?;
+        channels.push(ChannelName::of_user(&user));
+    }
+    if channels.is_empty() {
+        return Err(place.whole("\"channel\", \"channels\" or \"user\" is missing"));
+    }
+    Ok(channels)
+}
+
+fn listed(list: &RawValue, place: Place<'_>) -> Result<Vec<ChannelName>, Rejected> {
+    let many = || place.wrong("channels", format!("has at most {MOST_CHANNELS} names"));
+    let elements = json::elements(list, MOST_CHANNELS)
+        .ok_or_else(|| place.wrong("channels", "must be a list of strings"))?
+        .map_err(|json::TooMany| many())?;
+    if elements.is_empty() {
+        return Err(place.wrong("channels", "must name at least one channel"));
+    }
+    let mut names = Vec::with_capacity(elements.len());
+    for (index, element) in elements.into_iter().enumerate() {
+        let field = || format!("channels/{index}");
+        let text = json::text(element).map_err(|e| place.wrong(&field(), e))?;
+        let name = ChannelName::parse(&text).map_err(|e| place.wrong(&field(), e))?;
+        if !names.contains(&name) {
+            names.push(name);
         }
+    }
+    Ok(names)
+}
+
+/// A user is named by a text, or by the number that Django's primary keys are.
+pub(in crate::wire) fn user(raw: &RawValue) -> Result<UserId, &'static str> {
+    let whole = |text: &str| {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    let text = match raw.get() {
+        number if whole(number) => number.to_owned(),
+        text if text.starts_with('"') => json::text(raw)?,
+        _ => return Err("must be a string or a whole number"),
+    };
+    UserId::parse(&text).ok_or(NO_USER)
+}
+
+pub(super) fn keep(text: &str) -> Option<Keep> {
+    match text {
+        "all" => Some(Keep::All),
+        "last" => Some(Keep::Last),
+        "none" => Some(Keep::None),
+        _ => None,
     }
 }
 
@@ -114,21 +153,6 @@ fn data(raw: &RawValue, place: Place<'_>, limit: usize) -> Result<Bytes, Rejecte
         return Err(Rejected::TooLarge { pointer, limit });
     }
     Ok(bytes.into())
-}
-
-/// `keep` and `user` are in the contract, but not in this version. The default of `keep` changes nothing.
-fn refuse_later_fields(fields: &Fields<'_>, place: Place<'_>) -> Result<(), Rejected> {
-    if given(fields.user).is_some() {
-        return Err(place.wrong("user", LATER));
-    }
-    match text("keep", fields.keep, place)?.as_deref() {
-        None | Some("all") => Ok(()),
-        Some("last" | "none") => {
-            let message = format!("a \"keep\" other than \"all\" {LATER}");
-            Err(place.wrong("keep", message))
-        }
-        Some(_) => Err(place.wrong("keep", "must be \"all\", \"last\" or \"none\"")),
-    }
 }
 
 pub(super) fn whole_milliseconds() -> String {
@@ -178,7 +202,7 @@ impl Place<'_> {
 }
 
 /// The start of a name, short enough to be repeated in an answer.
-pub(super) fn shortened(name: &str) -> Cow<'_, str> {
+pub(in crate::wire) fn shortened(name: &str) -> Cow<'_, str> {
     if name.len() <= LONGEST_ECHO {
         return name.into();
     }
@@ -188,7 +212,7 @@ pub(super) fn shortened(name: &str) -> Cow<'_, str> {
 }
 
 /// "Did you mean", if one of `known` is near.
-pub(super) fn hint(name: &str, known: &[&str]) -> Option<String> {
+pub(in crate::wire) fn hint(name: &str, known: &[&str]) -> Option<String> {
     if name.len() > LONGEST_ECHO {
         return None;
     }

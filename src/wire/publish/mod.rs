@@ -2,27 +2,32 @@
 //!
 //! Called by the publish service with a body that already fits `[limits] body`. All or nothing: the first mistake, in
 //! the order of the text, rejects everything. Fields: `channel` or `channels` (1 to 64 names, repeated ones count
-//! once), `event`, `data`, `id`, `retry` (whole milliseconds), `close`, `except` (a stream's id). `null` is the same as
-//! leaving a field out, except in `data`: there it is a value like any other and is sent as the text `null`. A string
+//! once), `user` (a text or a whole number; alone or beside them), `event`, `data`, `id`, `retry` (whole milliseconds),
+//! `keep` (`all`, `last`, `none`), `close`, `except` (a stream's id). `null` is the same as leaving a field out, except in `data`: there it is a value like any other and is sent as the text `null`. A string
 //! in `data` is sent as its text; anything else as compact JSON in which numbers and the order of keys are kept exactly
 //! as they were written. `data` may be left out only with `close`, which then only ends the streams: a name or an id
 //! beside it reaches nobody.
 
-mod event;
-mod json;
+pub(super) mod event;
+pub(super) mod json;
+pub mod ndjson;
 #[cfg(test)]
 mod properties;
-mod query;
+pub(super) mod query;
 #[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
+use http::HeaderName;
 use serde::Serialize;
 
 use crate::domain::Event;
 use crate::wire::problem::Problem;
 
 pub use query::from_query;
+
+/// The header by which a view publishes: on its answer, one event or an array of them; it may repeat.
+pub const HEADER: HeaderName = HeaderName::from_static("sse-publish");
 
 /// The most channels of one event.
 const MOST_CHANNELS: usize = 64;
@@ -43,6 +48,21 @@ pub enum Publish {
     One(Event),
     /// An array: these events, all or nothing. It may be empty.
     Batch(Vec<Event>),
+}
+
+impl Publish {
+    /// The events.
+    pub fn events(&self) -> &[Event] {
+        match self {
+            Self::One(event) => std::slice::from_ref(event),
+            Self::Batch(events) => events,
+        }
+    }
+
+    /// Whether they are the elements of an array.
+    pub const fn is_batch(&self) -> bool {
+        matches!(self, Self::Batch(_))
+    }
 }
 
 /// Why a publish is refused.
@@ -134,6 +154,19 @@ pub fn read(body: &[u8], limits: Limits) -> Result<Publish, Rejected> {
         }),
         None => event::read(whole, "", limits.max_event).map(Publish::One),
     }
+}
+
+/// Reads the value of a [`HEADER`]: what the body of `POST /v1/events` is, in ASCII, for a header has no
+/// encoding that both sides would agree upon.
+pub fn read_header(value: &[u8], limits: Limits) -> Result<Publish, Rejected> {
+    if let Some(at) = value.iter().position(|b| !b.is_ascii()) {
+        return Err(Rejected::BadJson {
+            line: 1,
+            column: at + 1,
+            detail: "not ASCII; json.dumps writes ASCII unless told otherwise".to_owned(),
+        });
+    }
+    read(value, limits)
 }
 
 /// The answer to one event: its id, and how many open streams are on its channels.

@@ -9,10 +9,13 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::Rejected;
-use super::event::{LATER, NO_STREAM, hint, shortened, whole_milliseconds};
-use crate::domain::{ChannelName, Event, EventName, Keep, PublisherId, RetryMs, StreamId};
+use super::event::{
+    NO_KEEP, NO_STREAM, NO_USER, hint, keep as keep_of, shortened, whole_milliseconds,
+};
+use crate::domain::{ChannelName, Event, EventName, PublisherId, RetryMs, StreamId, UserId};
 
-const PARAMETERS: [&str; 5] = ["event", "id", "retry", "close", "except"];
+pub(in crate::wire) const PARAMETERS: [&str; 7] =
+    ["event", "id", "retry", "keep", "close", "user", "except"];
 
 /// Makes the event that `query` and `body` describe.
 pub fn from_query<'a>(
@@ -26,6 +29,8 @@ pub fn from_query<'a>(
     let mut retry = None;
     let mut close = None;
     let mut except = None;
+    let mut keep = None;
+    let mut user = None;
     for (key, value) in query {
         let wrong = |message: String| Rejected::Parameter {
             name: shortened(&key).into_owned(),
@@ -54,8 +59,14 @@ pub fn from_query<'a>(
                 let parsed = StreamId::parse(&value).ok_or_else(|| wrong(NO_STREAM.to_owned()))?;
                 except.replace(parsed).is_none()
             }
-            "keep" if value == "all" => true,
-            "keep" | "user" => return Err(wrong(LATER.to_owned())),
+            "keep" => {
+                let parsed = keep_of(&value).ok_or_else(|| wrong(NO_KEEP.to_owned()))?;
+                keep.replace(parsed).is_none()
+            }
+            "user" => {
+                let parsed = UserId::parse(&value).ok_or_else(|| wrong(NO_USER.to_owned()))?;
+                user.replace(parsed).is_none()
+            }
             "channel" | "channels" => {
                 return Err(wrong("the channel is named by the path".to_owned()));
             }
@@ -73,7 +84,10 @@ pub fn from_query<'a>(
     }
     let close = close.unwrap_or_default();
     Ok(Event {
-        channels: vec![channel],
+        channels: [channel]
+            .into_iter()
+            .chain(user.as_ref().map(ChannelName::of_user))
+            .collect(),
         name,
         data: if close && body.is_empty() {
             None
@@ -82,7 +96,7 @@ pub fn from_query<'a>(
         },
         id,
         retry,
-        keep: Keep::All,
+        keep: keep.unwrap_or_default(),
         close,
         except,
     })

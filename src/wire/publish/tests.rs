@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::*;
-use crate::domain::ChannelName;
+use crate::domain::{ChannelName, Keep};
 
 const LIMITS: Limits = Limits {
     max_event: 1000,
@@ -40,10 +40,11 @@ fn problem(body: impl AsRef<[u8]>) -> (u16, Option<String>, String, Option<Strin
 fn every_field_is_read() {
     let event = one(
         r#" {"channels": ["a", "b/c", "a"], "event": "tick", "data": "x", "id": "7-z", "retry": 4294967295,
-            "close": true, "except": "000000000000000000000000000000ff", "keep": "all", "user": null} "#,
+            "close": true, "except": "000000000000000000000000000000ff", "keep": "last", "user": "42"} "#,
     );
     let channels: Vec<_> = event.channels.iter().map(ChannelName::as_str).collect();
-    assert_eq!(channels, ["a", "b/c"]);
+    assert_eq!(channels, ["a", "b/c", "~42"]);
+    assert_eq!(event.keep, Keep::Last);
     assert_eq!(event.name.unwrap().as_str(), "tick");
     assert_eq!(event.data.unwrap(), "x");
     assert_eq!(event.id.unwrap().as_str(), "7-z");
@@ -114,9 +115,15 @@ fn wrong_fields_are_named() {
         (r#""retry":"5""#, "/retry"),
         (r#""close":1"#, "/close"),
         (r#""except":"0F""#, "/except"),
-        (r#""keep":"last""#, "/keep"),
         (r#""keep":"some""#, "/keep"),
-        (r#""user":"42""#, "/user"),
+        (r#""keep":"Last""#, "/keep"),
+        (r#""keep":1"#, "/keep"),
+        (r#""user":"""#, "/user"),
+        (r#""user":"a\nb""#, "/user"),
+        (r#""user":1.0"#, "/user"),
+        (r#""user":1e3"#, "/user"),
+        (r#""user":true"#, "/user"),
+        (r#""user":["a"]"#, "/user"),
         (r#""channels":["b"]"#, "/channels"),
         (r#""data":2"#, "/data"),
         (r#""a/b~c":2"#, "/a~1b~0c"),
@@ -149,6 +156,40 @@ fn channels_are_checked() {
     }
     let full = format!(r#"{{"channels":{:?},"data":1}}"#, vec!["a"; 64]);
     assert_eq!(one(&full).channels.len(), 1);
+}
+
+#[test]
+fn a_user_stands_alone_or_beside_channels() {
+    let channels = |body: &str| -> Vec<String> {
+        let event = one(body);
+        event.channels.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(channels(r#"{"user":42,"data":1}"#), ["~42"]);
+    assert_eq!(channels(r#"{"user":"42","data":1}"#), ["~42"]);
+    assert_eq!(channels(r#"{"user":-7,"data":1}"#), ["~-7"]);
+    assert_eq!(
+        channels(r#"{"user":"ä b","channel":"a","data":1}"#),
+        ["a", "~ä b"]
+    );
+    let long = "9".repeat(200);
+    assert_eq!(
+        channels(&format!(r#"{{"user":{long},"data":1}}"#)),
+        [format!("~{long}")]
+    );
+    let (status, pointer, ..) = problem(format!(r#"{{"user":{long}9,"data":1}}"#));
+    assert_eq!((status, pointer.as_deref()), (422, Some("/user")));
+    assert_eq!(
+        problem(r#"{"channel":"~42","data":1}"#).1.unwrap(),
+        "/channel"
+    );
+    for (keep, kept) in [
+        ("all", Keep::All),
+        ("last", Keep::Last),
+        ("none", Keep::None),
+    ] {
+        let body = format!(r#"{{"channel":"a","data":1,"keep":"{keep}"}}"#);
+        assert_eq!(one(&body).keep, kept);
+    }
 }
 
 #[test]
@@ -236,10 +277,11 @@ fn a_query_carries_the_other_fields() {
         ("retry", "50"),
         ("close", "1"),
         ("except", except),
-        ("keep", "all"),
+        ("keep", "none"),
+        ("user", "42"),
     ];
     let same = format!(
-        r#"{{"channel":"a","event":"tick","id":"7","retry":50,"close":true,"except":"{except}","data":"{{\"x\": 1}}"}}"#
+        r#"{{"channel":"a","event":"tick","id":"7","retry":50,"close":true,"except":"{except}","keep":"none","user":42,"data":"{{\"x\": 1}}"}}"#
     );
     assert_eq!(query(&pairs, br#"{"x": 1}"#), Ok(one(&same)));
     assert_eq!(query(&[], b"").unwrap().data, Some(Bytes::new()));
@@ -263,8 +305,10 @@ fn a_wrong_parameter_is_named() {
         (&[("retry", "")], "retry", None),
         (&[("close", "")], "close", None),
         (&[("except", "5")], "except", None),
-        (&[("keep", "last")], "keep", None),
-        (&[("user", "5")], "user", None),
+        (&[("keep", "")], "keep", None),
+        (&[("user", "")], "user", None),
+        (&[("user", "a\0")], "user", None),
+        (&[("user", "5"), ("user", "5")], "user", None),
         (&[("channel", "b")], "channel", None),
         (&[("close", "1"), ("close", "1")], "close", None),
     ] {

@@ -3,6 +3,7 @@
 pub mod asking;
 pub mod backend;
 pub mod client;
+pub mod documented;
 pub mod event_source;
 pub mod gateway;
 pub mod http2;

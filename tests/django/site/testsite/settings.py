@@ -42,3 +42,5 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "page"
 USE_TZ = True
+# What the gateway signs by when it tells who comes and goes.
+NOTIFY_SECRET = "whsec_b25seSB0aGUgdGVzdHMgdXNlIHRoaXMgc2VjcmV0"

@@ -176,6 +176,13 @@ def publish(request: HttpRequest) -> HttpResponse:
         return HttpResponse(error.read(), status=502, content_type="application/problem+json")
 
 
+@csrf_exempt
+def announce(request: HttpRequest) -> HttpResponse:
+    """Publishes the body by the head of its own answer, which has the status that the query says."""
+    status = int(request.GET.get("status", 200))
+    return HttpResponse("done", status=status, headers={"SSE-Publish": request.read().decode()})
+
+
 def live(request: HttpRequest) -> HttpResponse:
     """The page of the browser tests; `?url=` names its stream."""
     return render(request, "live.html")

@@ -1,0 +1,20 @@
+//! Where changes of presence are told, and how.
+
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+
+use crate::wire::webhook::Secret;
+
+/// `sse.notify`, the upstream aside, with the keys that go with it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The path of Django's view.
+    pub path: PathAndQuery,
+    /// `notify_secret`: signs every request.
+    pub secret: Secret,
+    /// `leave_after`: how long somebody who left may take to come back unnoticed. Default 10 s.
+    pub leave_after: Duration,
+    /// The `Host` of the requests: one of the site's, which Django lets in.
+    pub host: String,
+}
