@@ -71,12 +71,13 @@ pub fn is_exactly(event: &Event) {
     let name = event.name.as_ref().map_or("message", EventName::as_str);
     let retry = event.retry.map(|RetryMs(ms)| u64::from(ms));
     let expected = parsed(name, data, &id, retry);
-    is_told_by_the_tap(event, &frame, &expected);
+    is_told_by_the_tap(&frame, &expected);
     assert_eq!(read(frame.as_bytes()), [expected]);
 }
 
-fn is_told_by_the_tap(event: &Event, frame: &Frame, expected: &Parsed) {
-    let told = tap::event(&event.channels, frame).expect("an event with data");
+fn is_told_by_the_tap(frame: &Frame, expected: &Parsed) {
+    let event = tap::read(frame).expect("an event with data");
+    let told = tap::event(&[], None, &event).expect("a good name");
     let [told] = read(&told).try_into().expect("one event");
     let told: serde_json::Value = serde_json::from_str(&told.data).expect("JSON");
     assert_eq!(told["data"], *expected.data);

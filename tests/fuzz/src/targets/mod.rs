@@ -8,12 +8,15 @@ mod event;
 mod forwarded;
 mod guard;
 mod host;
+mod kick;
 mod last_event_id;
+mod ndjson;
 mod path;
 mod publish;
 mod query;
 mod signed;
 mod sse;
+mod webhook;
 
 /// What a target makes of the bytes: `None` if they are not of its form, so that they are not worth keeping.
 pub type Target = fn(&[u8]) -> Option<()>;
@@ -29,12 +32,15 @@ pub fn find(name: &str) -> Option<Target> {
         "forwarded" => forwarded::check,
         "guard" => guard::check,
         "host" => host::check,
+        "kick" => kick::check,
         "last_event_id" => last_event_id::check,
+        "ndjson" => ndjson::check,
         "path" => path::check,
         "publish" => publish::check,
         "query" => query::check,
         "signed" => signed::check,
         "sse" => sse::check,
+        "webhook" => webhook::check,
         _ => return None,
     })
 }
