@@ -96,6 +96,7 @@ impl Tap {
             let fits = |pattern: &ChannelPattern| pattern.matches(channel);
             wanted.channels.is_empty() || wanted.channels.iter().any(fits)
         };
+        // What a view said to one person is not the operator's to read.
         let named = channels.iter().filter(|channel| channel.is_named());
         let shown: Vec<_> = named.filter(allowed).filter(fits).collect();
         let user = channels.iter().filter(allowed).find_map(ChannelName::user);

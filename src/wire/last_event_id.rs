@@ -14,7 +14,8 @@ use crate::domain::{EventId, PublisherId};
 /// The header's name.
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-const IN_QUERY: [&str; 2] = ["lastEventId", "last-event-id"];
+/// What it is called in a query.
+pub const IN_QUERY: [&str; 2] = ["lastEventId", "last-event-id"];
 
 /// A last event id as a client gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]

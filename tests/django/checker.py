@@ -303,3 +303,18 @@ def check(log: Log, traces: Iterable[Trace], end: int | None = None) -> list[Vio
     end = len(log.events) - 1 if end is None else end
     found = [Cursor(log, trace).run(end) for trace in traces]
     return log.violations + [violation for violation in found if violation]
+
+
+def replays(trace: Trace) -> int:
+    """How often it came back to events that it had missed, without a reset: the load has to try that above all."""
+    count, floor = 0, None
+    for entry in trace.entries:
+        match entry:
+            case Opened(last_id, _, newest):
+                floor = newest if last_id else None
+            case Received(event) if floor is not None:
+                # Replayed for sure is what was in the log before the request was sent.
+                _, _, number = event.id.rpartition("-")
+                count += event.type != "reset" and number.isdecimal() and int(number) <= floor
+                floor = None
+    return count

@@ -23,7 +23,7 @@ from wire import Answer, Reader, connect, head_bytes
 
 CHANNELS = [f"c-{number:02}" for number in range(50)]
 # Some channels are busy and most are not, so histories of all lengths are met.
-WEIGHTS = [1 / (1 + number) for number in range(len(CHANNELS))]
+WEIGHTS = [(1 + number) ** -0.5 for number in range(len(CHANNELS))]
 LITTLE = 4096  # bytes of a stalling client's socket
 
 

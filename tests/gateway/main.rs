@@ -80,6 +80,12 @@ mod publishing_refusals;
 mod publishing_signed;
 // Events for a user.
 mod publishing_users;
+// How a recording begins and ends: with the view, without viewers, beyond its bounds.
+mod recording_ends;
+// What a viewer of a recording is given, and that it is what the view wrote.
+mod recording_replays;
+// Who is on one recording, and who sees no byte of it.
+mod recording_shares;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
 // How a stream begins, and which request opens none.

@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod http2;
 pub mod publisher;
 pub mod publishing;
+pub mod recording;
 pub mod script;
 pub mod streaming;
 
