@@ -89,6 +89,7 @@ fn parsed(name: &str, data: &str, id: &str, retry: Option<u64>) -> Parsed {
         event: name.to_owned(),
         data: data.replace("\r\n", "\n").replace('\r', "\n"),
         id: id.to_owned(),
+        has_id: !id.is_empty(),
         retry,
     }
 }

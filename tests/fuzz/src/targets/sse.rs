@@ -54,6 +54,7 @@ fn reads_back(parsed: Parsed) {
     };
     let expected = Parsed {
         id: id.map_or_else(|_| own().to_string(), |id| id.as_str().to_owned()),
+        has_id: true,
         retry: retry.map(u64::from),
         ..parsed
     };
