@@ -108,14 +108,23 @@ impl Parser {
     }
 
     fn hold(&mut self, piece: &[u8]) {
-        let held = self.line.len() + self.data.len() + self.event.len();
-        if piece.len() > self.max.saturating_sub(held) {
-            self.too_large = true;
-            self.line = Vec::new();
-            self.data = String::new();
+        if piece.len() > self.room() {
+            self.give_up();
         } else {
             self.line.extend_from_slice(piece);
         }
+    }
+
+    /// How many bytes more may be held.
+    const fn room(&self) -> usize {
+        let held = self.line.len() + self.data.len() + self.event.len();
+        self.max.saturating_sub(held)
+    }
+
+    fn give_up(&mut self) {
+        self.too_large = true;
+        self.line = Vec::new();
+        self.data = String::new();
     }
 
     fn end_line(&mut self) -> Option<Parsed> {
@@ -127,6 +136,11 @@ impl Parser {
         self.first_line = false;
         // A line end is ASCII, so decoding line by line gives what decoding the whole stream would.
         let text = String::from_utf8_lossy(bytes);
+        // A byte that is no UTF-8 becomes three.
+        if text.len() > self.room() {
+            self.give_up();
+            return None;
+        }
         let parsed = if text.is_empty() {
             self.dispatch()
         } else {

@@ -178,6 +178,10 @@ fn an_event_beyond_the_limit_ends_the_parser() {
     assert_eq!(parser.feed(b"\n\ndata: a\n\n"), Err(TooLarge { max: 20 }));
     let many_lines = b"data: 1\n".repeat(9);
     assert!(Parser::new(20).feed(&many_lines).is_err());
+    // Nine bytes that are no UTF-8 are 27 when they are read.
+    let foreign = b"data: \xff\xff\xff\xff\xff\xff\xff\xff\xff\n\n";
+    assert!(Parser::new(20).feed(foreign).is_err());
+    assert_eq!(Parser::new(40).feed(foreign).unwrap().len(), 1);
 }
 
 proptest! {

@@ -1,0 +1,46 @@
+//! The targets by their names. Each has a file here, seeds in `corpus/`, and is run by `tests/fuzz/run`.
+
+mod access;
+mod config;
+mod cookies;
+mod cors;
+mod event;
+mod forwarded;
+mod guard;
+mod host;
+mod kick;
+mod last_event_id;
+mod ndjson;
+mod path;
+mod publish;
+mod query;
+mod signed;
+mod sse;
+mod webhook;
+
+/// What a target makes of the bytes: `None` if they are not of its form, so that they are not worth keeping.
+pub type Target = fn(&[u8]) -> Option<()>;
+
+/// The target of this name.
+pub fn find(name: &str) -> Option<Target> {
+    Some(match name {
+        "access" => access::check,
+        "config" => config::check,
+        "cookies" => cookies::check,
+        "cors" => cors::check,
+        "event" => event::check,
+        "forwarded" => forwarded::check,
+        "guard" => guard::check,
+        "host" => host::check,
+        "kick" => kick::check,
+        "last_event_id" => last_event_id::check,
+        "ndjson" => ndjson::check,
+        "path" => path::check,
+        "publish" => publish::check,
+        "query" => query::check,
+        "signed" => signed::check,
+        "sse" => sse::check,
+        "webhook" => webhook::check,
+        _ => return None,
+    })
+}
