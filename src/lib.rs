@@ -21,6 +21,7 @@ pub mod hub;
 
 pub mod notify;
 pub mod publish;
+pub mod record;
 pub mod stream;
 
 pub mod console;

@@ -13,7 +13,8 @@ use crate::config::{Config, RouteKind};
 use crate::hub::Hub;
 use crate::limits::{ClientLimit, Slots};
 use crate::notify::{self, Notifier};
-use crate::proxy::{self, AccessLog, AccessSettings, Kind, Route};
+use crate::proxy::{self, AccessLog, AccessSettings, Kind, Recorded, Route};
+use crate::record::{self, Recorder};
 use crate::routes::{Entry, Table};
 use crate::stream;
 use crate::upstream::Upstream;
@@ -34,7 +35,12 @@ fn session_cookies(config: &Config) -> Vec<Box<str>> {
     let targets = config.routes.entries().iter().map(|entry| &entry.target);
     let names = targets.filter_map(|target| match &target.kind {
         RouteKind::Ask { stream, .. } => stream.session_cookie.clone(),
-        RouteKind::Proxy { .. } | RouteKind::Public { .. } | RouteKind::Token { .. } => None,
+        RouteKind::Proxy {
+            record: Some(_), ..
+        } => config.stream.session_cookie.clone(),
+        RouteKind::Proxy { record: None, .. }
+        | RouteKind::Public { .. }
+        | RouteKind::Token { .. } => None,
     });
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
@@ -110,9 +116,14 @@ pub(super) fn routes(
             RouteKind::Proxy {
                 upstream,
                 websocket,
+                record,
             } => Kind::Forward {
                 upstream: named(upstream),
                 websocket: *websocket,
+                record: record.clone().map(|settings| {
+                    let stream = of_route(&entry.name, &config.stream);
+                    Arc::new(Recorded { settings, stream })
+                }),
             },
             RouteKind::Public { channels, stream } => Kind::Public {
                 channels: channels.clone(),
@@ -159,4 +170,10 @@ fn of_route(name: &str, settings: &stream::Settings) -> Arc<stream::Settings> {
         route: name.into(),
         ..settings.clone()
     })
+}
+
+/// What records views, at most as many of them as there may be connections.
+pub(super) fn recorder(config: &Config, hub: &Hub, most: usize, registry: &Registry) -> Recorder {
+    let most = record::MOST.min(most);
+    Recorder::new(hub.clone(), most, config.publish.max_event, registry)
 }

@@ -44,6 +44,7 @@ impl Gateway {
             self.public.finished(left()).await;
         });
         self.proxy.close_tunnels(left()).await;
+        self.recorder.close(left()).await;
         self.internal.stop();
         self.publisher.stop();
         self.internal.finished(INTERNAL_PATIENCE).await;

@@ -26,6 +26,7 @@ use crate::limits::{ClientLimit, Slots};
 use crate::notify::Notifier;
 use crate::proxy::{Collaborators, Proxy};
 use crate::publish::Publisher;
+use crate::record::Recorder;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
 use crate::stream::Streams;
 use crate::upstream::{Families, Upstream};
@@ -45,6 +46,7 @@ pub struct Gateway {
     public: Server,
     internal: Server,
     proxy: Arc<Proxy>,
+    recorder: Recorder,
     /// `None` without `log.access`.
     access: Option<Writer>,
     upstreams: HashMap<String, Upstream>,
@@ -82,11 +84,8 @@ impl Gateway {
         let settings = within_descriptors(&config.server);
         let most = settings.max_connections;
 
-        let log = Log::new(
-            config.history.clone(),
-            Epoch::from_random(random::unguessable()),
-            &registry,
-        );
+        let epoch = Epoch::from_random(random::unguessable());
+        let log = Log::new(config.history.clone(), epoch, &registry);
         let hub = Hub::new(log, &registry);
         let families = Families::new(&registry);
         let upstreams: HashMap<_, _> = config
@@ -101,9 +100,11 @@ impl Gateway {
         let routes = build::routes(&config, &upstreams, &registry, &shared);
         let rules = build::proxy(&config);
         let (access, access_log) = build::access(&config, &registry)?.unzip();
+        let recorder = build::recorder(&config, &hub, most, &registry);
         let collaborators = Collaborators {
             routes,
             streams,
+            recorder: recorder.clone(),
             hub: hub.clone(),
             publisher: publisher.clone(),
             tunnels: Slots::new(most),
@@ -149,6 +150,7 @@ impl Gateway {
             public,
             internal,
             proxy,
+            recorder,
             access,
             upstreams,
             notifier,

@@ -249,7 +249,7 @@ impl Asker {
             Ok(None) => return Verdict::Answered(answer),
             Err(mistake) => return Verdict::Mistaken(mistake.into()),
         };
-        let cors = cors(answer.headers());
+        let cors = headers::cors(answer.headers());
         if !headers::is_event_stream(answer.headers()) {
             return Verdict::Granted(Box::new(Grant {
                 terms,
@@ -320,16 +320,6 @@ fn prepare(headers: &mut HeaderMap, facts: &Facts) {
             headers.insert(LAST_EVENT_ID, last);
         }
     }
-}
-
-/// What a browser needs to let the page read the stream, as Django said it.
-fn cors(headers: &HeaderMap) -> HeaderMap {
-    let told = headers
-        .iter()
-        .filter(|(name, _)| name.as_str().starts_with("access-control-") || *name == header::VARY);
-    let mut cors = HeaderMap::new();
-    cors.extend(told.map(|(name, value)| (name.clone(), value.clone())));
-    cors
 }
 
 /// The metric label of an answer; 429 counts for itself, because it is no refusal.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A reverse proxy for Django that holds every event stream itself.
 #[derive(Debug, Parser)]
@@ -26,6 +26,10 @@ pub enum Command {
     Publish(PublishArgs),
     /// Print events as they pass
     Tail(TailArgs),
+    /// List the channels that have streams or events
+    Channels(ChannelsArgs),
+    /// End streams: of a user, on a channel, or one
+    Kick(KickArgs),
     /// Print the version
     Version,
 }
@@ -130,6 +134,47 @@ pub struct TailArgs {
     pub connection: Connection,
 }
 
+/// `tidegate channels`.
+#[derive(Debug, Clone, Args)]
+pub struct ChannelsArgs {
+    /// Only channels that fit; * stands for any run of characters
+    pub pattern: Option<String>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Where from.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `tidegate kick`.
+#[derive(Debug, Clone, Args)]
+pub struct KickArgs {
+    /// Whose streams
+    #[arg(value_enum, value_name = "user|channel|stream")]
+    pub what: KickWhat,
+    /// The user, the channel, or the stream's id
+    #[arg(allow_hyphen_values = true)]
+    pub name: String,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Where to.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Whose streams a kick ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KickWhat {
+    /// Those of a user
+    User,
+    /// Those on a channel
+    Channel,
+    /// This one
+    Stream,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +199,12 @@ mod tests {
             "tail a b --json",
             "tail --all --internal http://127.0.0.1:9090",
             "tail http://localhost/events/",
+            "channels",
+            "channels room-* --json -c x",
+            "kick user 42",
+            "kick user -1 --token t",
+            "kick channel room-1 --json",
+            "kick stream 00000000000000000000000000000001 --internal unix:/run/x",
             "version",
         ] {
             let words = ["tidegate"].into_iter().chain(line.split_whitespace());
@@ -166,6 +217,10 @@ mod tests {
             "tail --all a",
             "check -x",
             "run more",
+            "channels a b",
+            "kick 42",
+            "kick user",
+            "kick users 42",
         ] {
             let words = ["tidegate"].into_iter().chain(line.split_whitespace());
             assert!(Arguments::try_parse_from(words).is_err(), "{line}");

@@ -1,6 +1,6 @@
 //! Why a command that talks to a listener failed, and with which code the process leaves.
 //!
-//! Made by `client`, `publish` and `tail`; `main` writes [`CommandError::report`] to stderr and exits with
+//! Made by `client`, `publish`, `tail` and `console`; `main` writes [`CommandError::report`] to stderr and exits with
 //! [`CommandError::exit_code`].
 
 use std::error::Error;
@@ -9,7 +9,7 @@ use std::io;
 use hyper::StatusCode;
 
 use super::client::InvalidTarget;
-use crate::domain::{InvalidChannel, InvalidField};
+use crate::domain::{InvalidChannel, InvalidField, InvalidPattern};
 use crate::wire::sse::TooLarge;
 
 /// A command's failure.
@@ -25,6 +25,14 @@ pub(crate) enum CommandError {
         name: String,
         #[source]
         source: InvalidChannel,
+    },
+    /// An argument is no pattern of channels.
+    #[error("{text:?} is no pattern of channels")]
+    Pattern {
+        /// The argument.
+        text: String,
+        #[source]
+        source: InvalidPattern,
     },
     /// The value of an option cannot be sent.
     #[error("{option} cannot be sent")]
@@ -119,7 +127,11 @@ impl CommandError {
     /// 1 failed while running, 2 bad usage, 69 not reachable, 77 not allowed.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Channel { .. } | Self::Field { .. } | Self::Target(_) => 2,
+            Self::Usage(_)
+            | Self::Channel { .. }
+            | Self::Pattern { .. }
+            | Self::Field { .. }
+            | Self::Target(_) => 2,
             Self::Unreachable { .. } => 69,
             Self::Denied { .. } => 77,
             Self::Line { source, .. } => source.exit_code(),

@@ -83,7 +83,8 @@ fn columns(passed: &Passed) -> String {
     line
 }
 
-fn column(line: &mut String, text: &str, nothing: &str) {
+/// Text that may be foreign, or `nothing` if there is none.
+pub(super) fn column(line: &mut String, text: &str, nothing: &str) {
     shown(line, if text.is_empty() { nothing } else { text });
 }
 

@@ -1,11 +1,12 @@
 //! The command line: arguments, subcommands, exit codes. Floor 10; besides `main` the only place that prints.
 //!
-//! `client` talks to a listener; `publish` and `tail` are the commands that use it, and `remote` finds the listener for
-//! them; `error` says how each of their failures leaves.
+//! `client` talks to a listener; `publish`, `tail` and `console` are the commands that use it, and `remote` finds the
+//! listener for them; `error` says how each of their failures leaves.
 
 mod arguments;
 mod check;
 pub(crate) mod client;
+pub(crate) mod console;
 pub(crate) mod error;
 mod exit;
 mod file;
@@ -26,7 +27,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 pub use arguments::{
-    Arguments, CheckArgs, Command, Connection, FileArgs, PublishArgs, RunArgs, TailArgs,
+    Arguments, ChannelsArgs, CheckArgs, Command, Connection, FileArgs, KickArgs, KickWhat,
+    PublishArgs, RunArgs, TailArgs,
 };
 pub use exit::Exit;
 
@@ -56,6 +58,8 @@ fn dispatch(arguments: Arguments) -> ExitCode {
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Publish(args)) => remote::publish(args),
         Some(Command::Tail(args)) => remote::tail(&args),
+        Some(Command::Channels(args)) => remote::channels(&args),
+        Some(Command::Kick(args)) => remote::kick(&args),
         Some(Command::Version) => {
             terminal::data(concat!("tidegate ", env!("CARGO_PKG_VERSION"), "\n"));
             Exit::Good.into()

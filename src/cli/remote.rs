@@ -1,4 +1,4 @@
-//! `tidegate publish` and `tidegate tail`: where the running gateway is, and with which token it is spoken to.
+//! `tidegate publish`, `tail`, `channels` and `kick`: where the running gateway is, and with which token it is spoken to.
 //!
 //! `--internal` and `--token` say it; else the file does. A token of the file goes to an address of the command line
 //! only if the file was named there too.
@@ -8,15 +8,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::arguments::{Connection, PublishArgs, TailArgs};
+use super::arguments::{ChannelsArgs, Connection, KickArgs, KickWhat, PublishArgs, TailArgs};
 use super::client::Target;
+use super::console::{Question, Whom};
 use super::error::CommandError;
 use super::exit::Exit;
 use super::tail::Source;
 use super::terminal::say;
 use super::{DEFAULT_FILE, file};
 use crate::config::Config;
-use crate::domain::ChannelName;
+use crate::domain::{ChannelName, StreamId, UserId};
 use crate::server::{Address, Role};
 use crate::tokens::Token;
 
@@ -59,6 +60,66 @@ pub(super) fn tail(args: &TailArgs) -> ExitCode {
             token.as_deref(),
             source,
             args.json,
+        )),
+        Err(exit) => exit,
+    }
+}
+
+/// Runs `tidegate channels`.
+pub(super) fn channels(args: &ChannelsArgs) -> ExitCode {
+    // A token for some channels is good: it is told those.
+    let question = Question::channels(args.pattern.as_deref());
+    asked(question, None, args.json, &args.connection)
+}
+
+/// Runs `tidegate kick`.
+pub(super) fn kick(args: &KickArgs) -> ExitCode {
+    let whom = whom(args.what, &args.name);
+    let channel = match &whom {
+        Ok(Whom::Channel(name)) => Some(vec![name.clone()]),
+        _ => None,
+    };
+    let question = whom.map(Question::Kick);
+    asked(question, channel.as_deref(), args.json, &args.connection)
+}
+
+fn whom(what: KickWhat, name: &str) -> Result<Whom, CommandError> {
+    match what {
+        KickWhat::User => UserId::parse(name)
+            .map(Whom::User)
+            .ok_or(CommandError::Usage(
+                "a user has 1 to 200 bytes and no control characters",
+            )),
+        KickWhat::Channel => ChannelName::parse(name)
+            .map(Whom::Channel)
+            .map_err(|source| CommandError::Channel {
+                name: name.to_owned(),
+                source,
+            }),
+        KickWhat::Stream => StreamId::parse(name)
+            .map(Whom::Stream)
+            .ok_or(CommandError::Usage(
+                "a stream is named by 32 hexadecimal digits in lower case",
+            )),
+    }
+}
+
+fn asked(
+    question: Result<Question, CommandError>,
+    channels: Option<&[ChannelName]>,
+    json: bool,
+    connection: &Connection,
+) -> ExitCode {
+    let question = match question {
+        Ok(question) => question,
+        Err(error) => return failed(&error),
+    };
+    match way(connection, channels) {
+        Ok((target, token)) => finish(super::console::ask(
+            target,
+            token.as_deref(),
+            question,
+            json,
         )),
         Err(exit) => exit,
     }

@@ -33,7 +33,6 @@ const LATER: &[(&str, &str, Inert)] = &[
     ("route[]", "redirect", Never),
     ("route[]", "respond", Never),
     ("route[]", "internal", Flag(false)),
-    ("route[].proxy", "record", Never),
     ("route[].sse", "history", Never),
     ("route[].sse", "client_buffer", Never),
     ("route[].sse", "closed_for", Never),

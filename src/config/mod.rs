@@ -10,6 +10,7 @@ mod notify;
 mod problem;
 mod publish;
 mod reader;
+mod record;
 mod route;
 mod scalar;
 mod show;
@@ -102,6 +103,8 @@ pub enum RouteKind {
         upstream: String,
         /// Whether `Upgrade: websocket` goes through. Default true.
         websocket: bool,
+        /// `record`: how its event streams are recorded. Unset: they pass through.
+        record: Option<crate::record::Settings>,
     },
     /// `sse.ask`: a stream, if Django allows it.
     Ask {

@@ -5,7 +5,7 @@ use super::reader::{Report, Section, Value};
 use super::scalar::Text;
 use super::site::{MOST, client_rate};
 use super::upstream::named;
-use super::{RouteKind, RouteTarget, sse, token};
+use super::{RouteKind, RouteTarget, record, sse, token};
 use crate::domain::ByteSize;
 use crate::routes::{ChannelTemplate, Entry, PathPattern, Table};
 use crate::{ask, stream, upstream};
@@ -103,18 +103,20 @@ impl<'a> Shared<'_, 'a> {
     }
 
     fn proxy(&self, value: &Value<'a>) -> Option<RouteKind> {
-        let (to, websocket) = if value.is_table() {
+        let (to, websocket, record) = if value.is_table() {
             value.table("route[].proxy", |section| {
                 let to = section.required("to").and_then(|value| value.text());
-                (to, section.flag("websocket").unwrap_or(true))
+                let websocket = section.flag("websocket").unwrap_or(true);
+                (to, websocket, record::record(section))
             })?
         } else {
-            (value.text(), true)
+            (value.text(), true, None)
         };
         let upstream = self.upstream(&to?)?;
         Some(RouteKind::Proxy {
             upstream,
             websocket,
+            record,
         })
     }
 

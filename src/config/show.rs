@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::listen::ROLES;
+use super::record::{PER, REPLAY};
 use super::site::{ACCESS_FORMATS, FORMATS, LEVELS};
 use super::sse::{DOWN, SLOW};
 use super::token::{DJANGO, JWT, MASKED};
@@ -126,9 +127,19 @@ fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::
         RouteKind::Proxy {
             upstream,
             websocket,
+            record,
         } => {
             let to = quoted(upstream);
-            writeln!(out, "proxy = {{ to = {to}, websocket = {websocket} }}")?;
+            write!(out, "proxy = {{ to = {to}, websocket = {websocket}")?;
+            if let Some(record) = record {
+                let (replay, per) = (word(&REPLAY, &record.replay), word(&PER, &record.per));
+                let linger = duration_text(record.linger);
+                write!(
+                    out,
+                    ", record = {{ replay = \"{replay}\", linger = \"{linger}\", per = \"{per}\" }}"
+                )?;
+            }
+            writeln!(out, " }}")?;
         }
         RouteKind::Ask {
             upstream,

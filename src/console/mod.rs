@@ -1,5 +1,8 @@
-//! What the operator sees: health, metrics, channels, numbers, and the tap. Called by `internal`.
+//! What the operator sees and ends: health, metrics, channels and their history, streams, numbers, and the tap. Called by
+//! `internal`.
 
+mod history;
+mod streams;
 mod tap;
 
 use std::collections::BTreeMap;
@@ -13,12 +16,15 @@ use crate::base::metrics::Registry;
 use crate::base::random;
 use crate::domain::{ChannelName, ChannelPattern, StreamId};
 use crate::history::Depth;
-use crate::hub::Hub;
+use crate::hub::{Hub, Whom};
 use crate::limits::Slots;
 use crate::tokens::Grant;
-use crate::wire::tap::{Channel, Stats, channels, stats};
+use crate::wire::console::{Channel, Stats, channels, ended, stats};
+use crate::wire::kick::Target;
 
-pub use tap::Tap;
+pub use history::NoPage;
+pub use streams::Which;
+pub use tap::{Tap, Wanted};
 
 /// Taps at once.
 const MOST_TAPS: usize = 16;
@@ -47,6 +53,11 @@ pub struct Console {
     readiness: Readiness,
     taps: Slots,
     started: Instant,
+}
+
+/// Events a second, in thousandths.
+fn rate(depth: &Depth) -> f64 {
+    (depth.per_second * 1000.0).round() / 1000.0
 }
 
 impl Console {
@@ -94,6 +105,7 @@ impl Console {
                 streams: *streams,
                 events: depth.as_ref().map_or(0, |depth| depth.events),
                 last_id: depth.as_ref().and_then(|depth| depth.last_id.as_deref()),
+                rate: depth.as_ref().map_or(0.0, rate),
             })
             .collect();
         channels(&list)
@@ -113,19 +125,27 @@ impl Console {
         })
     }
 
-    /// A stream of everything that is published from now on to channels that fit one of `patterns` (none: all) and that
-    /// `grant` allows; `None` if there are too many taps already.
-    pub fn tap(&self, patterns: Vec<ChannelPattern>, grant: Option<Grant>) -> Option<Tap> {
+    /// Ends the streams of a target, also those about to open with a permission from before; the JSON of how many.
+    pub fn kick(&self, target: Target) -> Bytes {
+        ended(self.hub.kick(&match target {
+            Target::User(user) => Whom::User(user),
+            Target::Channel(name) => Whom::Channel(name),
+            Target::Stream(id) => Whom::Stream(id),
+        }))
+    }
+
+    /// Ends the streams on `channel` and forgets its history; the JSON of how many.
+    pub fn delete(&self, channel: &ChannelName) -> Bytes {
+        ended(self.hub.delete(channel))
+    }
+
+    /// A stream of what is published from now on, as far as it is wanted and `grant` allows; `None` if there are too many
+    /// taps already.
+    pub fn tap(&self, wanted: Wanted, grant: Option<Grant>) -> Option<Tap> {
         let slot = self.taps.take()?;
         let seat = self
             .hub
             .seat(StreamId::from_random(random::unguessable()), None);
-        Some(Tap::new(
-            self.hub.log().clone(),
-            seat,
-            slot,
-            patterns,
-            grant,
-        ))
+        Some(Tap::new(self.hub.log().clone(), seat, slot, wanted, grant))
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 
-use crate::domain::{ChannelName, ChannelPattern, Position, RetryMs};
+use crate::domain::{ChannelName, ChannelPattern, Frame as EventFrame, Position, RetryMs};
 use crate::history::Log;
 use crate::hub::Seat;
 use crate::limits::Slot;
@@ -26,6 +26,15 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a client waits before it comes back.
 const RETRY: RetryMs = RetryMs(2000);
 
+/// What a tap is to show.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Only events of channels that fit one of these; all if there are none.
+    pub channels: Vec<ChannelPattern>,
+    /// Only events of one of these names; all if there are none.
+    pub events: Vec<String>,
+}
+
 /// An open tap, polled as a body.
 #[derive(Debug)]
 pub struct Tap {
@@ -33,7 +42,7 @@ pub struct Tap {
     position: Position,
     seat: Seat,
     _slot: Slot,
-    patterns: Vec<ChannelPattern>,
+    wanted: Wanted,
     grant: Option<Grant>,
     ready: VecDeque<Bytes>,
     heartbeat: Pin<Box<Sleep>>,
@@ -44,7 +53,7 @@ impl Tap {
         log: Log,
         seat: Seat,
         slot: Slot,
-        patterns: Vec<ChannelPattern>,
+        wanted: Wanted,
         grant: Option<Grant>,
     ) -> Self {
         seat.tap();
@@ -56,7 +65,7 @@ impl Tap {
             position,
             seat,
             _slot: slot,
-            patterns,
+            wanted,
             grant,
             ready,
             heartbeat,
@@ -72,25 +81,32 @@ impl Tap {
         };
         self.position = position;
         for (channels, frame) in events {
-            let shown: Vec<_> = channels
-                .iter()
-                .filter(|channel| self.shows(channel))
-                .cloned()
-                .collect();
-            if !shown.is_empty() {
-                self.ready.extend(tap::event(&shown, &frame));
-            }
+            self.ready.extend(self.told(&channels, &frame));
         }
     }
 
-    fn shows(&self, channel: &ChannelName) -> bool {
-        let wanted = self.patterns.is_empty()
-            || self.patterns.iter().any(|pattern| pattern.matches(channel));
-        wanted
-            && self
-                .grant
-                .as_ref()
-                .is_none_or(|grant| grant.allows(channel))
+    /// The event as the tap shows it; `None` if it is not to.
+    fn told(&self, channels: &[ChannelName], frame: &EventFrame) -> Option<Bytes> {
+        let wanted = &self.wanted;
+        let allowed = |channel: &&ChannelName| {
+            let grant = self.grant.as_ref();
+            grant.is_none_or(|grant| grant.allows(channel))
+        };
+        let fits = |channel: &&ChannelName| {
+            let fits = |pattern: &ChannelPattern| pattern.matches(channel);
+            wanted.channels.is_empty() || wanted.channels.iter().any(fits)
+        };
+        // What a view said to one person is not the operator's to read.
+        let named = channels.iter().filter(|channel| channel.is_named());
+        let shown: Vec<_> = named.filter(allowed).filter(fits).collect();
+        let user = channels.iter().filter(allowed).find_map(ChannelName::user);
+        // What went to a user alone fits no pattern.
+        if shown.is_empty() && (user.is_none() || !wanted.channels.is_empty()) {
+            return None;
+        }
+        let event = tap::read(frame)?;
+        let is_wanted = wanted.events.is_empty() || wanted.events.contains(&event.event);
+        is_wanted.then(|| tap::event(&shown, user, &event))?
     }
 }
 

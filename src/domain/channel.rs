@@ -14,6 +14,9 @@ const LONGEST: usize = 200;
 /// What the name of a user's own channel begins with.
 const OF_USER: char = '~';
 
+/// What the name of a recording's channel begins with. Not what a user's begins with: a user may be called anything.
+const OF_RECORDING: char = '^';
+
 /// The name of a channel. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(Arc<str>);
@@ -53,9 +56,19 @@ impl ChannelName {
         Self(format!("{OF_USER}{}", user.as_str()).into())
     }
 
+    /// The channel of one recording, out of random bits. As outside the grammar as that of a user.
+    pub fn of_recording(bits: u128) -> Self {
+        Self(format!("{OF_RECORDING}{bits:032x}").into())
+    }
+
     /// Whether this is a channel that people name: one within the grammar.
     pub fn is_named(&self) -> bool {
-        !self.0.starts_with(OF_USER)
+        !self.0.starts_with(OF_USER) && !self.is_recording()
+    }
+
+    /// Whether this is the channel of a recording.
+    pub fn is_recording(&self) -> bool {
+        self.0.starts_with(OF_RECORDING)
     }
 
     /// The user whose channel this is.
@@ -176,6 +189,15 @@ mod tests {
         assert!(ChannelName::parse(channel.as_str()).is_err());
         let named = ChannelName::parse("42").unwrap();
         assert_eq!((named.user(), named.is_named()), (None, true));
+    }
+
+    #[test]
+    fn nobody_can_name_the_channel_of_a_recording() {
+        let channel = ChannelName::of_recording(0xfeed);
+        assert!(channel.is_recording() && !channel.is_named() && channel.user().is_none());
+        assert!(ChannelName::parse(channel.as_str()).is_err());
+        let lookalike = UserId::parse(channel.as_str()).unwrap();
+        assert_ne!(ChannelName::of_user(&lookalike), channel);
     }
 
     #[test]

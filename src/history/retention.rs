@@ -135,7 +135,10 @@ impl State {
         let Some(gone) = gone else { return };
         if let Some(channel) = self.channels.get(name) {
             self.freed = self.freed.max(channel.freed());
-            self.dropped = self.dropped.max(channel.dropped());
+            // Nobody who is asked for listens to a recording.
+            if !name.is_recording() {
+                self.dropped = self.dropped.max(channel.dropped());
+            }
         }
         self.let_go(gone.position);
     }
@@ -171,7 +174,9 @@ impl State {
         }
         if let Some(channel) = self.channels.get_mut(name) {
             channel.lose(head);
-            self.dropped = head;
+            if !name.is_recording() {
+                self.dropped = head;
+            }
         }
         self.note_if_idle(name, now);
     }
@@ -238,7 +243,7 @@ impl State {
 
     /// A channel that became idle is forgotten at once if it knows no more than its bucket (so that names nobody ever
     /// published to cost nothing), else after a while: a quiet channel whose client comes back in a moment must not report
-    /// the gaps of others.
+    /// the gaps of others. The name of a recording never comes back.
     pub(super) fn note_if_idle(&mut self, name: &ChannelName, now: Instant) {
         let floor = self.floor(name);
         let Some(channel) = self
@@ -248,7 +253,8 @@ impl State {
         else {
             return;
         };
-        if channel.dropped() == floor && channel.closed.is_none() && !channel.listed_idle {
+        let knows_nothing = channel.dropped() == floor && channel.closed.is_none();
+        if (knows_nothing || name.is_recording()) && !channel.listed_idle {
             self.channels.remove(name);
             self.bytes -= channel_cost(name);
             return;

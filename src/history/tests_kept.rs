@@ -163,3 +163,32 @@ fn a_readers_lag_counts_an_event_of_two_channels_once() {
     assert_eq!(log.lag(&both, Position::START), 2);
     assert_eq!(log.lag(&both, Position::after(1)), 1);
 }
+
+#[test]
+fn a_forgotten_recording_leaves_nothing_behind() {
+    let log = log(Settings::default());
+    let before = log.position();
+    for bits in 0..10_000 {
+        let name = ChannelName::of_recording(bits);
+        log.keep_whole(&name);
+        let recorded = Event {
+            channels: vec![name.clone()],
+            ..event(&["a"], false)
+        };
+        log.append(&[recorded], number).unwrap();
+        let reader = log.cursor(vec![name.clone()], before);
+        log.forget(&name);
+        drop(reader);
+    }
+    let empty = Size {
+        events: 0,
+        bytes: 0,
+        channels: 0,
+    };
+    assert_eq!(log.size(), empty);
+    assert!(log.is_whole_since(before), "for all who can be asked for");
+    assert!(
+        !log.has_gap(&[channel("a")], before),
+        "others missed nothing"
+    );
+}

@@ -113,7 +113,10 @@ impl Hub {
     /// A hub without streams, on `log`.
     pub fn new(log: Log, registry: &Registry) -> Self {
         let metrics = Metrics {
-            published: registry.counter("events_published", "Events taken from publishers"),
+            published: registry.counter(
+                "events_published",
+                "Events taken from publishers and recorded views",
+            ),
             open: registry.gauge("streams_open", "Open streams"),
             kicked: registry.counter(
                 "streams_kicked",

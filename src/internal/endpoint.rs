@@ -1,54 +1,54 @@
-//! The endpoints of the internal listener: path and method to what is meant.
+//! The endpoints of the internal listener: path and method to what is meant. Which there are stands in
+//! `wire::openapi::OPERATIONS`.
 
-use http::{Method, request};
+use http::request;
 use percent_encoding::percent_decode_str;
 
 use crate::domain::ChannelName;
+use crate::wire::openapi::{self, Verb};
 use crate::wire::problem::Problem;
 
-/// What a request is for.
+/// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Endpoint {
-    /// `GET /healthz`
+    /// `/healthz`
     Health,
-    /// `GET /readyz`
+    /// `/readyz`
     Ready,
-    /// `GET /metrics`
+    /// `/metrics`
     Metrics,
-    /// `POST /v1/events`
+    /// `/openapi.json`
+    Document,
+    /// `/v1/events`
     Events,
-    /// `POST /v1/channels/{channel}/events`
-    ChannelEvents(ChannelName),
-    /// `GET /v1/channels`
+    /// `/v1/channels`
     Channels,
-    /// `GET /v1/stats`
+    /// `/v1/channels/{channel}`
+    Channel(ChannelName),
+    /// `/v1/channels/{channel}/events`
+    ChannelEvents(ChannelName),
+    /// `/v1/channels/{channel}/streams`
+    ChannelStreams(ChannelName),
+    /// `/v1/kick`
+    Kick,
+    /// `/v1/streams`
+    Streams,
+    /// `/v1/stats`
     Stats,
-    /// `GET /v1/tap`
+    /// `/v1/tap`
     Tap,
 }
 
 /// Finds the endpoint; 404 for a path that is none, 405 for a method it does not know, 422 for a bad channel name.
-pub(super) fn find(parts: &request::Parts) -> Result<Endpoint, Problem> {
+pub(super) fn find(parts: &request::Parts) -> Result<(Endpoint, Verb), Problem> {
     let path = parts.uri.path();
-    let (endpoint, post) = match path {
-        "/healthz" => (Endpoint::Health, false),
-        "/readyz" => (Endpoint::Ready, false),
-        "/metrics" => (Endpoint::Metrics, false),
-        "/v1/events" => (Endpoint::Events, true),
-        "/v1/channels" => (Endpoint::Channels, false),
-        "/v1/stats" => (Endpoint::Stats, false),
-        "/v1/tap" => (Endpoint::Tap, false),
-        _ => (Endpoint::ChannelEvents(channel(path)?), true),
-    };
-    let fits = if post {
-        parts.method == Method::POST
-    } else {
-        matches!(parts.method, Method::GET | Method::HEAD)
-    };
-    if fits {
-        return Ok(endpoint);
+    let endpoint = Endpoint::of(path)?;
+    let template = endpoint.template();
+    let verb = Verb::of(&parts.method);
+    if let Some(verb) = verb.filter(|verb| openapi::verbs(template).any(|known| known == *verb)) {
+        return Ok((endpoint, verb));
     }
-    let allowed = if post { "POST" } else { "GET, HEAD" };
+    let allowed = openapi::allowed(template);
     let problem = Problem::method_not_allowed(format!("{path} knows {allowed}"));
     Err(Problem {
         allow: Some(allowed),
@@ -56,13 +56,57 @@ pub(super) fn find(parts: &request::Parts) -> Result<Endpoint, Problem> {
     })
 }
 
-/// The channel of `/v1/channels/{channel}/events`. A name may hold slashes, plain or escaped.
-fn channel(path: &str) -> Result<ChannelName, Problem> {
-    let name = path
-        .strip_prefix("/v1/channels/")
-        .and_then(|rest| rest.strip_suffix("/events"));
-    let name =
-        name.ok_or_else(|| Problem::not_found("there is nothing at this path".to_owned()))?;
+impl Endpoint {
+    fn of(path: &str) -> Result<Self, Problem> {
+        Ok(match path {
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            "/openapi.json" => Self::Document,
+            "/v1/events" => Self::Events,
+            "/v1/channels" => Self::Channels,
+            "/v1/kick" => Self::Kick,
+            "/v1/streams" => Self::Streams,
+            "/v1/stats" => Self::Stats,
+            "/v1/tap" => Self::Tap,
+            _ => {
+                let nothing = || Problem::not_found("there is nothing at this path".to_owned());
+                let rest = path.strip_prefix("/v1/channels/").ok_or_else(nothing)?;
+                Self::of_channel(rest)?
+            }
+        })
+    }
+
+    /// What is below `/v1/channels/`. A name may hold slashes, plain or escaped; the end of the path is looked at before
+    /// anything is unescaped, so that `%2Fevents` always belongs to the name.
+    fn of_channel(rest: &str) -> Result<Self, Problem> {
+        Ok(match rest.rsplit_once('/') {
+            Some((name, "events")) => Self::ChannelEvents(channel(name)?),
+            Some((name, "streams")) => Self::ChannelStreams(channel(name)?),
+            _ => Self::Channel(channel(rest)?),
+        })
+    }
+
+    pub(super) const fn template(&self) -> &'static str {
+        match self {
+            Self::Health => "/healthz",
+            Self::Ready => "/readyz",
+            Self::Metrics => "/metrics",
+            Self::Document => "/openapi.json",
+            Self::Events => "/v1/events",
+            Self::Channels => "/v1/channels",
+            Self::Channel(_) => "/v1/channels/{channel}",
+            Self::ChannelEvents(_) => "/v1/channels/{channel}/events",
+            Self::ChannelStreams(_) => "/v1/channels/{channel}/streams",
+            Self::Kick => "/v1/kick",
+            Self::Streams => "/v1/streams",
+            Self::Stats => "/v1/stats",
+            Self::Tap => "/v1/tap",
+        }
+    }
+}
+
+fn channel(name: &str) -> Result<ChannelName, Problem> {
     let refused = |detail: String| Problem::invalid_field(detail).at("/channel".to_owned());
     let name = percent_decode_str(name).decode_utf8();
     let name = name.map_err(|_| refused("the channel name is not UTF-8".to_owned()))?;
@@ -71,11 +115,11 @@ fn channel(path: &str) -> Result<ChannelName, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use http::{Request, StatusCode};
+    use http::{Method, Request, StatusCode};
 
     use super::*;
 
-    fn found(method: Method, path: &str) -> Result<Endpoint, StatusCode> {
+    fn found(method: Method, path: &str) -> Result<(Endpoint, Verb), StatusCode> {
         let (parts, ()) = Request::builder()
             .method(method)
             .uri(path)
@@ -85,40 +129,97 @@ mod tests {
         find(&parts).map_err(|problem| problem.status)
     }
 
+    fn place(path: &str) -> Endpoint {
+        Endpoint::of(path).unwrap()
+    }
+
     #[test]
     fn a_channel_in_the_path_may_hold_slashes() {
-        let named = |path| match found(Method::POST, path) {
-            Ok(Endpoint::ChannelEvents(name)) => name.as_str().to_owned(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(named("/v1/channels/a/events"), "a");
-        assert_eq!(named("/v1/channels/a/b/events"), "a/b");
-        assert_eq!(named("/v1/channels/a%2Fb%3A1/events"), "a/b:1");
-        assert_eq!(named("/v1/channels/events/events"), "events");
+        let named = |name| ChannelName::parse(name).unwrap();
+        for (path, name) in [
+            ("a", "a"),
+            ("a/b", "a/b"),
+            ("a%2Fb%3A1", "a/b:1"),
+            ("events", "events"),
+        ] {
+            let below = |rest| place(&format!("/v1/channels/{path}{rest}"));
+            assert_eq!(below(""), Endpoint::Channel(named(name)));
+            assert_eq!(below("/events"), Endpoint::ChannelEvents(named(name)));
+            assert_eq!(below("/streams"), Endpoint::ChannelStreams(named(name)));
+        }
+    }
+
+    #[test]
+    fn an_escaped_slash_belongs_to_the_name_whatever_follows() {
+        let named = |name| ChannelName::parse(name).unwrap();
+        for (path, found) in [
+            ("room%2Fevents", Endpoint::Channel(named("room/events"))),
+            ("room%2fstreams", Endpoint::Channel(named("room/streams"))),
+            (
+                "room%2Fevents/streams",
+                Endpoint::ChannelStreams(named("room/events")),
+            ),
+            (
+                "room/events/events",
+                Endpoint::ChannelEvents(named("room/events")),
+            ),
+            ("room/%65vents", Endpoint::Channel(named("room/events"))),
+            ("events/streams", Endpoint::ChannelStreams(named("events"))),
+        ] {
+            assert_eq!(place(&format!("/v1/channels/{path}")), found, "{path}");
+        }
     }
 
     #[test]
     fn wrong_paths_methods_and_names_are_told_apart() {
-        assert_eq!(found(Method::GET, "/v2"), Err(StatusCode::NOT_FOUND));
-        assert_eq!(
-            found(Method::GET, "/v1/channels/a"),
-            Err(StatusCode::NOT_FOUND)
-        );
-        assert_eq!(
-            found(Method::GET, "/v1/events"),
-            Err(StatusCode::METHOD_NOT_ALLOWED)
-        );
-        assert_eq!(
-            found(Method::POST, "/v1/stats"),
-            Err(StatusCode::METHOD_NOT_ALLOWED)
-        );
-        for name in ["a%20b", "a,b", "%00", "%ff", ""] {
-            let path = format!("/v1/channels/{name}/events");
+        for path in ["/v2", "/v1/channel/a", "/v1/kick/", "/v1//events"] {
             assert_eq!(
-                found(Method::POST, &path),
-                Err(StatusCode::UNPROCESSABLE_ENTITY),
-                "{name}"
+                found(Method::GET, path),
+                Err(StatusCode::NOT_FOUND),
+                "{path}"
             );
+        }
+        for (method, path) in [
+            (Method::GET, "/v1/events"),
+            (Method::GET, "/v1/channels/a"),
+            (Method::POST, "/v1/stats"),
+            (Method::DELETE, "/v1/channels/a/events"),
+            (Method::PATCH, "/v1/channels/a"),
+        ] {
+            let refused = found(method, path);
+            assert_eq!(refused, Err(StatusCode::METHOD_NOT_ALLOWED), "{path}");
+        }
+        for name in ["a%20b", "a,b", "%00", "%ff", "", "~42", "%7E42"] {
+            for rest in ["", "/events", "/streams"] {
+                let refused = found(Method::GET, &format!("/v1/channels/{name}{rest}"));
+                assert_eq!(refused, Err(StatusCode::UNPROCESSABLE_ENTITY), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_and_the_paths_are_the_same() {
+        for operation in &openapi::OPERATIONS {
+            let path = operation.path.replace("{channel}", "a");
+            assert_eq!(place(&path).template(), operation.path);
+        }
+        let one = |name| ChannelName::parse(name).unwrap();
+        for place in [
+            Endpoint::Health,
+            Endpoint::Ready,
+            Endpoint::Metrics,
+            Endpoint::Document,
+            Endpoint::Events,
+            Endpoint::Channels,
+            Endpoint::Channel(one("a")),
+            Endpoint::ChannelEvents(one("a")),
+            Endpoint::ChannelStreams(one("a")),
+            Endpoint::Kick,
+            Endpoint::Streams,
+            Endpoint::Stats,
+            Endpoint::Tap,
+        ] {
+            assert!(openapi::verbs(place.template()).count() > 0, "{place:?}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod respond;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{HOST, ORIGIN};
 use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
@@ -17,15 +18,26 @@ use hyper::body::Incoming;
 use crate::base::handler::Handler;
 use crate::base::metrics::{CounterBy, Registry, status_class};
 use crate::base::random;
-use crate::console::Console;
-use crate::domain::{ChannelPattern, ConnInfo, Peer, RequestId};
-use crate::publish::Publisher;
+use crate::console::{Console, NoPage, Wanted, Which};
+use crate::domain::{ByteSize, ChannelName, ConnInfo, Peer, RequestId};
+use crate::publish::{Publisher, gather};
 use crate::tokens::{Grant, Tokens};
+use crate::wire::kick::{self, Target};
+use crate::wire::openapi::{self, Verb};
+use crate::wire::parameters::Parameters;
 use crate::wire::problem::Problem;
-use crate::wire::{headers, host, query};
+use crate::wire::{headers, host};
 
 pub use body::Body;
 use endpoint::Endpoint;
+
+/// The longest body of a kick.
+const LONGEST_KICK: ByteSize = ByteSize::kib(4);
+/// The events of a page of history, and the most of them.
+const KEPT: usize = 100;
+const MOST_KEPT: usize = 1000;
+/// The most streams that can be asked for.
+const MOST_STREAMS: usize = u32::MAX as usize;
 
 /// The internal service.
 #[derive(Debug)]
@@ -63,8 +75,11 @@ impl Internal {
         conn: &ConnInfo,
     ) -> Result<Response<Body>, Problem> {
         let (parts, body) = request.into_parts();
-        let endpoint = endpoint::find(&parts)?;
-        let signed = self.signed(&endpoint, &parts)?;
+        let (endpoint, verb) = endpoint::find(&parts)?;
+        let signed = match (&endpoint, verb) {
+            (Endpoint::Events | Endpoint::ChannelEvents(_), Verb::Post) => self.signed(&parts)?,
+            _ => None,
+        };
         let grant = match endpoint {
             Endpoint::Health | Endpoint::Ready => None,
             // The body will say who it is.
@@ -74,34 +89,93 @@ impl Internal {
             _ => self.authenticate(&parts, conn)?,
         };
         let grant = grant.as_ref();
-        match endpoint {
-            Endpoint::Health => Ok(respond::text("ok\n")),
-            Endpoint::Ready if self.console.is_ready() => Ok(respond::text("ready\n")),
-            Endpoint::Ready => Ok(respond::not_ready()),
-            Endpoint::Metrics => Ok(respond::metrics(self.console.metrics(), &parts.headers)),
-            Endpoint::Events | Endpoint::ChannelEvents(_) => {
-                let sender = self.sender(signed, grant.cloned());
-                self.publish(endpoint, &parts, body, sender).await
-            }
+        let console = &self.console;
+        let template = endpoint.template();
+        let asked = || Parameters::read(parts.uri.query(), openapi::parameters(verb, template));
+        let json = match &endpoint {
+            Endpoint::Health => return Ok(respond::text("ok\n")),
+            Endpoint::Ready if console.is_ready() => return Ok(respond::text("ready\n")),
+            Endpoint::Ready => return Ok(respond::not_ready()),
+            Endpoint::Metrics => return Ok(respond::metrics(console.metrics(), &parts.headers)),
+            Endpoint::Tap => return self.tap(&asked()?, grant),
+            Endpoint::Document => asked().map(|_| openapi::document())?,
+            Endpoint::Stats => asked().map(|_| console.stats())?,
             Endpoint::Channels => {
-                let pattern = query::first(parts.uri.query(), &["match"]);
-                let pattern = pattern.map(|text| pattern_of(&text, "match")).transpose()?;
-                Ok(respond::json(
-                    self.console.channels(pattern.as_ref(), grant),
-                ))
+                let pattern = asked()?.patterns("match")?.into_iter().next();
+                console.channels(pattern.as_ref(), grant)
             }
-            Endpoint::Stats => Ok(respond::json(self.console.stats())),
-            Endpoint::Tap => {
-                let pairs = query::pairs(parts.uri.query().unwrap_or_default());
-                let wanted = pairs.filter(|(name, _)| name == "channel");
-                let patterns = wanted
-                    .map(|(_, text)| pattern_of(&text, "channel"))
-                    .collect::<Result<_, _>>()?;
-                let tap = self.console.tap(patterns, grant.cloned());
-                tap.map(respond::tap)
-                    .ok_or_else(|| Problem::too_many_requests("too many taps are open".to_owned()))
+            Endpoint::Streams => {
+                let which = which(&asked()?)?;
+                good_for_all(grant)?;
+                console.streams(&which)
             }
-        }
+            Endpoint::Channel(channel) => {
+                asked()?;
+                good_for(grant, channel)?;
+                console.delete(channel)
+            }
+            Endpoint::ChannelStreams(channel) => {
+                asked()?;
+                good_for(grant, channel)?;
+                console.presence(channel, grant)
+            }
+            Endpoint::ChannelEvents(channel) if verb == Verb::Get => {
+                self.history(channel, &asked()?, grant)?
+            }
+            Endpoint::Events | Endpoint::ChannelEvents(_) => {
+                asked()?;
+                let sender = self.sender(signed, grant.cloned());
+                return self.publish(&endpoint, &parts, body, sender).await;
+            }
+            Endpoint::Kick => {
+                asked()?;
+                publish::is_json(&parts.headers)?;
+                self.kick(&gather(body, LONGEST_KICK).await?, grant)?
+            }
+        };
+        Ok(respond::json(json))
+    }
+
+    fn tap(
+        &self,
+        asked: &Parameters<'_>,
+        grant: Option<&Grant>,
+    ) -> Result<Response<Body>, Problem> {
+        let wanted = Wanted {
+            channels: asked.patterns("channel")?,
+            events: asked.all("event").map(str::to_owned).collect(),
+        };
+        let tap = self.console.tap(wanted, grant.cloned());
+        tap.map(respond::tap)
+            .ok_or_else(|| Problem::too_many_requests("too many taps are open".to_owned()))
+    }
+
+    fn history(
+        &self,
+        channel: &ChannelName,
+        asked: &Parameters<'_>,
+        grant: Option<&Grant>,
+    ) -> Result<Bytes, Problem> {
+        let after = asked.event_id("after")?;
+        let most = asked.count("limit", MOST_KEPT)?.unwrap_or(KEPT);
+        good_for(grant, channel)?;
+        let page = self.console.history(channel, after.as_ref(), most);
+        page.map_err(|error| {
+            let problem = match error {
+                NoPage::Unknown => Problem::invalid_parameter(error.to_string()),
+                NoPage::Dropped => Problem::gone(error.to_string()),
+            };
+            problem.in_parameter("after".to_owned())
+        })
+    }
+
+    fn kick(&self, body: &[u8], grant: Option<&Grant>) -> Result<Bytes, Problem> {
+        let target = kick::read(body)?;
+        match &target {
+            Target::Channel(channel) => good_for(grant, channel),
+            Target::User(_) | Target::Stream(_) => good_for_all(grant),
+        }?;
+        Ok(self.console.kick(target))
     }
 
     /// The grant of the token that was shown; `None` where no token is needed.
@@ -146,10 +220,31 @@ fn no_web_page(parts: &request::Parts, conn: &ConnInfo) -> Result<(), Problem> {
     }
 }
 
-fn pattern_of(text: &str, parameter: &str) -> Result<ChannelPattern, Problem> {
-    ChannelPattern::parse(text).map_err(|error| {
-        Problem::invalid_parameter(error.to_string()).in_parameter(parameter.to_owned())
+fn which(asked: &Parameters<'_>) -> Result<Which, Problem> {
+    Ok(Which {
+        user: asked.user("user")?,
+        channels: asked.patterns("channel")?,
+        route: asked.one("route").map(str::to_owned),
+        most: asked.count("limit", MOST_STREAMS)?,
     })
+}
+
+/// Whether the token, if one is needed, is good for `channel`.
+fn good_for(grant: Option<&Grant>, channel: &ChannelName) -> Result<(), Problem> {
+    if grant.is_none_or(|grant| grant.allows(channel)) {
+        return Ok(());
+    }
+    let detail = format!("this token is not good for {channel}");
+    Err(Problem::forbidden(detail))
+}
+
+/// Whether the token, if one is needed, is good for what concerns no single channel.
+fn good_for_all(grant: Option<&Grant>) -> Result<(), Problem> {
+    if grant.is_none_or(Grant::allows_all) {
+        return Ok(());
+    }
+    let detail = "this needs a token that is good for all channels".to_owned();
+    Err(Problem::forbidden(detail))
 }
 
 impl Handler for Internal {

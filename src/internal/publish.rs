@@ -23,15 +23,10 @@ enum Media {
 
 impl Internal {
     /// What a request says of its signature; `None` if it is not to be known by one: it shows a token, there are no
-    /// secrets to sign with, or it does not publish.
-    pub(super) fn signed(
-        &self,
-        endpoint: &Endpoint,
-        parts: &Parts,
-    ) -> Result<Option<Box<Signed>>, Problem> {
-        let publishes = matches!(endpoint, Endpoint::Events | Endpoint::ChannelEvents(_));
+    /// secrets to sign with. Only for a request that publishes.
+    pub(super) fn signed(&self, parts: &Parts) -> Result<Option<Box<Signed>>, Problem> {
         let shows_token = parts.headers.contains_key(AUTHORIZATION);
-        if !publishes || shows_token || !self.tokens.has_webhooks() {
+        if shows_token || !self.tokens.has_webhooks() {
             return Ok(None);
         }
         let read = webhook::read(&parts.headers);
@@ -48,17 +43,19 @@ impl Internal {
 
     pub(super) async fn publish(
         &self,
-        endpoint: Endpoint,
+        endpoint: &Endpoint,
         parts: &Parts,
         body: Incoming,
         sender: Sender<'_>,
     ) -> Result<Response<Body>, Problem> {
         let publisher = &self.publisher;
         if let Endpoint::ChannelEvents(channel) = endpoint {
-            let published = publisher.channel_event(channel, parts, body, sender);
+            let published = publisher.channel_event(channel.clone(), parts, body, sender);
             return published.await.map(respond::published);
         }
-        if media(&parts.headers)? == Media::Json {
+        let media = media(&parts.headers)
+            .ok_or_else(|| not_in("the body must be application/json or application/x-ndjson"))?;
+        if media == Media::Json {
             let published = publisher.events(parts, body, sender).await?;
             return Ok(respond::published(published));
         }
@@ -71,20 +68,30 @@ impl Internal {
     }
 }
 
-fn media(headers: &HeaderMap) -> Result<Media, Problem> {
+/// Refuses a body that is not said to be JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    match media(headers) {
+        Some(Media::Json) => Ok(()),
+        _ => Err(not_in("the body must be application/json")),
+    }
+}
+
+fn not_in(detail: &str) -> Problem {
+    let hint = "Content-Type: application/json".to_owned();
+    Problem::unsupported_media_type(detail.to_owned()).with_hint(Some(hint))
+}
+
+/// `None` for a format that is not read here.
+fn media(headers: &HeaderMap) -> Option<Media> {
     let Some(given) = headers.get(CONTENT_TYPE) else {
-        return Ok(Media::Json);
+        return Some(Media::Json);
     };
     let given = given.to_str().unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default();
     let essence = essence.trim().to_ascii_lowercase();
     match essence.strip_prefix("application/") {
-        Some("x-ndjson" | "ndjson" | "jsonl") => Ok(Media::Lines),
-        Some(json) if json == "json" || json.ends_with("+json") => Ok(Media::Json),
-        _ => {
-            let detail = "the body must be application/json or application/x-ndjson".to_owned();
-            let hint = Some("Content-Type: application/json".to_owned());
-            Err(Problem::unsupported_media_type(detail).with_hint(hint))
-        }
+        Some("x-ndjson" | "ndjson" | "jsonl") => Some(Media::Lines),
+        Some(json) if json == "json" || json.ends_with("+json") => Some(Media::Json),
+        _ => None,
     }
 }

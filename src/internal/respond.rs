@@ -76,7 +76,8 @@ pub(super) fn tap(tap: Tap) -> Response<Body> {
 
 /// A problem as the publisher sees it, and a line in the log.
 pub(super) fn problem(problem: Problem, id: &RequestId, conn: &ConnInfo) -> Response<Body> {
-    let (status, allow) = (problem.status, problem.allow);
+    let status = problem.status;
+    let allow = problem.allow.as_deref().map(HeaderValue::from_str);
     let retry_after = problem.retry_after.unwrap_or(SOON);
     tracing::debug!(
         conn.id = conn.id.0,
@@ -89,8 +90,8 @@ pub(super) fn problem(problem: Problem, id: &RequestId, conn: &ConnInfo) -> Resp
     let mut response = answer(problem::CONTENT_TYPE, Body::Text(problem.to_json()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    if let Some(allow) = allow {
-        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    if let Some(Ok(allow)) = allow {
+        headers.insert(ALLOW, allow);
     }
     match status {
         StatusCode::UNAUTHORIZED => {

@@ -7,6 +7,7 @@ mod access;
 mod body;
 mod forward;
 mod publish;
+mod record;
 pub mod respond;
 mod settings;
 mod stream;
@@ -28,6 +29,7 @@ use crate::domain::{ByteSize, ConnInfo, Peer, RequestId, is_local};
 use crate::hub::Hub;
 use crate::limits::{ClientLimit, Slots};
 use crate::publish::Publisher;
+use crate::record::Recorder;
 use crate::routes::{Captures, ChannelTemplate, Table};
 use crate::stream::{Body, Limit, Streams};
 use crate::upstream::{Head, Upstream};
@@ -68,6 +70,8 @@ pub enum Kind {
         upstream: Upstream,
         /// Whether WebSockets pass.
         websocket: bool,
+        /// How streams are recorded; `None`: they pass through.
+        record: Option<Arc<Recorded>>,
     },
     /// `sse = { channels, public = true }`.
     Public {
@@ -92,6 +96,15 @@ pub enum Kind {
     },
 }
 
+/// `record` of a route.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Who shares a recording, and for how long it is there.
+    pub settings: crate::record::Settings,
+    /// How the streams on it behave.
+    pub stream: Arc<crate::stream::Settings>,
+}
+
 /// What the service works with.
 #[derive(Debug)]
 pub struct Collaborators {
@@ -99,6 +112,8 @@ pub struct Collaborators {
     pub routes: Table<Route>,
     /// What opens streams.
     pub streams: Streams,
+    /// What records the streams of views.
+    pub recorder: Recorder,
     /// Where those streams are.
     pub hub: Hub,
     /// What publishes for views.
@@ -117,6 +132,7 @@ pub struct Proxy {
     settings: Settings,
     routes: Table<Route>,
     streams: Streams,
+    recorder: Recorder,
     hub: Hub,
     publisher: Publisher,
     tunnels: Tunnels,
@@ -159,6 +175,7 @@ impl Proxy {
         let Collaborators {
             routes,
             streams,
+            recorder,
             hub,
             publisher,
             tunnels,
@@ -180,6 +197,7 @@ impl Proxy {
             settings,
             routes,
             streams,
+            recorder,
             hub,
             publisher,
             tunnels: Tunnels::new(tunnels, registry),
@@ -251,6 +269,14 @@ impl Proxy {
             Kind::Forward {
                 upstream,
                 websocket,
+                record: Some(record),
+            } if exchange.can_be_recorded(*websocket) => {
+                self.forward_recorded(exchange, upstream, record).await
+            }
+            Kind::Forward {
+                upstream,
+                websocket,
+                ..
             } => self.forward(exchange, upstream, *websocket).await,
             Kind::Public { channels, settings } => {
                 self.open_public(exchange, channels, settings).await

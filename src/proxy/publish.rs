@@ -3,7 +3,7 @@
 //! Only if its upstream may, and only if the answer is no error: then the view has not done what it was asked to, and
 //! what it says has not happened. The headers themselves are stripped from every answer, whatever becomes of them.
 
-use http::response;
+use http::{HeaderMap, StatusCode};
 
 use super::Proxy;
 use crate::upstream::Upstream;
@@ -11,13 +11,19 @@ use crate::wire::publish::HEADER;
 
 impl Proxy {
     /// Publishes what `answer` says. A mistake in it is the view's: it is told in the log, and the client gets its answer.
-    pub(super) fn publish_said(&self, answer: &response::Parts, upstream: &Upstream, path: &str) {
+    pub(super) fn publish_said(
+        &self,
+        status: StatusCode,
+        answer: &HeaderMap,
+        upstream: &Upstream,
+        path: &str,
+    ) {
         let settings = upstream.settings();
-        let failed = answer.status.is_client_error() || answer.status.is_server_error();
-        if !settings.publish || failed || !answer.headers.contains_key(HEADER) {
+        let failed = status.is_client_error() || status.is_server_error();
+        if !settings.publish || failed || !answer.contains_key(HEADER) {
             return;
         }
-        let values = answer.headers.get_all(HEADER);
+        let values = answer.get_all(HEADER);
         if let Err((header, problem)) = self.publisher.headers(values) {
             let hint = problem.hint.as_deref();
             tracing::warn!(

@@ -140,7 +140,7 @@ impl Proxy {
     }
 
     /// The session of Django that comes with a request for a stream.
-    fn session(&self, request: &HeaderMap, settings: &Settings) -> Option<Session> {
+    pub(super) fn session(&self, request: &HeaderMap, settings: &Settings) -> Option<Session> {
         let name = settings.session_cookie.as_deref()?;
         let value = cookies::value(request, name)?;
         Some(self.hub.session(name, value))

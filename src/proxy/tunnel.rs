@@ -102,7 +102,7 @@ impl Proxy {
         }
         let far = on(&mut answer);
         let (mut answer, body) = answer.into_parts();
-        self.publish_said(&answer, upstream, parts.uri.path());
+        self.publish_said(answer.status, &answer.headers, upstream, parts.uri.path());
         headers::strip_response(&mut answer.headers);
         if !agreed {
             return Ok(Response::from_parts(answer, Body::Answer(Box::new(body))));

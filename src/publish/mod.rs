@@ -23,7 +23,7 @@ use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::metrics::Registry;
-use crate::domain::{ChannelName, Event, EventId};
+use crate::domain::{ByteSize, ChannelName, Event, EventId};
 use crate::history::AppendError;
 use crate::hub::{Hub, Receipt};
 use crate::limits::{Exceeded, Rate, RateLimit, Slots};
@@ -228,17 +228,7 @@ impl Publisher {
     }
 
     async fn body(&self, body: Incoming) -> Result<Bytes, Problem> {
-        let limit = self.0.settings.max_body;
-        let gathered = timeout(BODY_TIME, Limited::new(body, limit.as_len()).collect()).await;
-        match gathered
-            .map_err(|_| Problem::bad_request("the body did not arrive in time".to_owned()))?
-        {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(format!(
-                "the body is longer than {limit}"
-            ))),
-            Err(_) => Err(Problem::bad_request("the body broke off".to_owned())),
-        }
+        gather(body, self.0.settings.max_body).await
     }
 
     fn limits(&self) -> Limits {
@@ -347,6 +337,20 @@ fn refusal(refused: Refused, key: &str) -> Problem {
 /// Rounded up, so that whoever waits that long has waited long enough.
 fn whole_seconds(pause: Duration) -> u64 {
     pause.as_secs() + u64::from(pause.subsec_nanos() > 0)
+}
+
+/// A whole body of at most `limit`, if it arrives in time.
+pub async fn gather(body: Incoming, limit: ByteSize) -> Result<Bytes, Problem> {
+    let gathered = timeout(BODY_TIME, Limited::new(body, limit.as_len()).collect()).await;
+    match gathered
+        .map_err(|_| Problem::bad_request("the body did not arrive in time".to_owned()))?
+    {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(format!(
+            "the body is longer than {limit}"
+        ))),
+        Err(_) => Err(Problem::bad_request("the body broke off".to_owned())),
+    }
 }
 
 /// The id as listeners see it.

@@ -150,6 +150,10 @@ impl Held {
         let cursor = self.log().cursor(hearing.all().to_vec(), position);
         self.seat.note(position, 0);
         self.reading = Reading::Channels(cursor, membership);
+        // Who was kicked since the permission was asked for gets nothing of what it would have allowed.
+        if matches!(self.seat.ending(), Some(Ending::Kick | Ending::Logout)) {
+            return;
+        }
         // A reset comes before the state that answers it, and the place after both.
         let id = self.log().id(position);
         if let Some(reason) = reset {

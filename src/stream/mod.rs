@@ -14,6 +14,7 @@ mod open;
 mod permission;
 mod place;
 mod places;
+mod recorded;
 pub mod respond;
 mod settings;
 #[cfg(test)]
@@ -22,6 +23,8 @@ pub(crate) mod tests;
 mod tests_asked;
 #[cfg(test)]
 mod tests_between;
+#[cfg(test)]
+mod tests_recorded;
 #[cfg(test)]
 mod tests_token;
 
@@ -40,6 +43,7 @@ use crate::wire::last_event_id::LastEventId;
 
 pub use body::Body;
 pub use held::Held;
+pub use recorded::{Begin, Recorded};
 pub use settings::*;
 
 /// Opens streams. Cheap to clone.
@@ -85,6 +89,8 @@ pub enum Source {
         /// The path of the request, for the log.
         path: String,
     },
+    /// Django, by the answer that is being recorded; boxed, because it is large.
+    Recording(Box<Recorded>),
 }
 
 /// A request for a stream.

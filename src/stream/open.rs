@@ -70,8 +70,9 @@ impl Streams {
             source,
         } = opening;
         // Only Django looks at it.
-        let session = session.filter(|_| matches!(source, Source::Ask { .. }));
-        let candidate = self.arrive(settings, client, session, last, head_only)?;
+        let asks = matches!(source, Source::Ask { .. } | Source::Recording(_));
+        let session = session.filter(|_| asks);
+        let mut candidate = self.arrive(settings, client, session, last, head_only)?;
         let era = candidate.era.0;
         match source {
             Source::Public(channels) => {
@@ -93,6 +94,15 @@ impl Streams {
             }
             Source::Ask { asker, head, body } => {
                 candidate.ask(asker, head, body, wants_stream).await
+            }
+            Source::Recording(recorded) => {
+                let grant = recorded.grant();
+                let hearing = Hearing::of(&grant.terms);
+                let last = candidate.arrival.last.as_ref();
+                let place = recorded.place(self.0.hub.log(), &hearing, last);
+                candidate.arrival.now = recorded.begin();
+                candidate.places.viewer = Some(recorded.present);
+                Ok(candidate.begin(&grant, place, Renewal::Never))
             }
         }
     }
@@ -131,6 +141,7 @@ impl Streams {
                 slot,
                 client: share,
                 user: None,
+                viewer: None,
             },
             head_only,
             arrival: Arrival {
@@ -257,16 +268,21 @@ impl Candidate {
             self.arrival.last.as_ref(),
             self.arrival.now,
         );
+        Ok(self.begin(grant, place, renewal))
+    }
+
+    /// The answer to a client that is granted a stream from `place` on.
+    fn begin(self, grant: &Grant, place: Place, renewal: Renewal) -> Response<Body> {
         if place == Place::Over {
-            return Ok(respond::over());
+            return respond::over();
         }
         let (id, cors, head_only) = (self.id, grant.cors.clone(), self.head_only);
         if head_only {
-            return Ok(respond::stream(id, cors, Body::empty()));
+            return respond::stream(id, cors, Body::empty());
         }
         let mut held = self.held(Permission::Lasting);
         held.begin(grant, place, renewal);
-        Ok(respond::stream(id, cors, Body::Held(Box::new(held))))
+        respond::stream(id, cors, Body::Held(Box::new(held)))
     }
 
     /// A stream that is told to wait, with its 200, until Django says something clear.

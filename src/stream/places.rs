@@ -1,10 +1,11 @@
-//! What a stream occupies: a slot of the gateway, one of its client's places, one of its user's.
+//! What a stream occupies: a slot of the gateway, one of its client's places, one of its user's, one among a
+//! recording's viewers.
 
 use std::net::IpAddr;
 
 use super::{Inner, Settings};
 use crate::domain::UserId;
-use crate::limits::{Share, Slot};
+use crate::limits::{Present, Share, Slot};
 use crate::wire::ask::Terms;
 
 /// All guards.
@@ -15,6 +16,8 @@ pub(super) struct Places {
     #[expect(dead_code, reason = "held for its drop")]
     pub(super) client: Option<Share<IpAddr>>,
     pub(super) user: Option<Share<UserId>>,
+    /// Set after the others, and held for its drop as they are.
+    pub(super) viewer: Option<Present>,
 }
 
 /// This user has as many streams as it may.

@@ -7,6 +7,7 @@
 use http::HeaderMap;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, UPGRADE,
+    VARY,
 };
 
 /// Valid for one connection only, named by `Connection` or not (RFC 9110, 7.6.1). `HTTP2-Settings` belongs to the
@@ -95,6 +96,26 @@ pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme
         .eq_ignore_ascii_case(b"bearer ")
         .then(|| token.trim_ascii())
+}
+
+/// Whether `Accept` names HTML and no event stream: somebody opens a page.
+pub fn accepts_a_page(headers: &HeaderMap) -> bool {
+    let is_html = |range: &[u8]| {
+        let essence = range.split(|&b| b == b';').next().unwrap_or_default();
+        essence.trim_ascii().eq_ignore_ascii_case(b"text/html")
+    };
+    !accepts_event_stream(headers) && tokens(headers, &ACCEPT).any(is_html)
+}
+
+/// What of an answer lets the page of another origin read the stream that takes its place (Fetch, section 3.2), as Django
+/// said it, and keeps caches from mixing the two up.
+pub fn cors(headers: &HeaderMap) -> HeaderMap {
+    let told = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with("access-control-") || *name == VARY);
+    let mut cors = HeaderMap::new();
+    cors.extend(told.map(|(name, value)| (name.clone(), value.clone())));
+    cors
 }
 
 fn has_essence(media_type: &[u8]) -> bool {

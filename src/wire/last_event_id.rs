@@ -14,7 +14,8 @@ use crate::domain::{EventId, PublisherId};
 /// The header's name.
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-const IN_QUERY: [&str; 2] = ["lastEventId", "last-event-id"];
+/// What it is called in a query.
+pub const IN_QUERY: [&str; 2] = ["lastEventId", "last-event-id"];
 
 /// A last event id as a client gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,8 @@ impl LastEventId {
         }
     }
 
-    pub(crate) fn parse(text: &str) -> Self {
+    /// Reads the text of an id.
+    pub fn parse(text: &str) -> Self {
         match (EventId::parse(text), PublisherId::parse(text)) {
             (Some(own), _) => Self::Own(own),
             (None, Ok(foreign)) => Self::Foreign(foreign.as_str().to_owned()),

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod ask;
+pub mod console;
 pub mod cookies;
 pub mod cors;
 pub mod duration;
@@ -12,7 +13,10 @@ pub mod guard;
 pub mod headers;
 pub mod host;
 pub mod idempotency;
+pub mod kick;
 pub mod last_event_id;
+pub mod openapi;
+pub mod parameters;
 pub mod path;
 pub mod presence;
 pub mod problem;

@@ -30,7 +30,7 @@ pub struct Problem {
     /// The query parameter that is wrong.
     pub parameter: Option<String>,
     /// For 405: the methods that are allowed; said in a header.
-    pub allow: Option<&'static str>,
+    pub allow: Option<String>,
     /// For 429 and 503: when to try again, in seconds; said in a header. Unset: soon.
     pub retry_after: Option<u64>,
     /// What was probably meant.
@@ -129,6 +129,11 @@ impl Problem {
     pub const fn idempotency_conflict(detail: String) -> Self {
         let title = "The idempotency key belongs to another request";
         Self::new(StatusCode::CONFLICT, "idempotency-conflict", title, detail)
+    }
+
+    /// 410: it was there, and is dropped.
+    pub const fn gone(detail: String) -> Self {
+        Self::new(StatusCode::GONE, "gone", "Gone", detail)
     }
 
     /// 413: longer than a limit allows.

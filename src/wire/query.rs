@@ -25,6 +25,16 @@ pub fn first(query: Option<&str>, names: &[&str]) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
+/// The query without the pairs whose name is one of `names`, otherwise as it was written.
+pub fn without(query: &str, names: &[&str]) -> String {
+    let is_other = |piece: &&str| {
+        let name = piece.split_once('=').map_or(*piece, |(name, _)| name);
+        !names.contains(&decode(name).as_ref())
+    };
+    let others: Vec<_> = query.split('&').filter(is_other).collect();
+    others.join("&")
+}
+
 fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains(['+', '%']) {
         return Cow::Borrowed(text);
@@ -77,6 +87,20 @@ mod tests {
         assert_eq!(first(query, &["a"]).as_deref(), Some("2"));
         assert_eq!(first(query, &["c"]), None);
         assert_eq!(first(None, &["a"]), None);
+    }
+
+    #[test]
+    fn what_is_left_is_left_as_it_was() {
+        let names = ["last-event-id", "lastEventId"];
+        for (query, left) in [
+            ("", ""),
+            ("a=%62&b&&c=+", "a=%62&b&&c=+"),
+            ("lastEventId=3&a=b", "a=b"),
+            ("a=b&last%2Devent-id=3&last-event-id", "a=b"),
+            ("xlastEventId=1", "xlastEventId=1"),
+        ] {
+            assert_eq!(without(query, &names), left, "{query}");
+        }
     }
 
     proptest! {

@@ -261,6 +261,32 @@ def test_tail_of_a_url_is_a_stream_like_any_other(gateway: Gateway, tail: Tail, 
     until(lambda: process.must_run() and "hello" in process.log.read_text(), "the event on the tail")
 
 
+# -- channels, kick ------------------------------------------------------------------------------
+
+
+def test_channels_tells_what_is_there(gateway: Gateway, name: str) -> None:
+    last = gateway.publish(f"list-{name}", "x")["id"]
+    gateway.publish(f"other-{name}", "x")
+    shown = gateway.cli("channels", f"list-{name}*")
+    assert (shown.returncode, shown.stdout.decode()) == (0, f"list-{name} 0 1 0.017 {last}\n")
+    told = json.loads(gateway.cli("channels", "--json", f"list-{name}").stdout)
+    assert told["channels"] == [{"name": f"list-{name}", "streams": 0, "events": 1, "last_id": last, "rate": 0.017}]
+    assert gateway.cli("channels", "a b").returncode == 2
+
+
+def test_kick_ends_the_streams_of_a_channel_or_one(gateway: Gateway, listeners: Listeners, name: str) -> None:
+    streams = [listeners.open(gateway.http, f"/rooms/{name}/events/") for _ in range(3)]
+    listeners.until_open(*streams)
+    present = gateway.internal("GET", f"/v1/channels/room-{name}/streams").json()["streams"]
+    done = gateway.cli("kick", "stream", present[0]["id"])
+    assert (done.returncode, done.stderr.decode()) == (0, "Ended streams: 1\n")
+    until(lambda: gateway.streams_on(f"room-{name}") == 2, "one stream less")
+    assert json.loads(gateway.cli("kick", "channel", f"room-{name}", "--json").stdout) == {"ended": 2}
+    listeners.until_ended(*streams)
+    assert json.loads(gateway.cli("kick", "user", f"nobody-{name}", "--json").stdout) == {"ended": 0}
+    assert gateway.cli("kick", "stream", "x").returncode == 2
+
+
 # -- run -------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ const FLOORS: [(u8, &[&str]); 11] = [
     (2, &["routes", "limits", "tokens"]),
     (3, &["history", "upstream"]),
     (4, &["hub", "ask"]),
-    (5, &["stream", "publish", "notify", "console"]),
+    (5, &["stream", "record", "publish", "notify", "console"]),
     (6, &["proxy", "internal"]),
     (7, &["server"]),
     (8, &["config"]),

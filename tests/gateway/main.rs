@@ -39,6 +39,12 @@ mod hostile_http2;
 mod hosts;
 // The rules of the sources themselves.
 mod house;
+// Streams ended from inside: by user, channel or id, or with their channel.
+mod internal_ending;
+// The history of a channel, page by page.
+mod internal_history;
+// Who is listening, and what the tap shows.
+mod internal_streams;
 // The far side of every limit on clients.
 mod limits;
 mod logout;
@@ -48,6 +54,8 @@ mod limits_rates;
 mod notify;
 // Channels, stats, metrics, health and the tap of the internal listener.
 mod observing;
+// `/openapi.json` and what is served are the same.
+mod openapi;
 // Bodies in both directions: gathered or passed on as they come, asked for or refused.
 mod proxying_bodies;
 // The connections to Django: which are used again and which end.
@@ -72,6 +80,12 @@ mod publishing_refusals;
 mod publishing_signed;
 // Events for a user.
 mod publishing_users;
+// How a recording begins and ends: with the view, without viewers, beyond its bounds.
+mod recording_ends;
+// What a viewer of a recording is given, and that it is what the view wrote.
+mod recording_replays;
+// Who is on one recording, and who sees no byte of it.
+mod recording_shares;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
 // How a stream begins, and which request opens none.

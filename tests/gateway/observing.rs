@@ -23,7 +23,7 @@ async fn channels_and_stats_tell_what_is_there() {
     let some = publisher.get("/v1/channels?match=room-*").await.json();
     assert_eq!(
         some["channels"],
-        json!([{"name": "room-1", "streams": 0, "events": 2, "last_id": last}])
+        json!([{"name": "room-1", "streams": 0, "events": 2, "last_id": last, "rate": 0.033}])
     );
     let news = publisher.get("/v1/channels?match=news").await.json();
     assert_eq!(

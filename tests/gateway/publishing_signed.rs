@@ -184,3 +184,28 @@ async fn what_strangers_may_send_before_they_are_known_is_bounded() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_signature_opens_nothing_but_publishing() {
+    let (_gateway, mut publisher) = shop().await;
+    for (number, (method, target)) in [
+        ("GET", "/v1/channels/news/events"),
+        ("HEAD", "/v1/channels/news/events"),
+        ("GET", "/v1/channels/news/streams"),
+        ("DELETE", "/v1/channels/news"),
+        ("GET", "/v1/channels"),
+        ("GET", "/v1/streams"),
+        ("POST", "/v1/kick"),
+        ("GET", "/openapi.json"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = r#"{"user":"42"}"#;
+        let lines = headers(SECRET, &format!("n{number}"), now(), body);
+        let answer = publisher
+            .request(method, target, &lines, body.as_bytes())
+            .await;
+        assert_eq!(answer.status, 401, "{method} {target}");
+    }
+}

@@ -32,7 +32,7 @@ pub(crate) use target::{InvalidTarget, Target};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest answer that is gathered, in bytes.
-const LONGEST_ANSWER: usize = 1 << 20;
+const LONGEST_ANSWER: usize = 16 << 20;
 
 /// One server, at most one connection to it.
 #[derive(Debug)]

@@ -77,8 +77,28 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "proxy = \"django\"",
-        "proxy = { to = \"django\", record = {} }",
-        "8:35: route[0].proxy.record: `record` is not in this version yet",
+        "proxy = { to = \"django\", record = true }",
+        "8:35: route[0].proxy.record: expected a table, found true or false (write { key = value })",
+    ),
+    (
+        "proxy = \"django\"",
+        "proxy = { to = \"django\", record = { replay = \"old\" } }",
+        "8:46: route[0].proxy.record.replay: \"old\" is not known here (there are: all, new)",
+    ),
+    (
+        "proxy = \"django\"",
+        "proxy = { to = \"django\", record = { per = \"users\" } }",
+        "8:43: route[0].proxy.record.per: \"users\" is not known here (did you mean \"user\"?)",
+    ),
+    (
+        "proxy = \"django\"",
+        "proxy = { to = \"django\", record = { linger = 60 } }",
+        "8:46: route[0].proxy.record.linger: expected a string, found an integer (write it with its unit, as in \"15s\")",
+    ),
+    (
+        "proxy = \"django\"",
+        "proxy = { to = \"django\", record = { lingers = \"60s\" } }",
+        "8:37: route[0].proxy.record.lingers: unknown key \"lingers\" (did you mean \"linger\"?)",
     ),
     (
         "proxy = \"django\"",

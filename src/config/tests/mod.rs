@@ -5,6 +5,7 @@ use std::io;
 use proptest::prelude::*;
 
 use super::*;
+use crate::record::{Per, Replay};
 
 mod limits;
 mod mistakes;
@@ -122,7 +123,7 @@ sse = { token = { kind = "jwt", alg = "ES256", key = "${file:/run/public.pem}", 
 
 [[route]]
 path = "/ws/<path:rest>"
-proxy = { to = "django", websocket = false }
+proxy = { to = "django", websocket = false, record = { replay = "new", linger = "5m", per = "all" } }
 limits = { body = "2GiB", rate = "10/m", burst = 3 }
 
 [[route]]
@@ -203,7 +204,7 @@ fn a_short_file_has_the_defaults() {
     let (entry, _) = config.routes.find("/any").unwrap();
     assert_eq!(entry.target.body_limit, ByteSize::mib(10));
     assert!(
-        matches!(&entry.target.kind, RouteKind::Proxy { upstream, websocket: true } if upstream == "django")
+        matches!(&entry.target.kind, RouteKind::Proxy { upstream, websocket: true, record: None } if upstream == "django")
     );
 }
 
@@ -250,6 +251,35 @@ fn an_access_log_needs_only_its_place() {
     };
     assert_eq!(config.access.as_ref(), Some(&expected));
     assert_eq!(good(&show(&config)).access, Some(expected));
+}
+
+#[test]
+fn a_recording_has_defaults_of_its_own() {
+    let of = |text: &str| {
+        let config = good(text);
+        let kinds = config
+            .routes
+            .entries()
+            .iter()
+            .map(|entry| &entry.target.kind);
+        let records = kinds.filter_map(|kind| match kind {
+            RouteKind::Proxy { record, .. } => record.clone(),
+            RouteKind::Ask { .. } | RouteKind::Public { .. } | RouteKind::Token { .. } => None,
+        });
+        records.collect::<Vec<_>>()
+    };
+    let full = crate::record::Settings {
+        replay: Replay::New,
+        linger: Duration::from_secs(300),
+        per: Per::All,
+    };
+    assert_eq!(of(FULL), [full]);
+    let bare = SHORT.replace(
+        "proxy = \"django\"",
+        "proxy = { to = \"django\", record = {} }",
+    );
+    assert_eq!(of(&bare), [crate::record::Settings::default()]);
+    assert_eq!(of(SHORT), []);
 }
 
 #[test]

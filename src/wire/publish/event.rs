@@ -16,16 +16,16 @@ use crate::domain::{ChannelName, Event, EventName, Keep, PublisherId, RetryMs, S
 use crate::wire::problem;
 
 /// Every field of an event.
-const FIELDS: [&str; 10] = [
+pub(in crate::wire) const FIELDS: [&str; 10] = [
     "channel", "channels", "event", "data", "id", "retry", "keep", "close", "user", "except",
 ];
 
 /// The longest name that an answer repeats, in bytes.
 const LONGEST_ECHO: usize = 64;
 
-pub(super) const NO_STREAM: &str =
+pub(in crate::wire) const NO_STREAM: &str =
     "must be the id of a stream: 32 hexadecimal digits in lower case";
-pub(super) const NO_USER: &str = "must have 1 to 200 bytes and no control characters";
+pub(in crate::wire) const NO_USER: &str = "must have 1 to 200 bytes and no control characters";
 pub(super) const NO_KEEP: &str = "must be \"all\", \"last\" or \"none\"";
 
 /// Reads the object `value`, which is found at the pointer `at`.
@@ -88,7 +88,8 @@ fn channels(fields: &Fields<'_>, place: Place<'_>) -> Result<Vec<ChannelName>, R
         (None, Some(list)) => listed(list, place)?,
     };
     if let Some(raw) = given(fields.user) {
-        channels.push(ChannelName::of_user(&user(raw, place)?));
+        let user = user(raw).map_err(|e| place.wrong("user", e))?;
+        channels.push(ChannelName::of_user(&user));
     }
     if channels.is_empty() {
         return Err(place.whole("\"channel\", \"channels\" or \"user\" is missing"));
@@ -117,17 +118,17 @@ fn listed(list: &RawValue, place: Place<'_>) -> Result<Vec<ChannelName>, Rejecte
 }
 
 /// A user is named by a text, or by the number that Django's primary keys are.
-fn user(raw: &RawValue, place: Place<'_>) -> Result<UserId, Rejected> {
+pub(in crate::wire) fn user(raw: &RawValue) -> Result<UserId, &'static str> {
     let whole = |text: &str| {
         let digits = text.strip_prefix('-').unwrap_or(text);
         !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
     };
     let text = match raw.get() {
         number if whole(number) => number.to_owned(),
-        text if text.starts_with('"') => json::text(raw).map_err(|e| place.wrong("user", e))?,
-        _ => return Err(place.wrong("user", "must be a string or a whole number")),
+        text if text.starts_with('"') => json::text(raw)?,
+        _ => return Err("must be a string or a whole number"),
     };
-    UserId::parse(&text).ok_or_else(|| place.wrong("user", NO_USER))
+    UserId::parse(&text).ok_or(NO_USER)
 }
 
 pub(super) fn keep(text: &str) -> Option<Keep> {
@@ -201,7 +202,7 @@ impl Place<'_> {
 }
 
 /// The start of a name, short enough to be repeated in an answer.
-pub(super) fn shortened(name: &str) -> Cow<'_, str> {
+pub(in crate::wire) fn shortened(name: &str) -> Cow<'_, str> {
     if name.len() <= LONGEST_ECHO {
         return name.into();
     }
@@ -211,7 +212,7 @@ pub(super) fn shortened(name: &str) -> Cow<'_, str> {
 }
 
 /// "Did you mean", if one of `known` is near.
-pub(super) fn hint(name: &str, known: &[&str]) -> Option<String> {
+pub(in crate::wire) fn hint(name: &str, known: &[&str]) -> Option<String> {
     if name.len() > LONGEST_ECHO {
         return None;
     }

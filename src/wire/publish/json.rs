@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::Rejected;
 
 /// The body as one JSON value.
-pub(super) fn document(body: &[u8]) -> Result<&RawValue, Rejected> {
+pub(in crate::wire) fn document(body: &[u8]) -> Result<&RawValue, Rejected> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let (good, _) = body.split_at(error.valid_up_to());
         let (line, last) = good
@@ -79,7 +79,7 @@ impl<'de> Visitor<'de> for Elements {
 
 /// The text of a JSON string; an error if the value is no string, or one that holds half a surrogate pair, which the
 /// grammar allows but no UTF-8 can express.
-pub(super) fn text(value: &RawValue) -> Result<String, &'static str> {
+pub(in crate::wire) fn text(value: &RawValue) -> Result<String, &'static str> {
     if !value.get().starts_with('"') {
         return Err("must be a string");
     }
@@ -106,7 +106,7 @@ pub(super) fn compact(value: &RawValue) -> Vec<u8> {
 }
 
 /// An answer as JSON.
-pub(super) fn write(answer: &impl Serialize) -> Bytes {
+pub(in crate::wire) fn write(answer: &impl Serialize) -> Bytes {
     serde_json::to_vec(answer)
         .expect("texts and numbers can always be written as JSON")
         .into()

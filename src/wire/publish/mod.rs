@@ -8,12 +8,12 @@
 //! as they were written. `data` may be left out only with `close`, which then only ends the streams: a name or an id
 //! beside it reaches nobody.
 
-mod event;
-mod json;
+pub(super) mod event;
+pub(super) mod json;
 pub mod ndjson;
 #[cfg(test)]
 mod properties;
-mod query;
+pub(super) mod query;
 #[cfg(test)]
 mod tests;
 

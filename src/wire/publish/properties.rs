@@ -104,6 +104,6 @@ proptest! {
     ) {
         let events = received(&json!({"channel": "a", "data": text, "event": name, "id": id}), cut);
         let data = text.replace("\r\n", "\n").replace('\r', "\n");
-        prop_assert_eq!(events, [Parsed { event: name, data, id, retry: None }]);
+        prop_assert_eq!(events, [Parsed { event: name, data, id, has_id: true, retry: None }]);
     }
 }

@@ -14,7 +14,8 @@ use super::event::{
 };
 use crate::domain::{ChannelName, Event, EventName, PublisherId, RetryMs, StreamId, UserId};
 
-const PARAMETERS: [&str; 7] = ["event", "id", "retry", "keep", "close", "user", "except"];
+pub(in crate::wire) const PARAMETERS: [&str; 7] =
+    ["event", "id", "retry", "keep", "close", "user", "except"];
 
 /// Makes the event that `query` and `body` describe.
 pub fn from_query<'a>(

@@ -12,6 +12,8 @@ pub struct Parsed {
     pub data: String,
     /// The last event id at this place: this event's own or an earlier one's, empty if there was none yet.
     pub id: String,
+    /// Whether `id` stands in this very event and is not an earlier one's.
+    pub has_id: bool,
     /// The `retry:` in milliseconds that came with this event, or before it without an event.
     pub retry: Option<u64>,
 }
@@ -32,9 +34,9 @@ pub struct Parser {
     /// Data lines so far, each followed by an LF.
     data: String,
     event: String,
-    /// The id buffer: it outlives the event.
-    id: String,
-    /// What `id` was at the last blank line.
+    /// The `id:` of the event so far.
+    id: Option<String>,
+    /// The last id at the last blank line: it outlives the event.
     last_id: String,
     retry: Option<u64>,
     /// A CR was the last byte: an LF now belongs to it.
@@ -52,7 +54,7 @@ impl Parser {
             line: Vec::new(),
             data: String::new(),
             event: String::new(),
-            id: String::new(),
+            id: None,
             last_id: String::new(),
             retry: None,
             after_cr: false,
@@ -144,7 +146,7 @@ impl Parser {
                 self.data.push_str(value);
                 self.data.push('\n');
             }
-            "id" if !value.contains('\0') => value.clone_into(&mut self.id),
+            "id" if !value.contains('\0') => self.id = Some(value.to_owned()),
             "retry" if value.bytes().all(|b| b.is_ascii_digit()) => {
                 self.retry = value.parse().ok().or(self.retry);
             }
@@ -154,7 +156,9 @@ impl Parser {
     }
 
     fn dispatch(&mut self) -> Option<Parsed> {
-        self.last_id.clone_from(&self.id);
+        let id = self.id.take();
+        let has_id = id.is_some();
+        self.last_id = id.unwrap_or_else(|| std::mem::take(&mut self.last_id));
         let event = std::mem::take(&mut self.event);
         let mut data = std::mem::take(&mut self.data);
         data.pop()?;
@@ -166,6 +170,7 @@ impl Parser {
             },
             data,
             id: self.last_id.clone(),
+            has_id,
             retry: self.retry.take(),
         })
     }

@@ -39,6 +39,7 @@ fn message(data: &str, id: &str) -> Parsed {
         event: "message".to_owned(),
         data: data.to_owned(),
         id: id.to_owned(),
+        has_id: !id.is_empty(),
         retry: None,
     }
 }
@@ -118,7 +119,11 @@ fn the_examples_of_the_standard_are_read_as_it_says() {
     );
     assert_eq!(
         parsed(b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"),
-        [message("first event", "1"), message("second event", ""), message(" third event", "")]
+        [
+            message("first event", "1"),
+            Parsed { has_id: true, ..message("second event", "") },
+            message(" third event", ""),
+        ]
     );
     assert_eq!(
         parsed(b"data\n\ndata\ndata\n\ndata:"),
@@ -144,9 +149,17 @@ fn odd_fields_are_ignored() {
     assert_eq!(parser.last_event_id(), "z");
     let next = Parsed {
         retry: Some(7),
+        has_id: false,
         ..message("y", "z")
     };
     assert_eq!(parser.feed(b"data: y\n\n").unwrap(), [next]);
+}
+
+#[test]
+fn an_id_that_only_sticks_is_told_from_one_of_the_event() {
+    let events = parsed(b"id: 1\ndata: a\n\ndata: b\n\nid: 2\n\ndata: c\n\nid: 2\ndata: d\n\n");
+    let ids: Vec<_> = events.iter().map(|e| (e.id.as_str(), e.has_id)).collect();
+    assert_eq!(ids, [("1", true), ("1", false), ("2", false), ("2", true)]);
 }
 
 #[test]
@@ -175,7 +188,7 @@ proptest! {
         let expected = Parsed { event: name, ..message(&normalised(&data), &own().to_string()) };
         let frame = event(&published, own()).into_bytes();
         prop_assert_eq!(parsed(&frame), [expected.clone()]);
-        prop_assert_eq!(parsed(&named(&event_name, &data)), [Parsed { id: String::new(), ..expected }]);
+        prop_assert_eq!(parsed(&named(&event_name, &data)), [Parsed { id: String::new(), has_id: false, ..expected }]);
     }
 
     #[test]

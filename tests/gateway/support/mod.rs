@@ -3,11 +3,13 @@
 pub mod asking;
 pub mod backend;
 pub mod client;
+pub mod documented;
 pub mod event_source;
 pub mod gateway;
 pub mod http2;
 pub mod publisher;
 pub mod publishing;
+pub mod recording;
 pub mod script;
 pub mod streaming;
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tidegate::server::Address;
 
 use super::client::{Answer, Conn};
+use super::documented;
 
 /// A caller of the internal listener, on one connection.
 pub struct Publisher {
@@ -32,7 +33,9 @@ impl Publisher {
         };
         let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{length}{lines}\r\n");
         self.conn.send([head.as_bytes(), body].concat()).await;
-        self.conn.answer_to(method).await
+        let answer = self.conn.answer_to(method).await;
+        documented::check(method, target, &answer);
+        answer
     }
 
     pub async fn get(&mut self, target: &str) -> Answer {

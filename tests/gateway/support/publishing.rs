@@ -2,6 +2,7 @@
 
 use tidegate::server::Address;
 
+use super::documented;
 use super::{Answer, Conn, Gateway, Publisher};
 
 pub const ROUTES: &str =
@@ -41,11 +42,13 @@ impl Lines {
     /// Ends the body; the answer.
     pub async fn end(mut self) -> Answer {
         self.conn.send("0\r\n\r\n").await;
-        self.conn.answer_to("POST").await
+        self.answer().await
     }
 
     /// The answer that comes before the body has ended.
     pub async fn answer(mut self) -> Answer {
-        self.conn.answer_to("POST").await
+        let answer = self.conn.answer_to("POST").await;
+        documented::check("POST", "/v1/events", &answer);
+        answer
     }
 }

@@ -14,6 +14,7 @@ urlpatterns = [
     path("upload/", views.upload),
     path("download/<int:size>/", views.download),
     path("stream/<slug:name>/", views.stream),
+    re_path(r"^(?:recorded|shared)/(?P<name>[\w-]+)/$", views.answers),
     path("dies/<str:how>/", views.dies),
     path("publish/", views.publish),
     path("announce/", views.announce),

@@ -107,6 +107,29 @@ def stream(request: HttpRequest, name: str) -> HttpResponse:
     return StreamingHttpResponse(parts(), content_type=kind)
 
 
+@login_required
+def answers(request: HttpRequest, name: str) -> HttpResponse:
+    """An answer token by token, as a view streams it that knows of no gateway: a half, a gate, the other half.
+
+    With `?ids` it numbers its events and goes on from `Last-Event-ID`; with `?dies` the worker does, in the middle of the
+    first answer.
+    """
+    ids, dies = "ids" in request.GET, "dies" in request.GET
+    seen = int(request.headers.get("Last-Event-ID", 0))
+    user = request.user.get_username()
+
+    def parts() -> Iterator[str]:
+        for number in range(seen + 1, 7):
+            if number == 4:
+                if dies and not seen:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                backstage.wait_at_gate(name)
+            yield f"id: {number}\n" * ids + f"data: {user}-{number}\n\n"
+        yield "event: done\ndata:\n\n"
+
+    return StreamingHttpResponse(parts(), content_type="text/event-stream")
+
+
 @csrf_exempt
 def dies(request: HttpRequest, how: str) -> HttpResponse:
     """The worker is killed: `before` the answer, or in the middle of a `chunked` one or of one with a `length`."""

@@ -1,0 +1,143 @@
+//! What makes two requests ask for the same recording.
+//!
+//! A tuple of everything that the view's answer may depend on, never a joined string. Too much in it costs a second
+//! request to Django, too little would show one person what is another's.
+
+use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::Per;
+use crate::upstream::Head;
+use crate::wire::last_event_id::IN_QUERY;
+use crate::wire::{cookies, headers, query};
+
+/// Where credentials are: the two that browsers send, and the two that APIs have made up.
+const CREDENTIALS: [HeaderName; 4] = [
+    COOKIE,
+    AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-auth-token"),
+];
+
+/// One recording's name in the table.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    method: Method,
+    /// As the client spelled it.
+    path: String,
+    /// Without where the client was.
+    query: String,
+    /// Whether a page is asked for: a view may answer both under one URL.
+    page: bool,
+    site: [Vec<HeaderValue>; 2],
+    who: Who,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Who {
+    Everybody,
+    /// The value of the session cookie, and the origin.
+    Session(Box<[u8]>, Vec<HeaderValue>),
+    /// All credentials, and the origin: the CORS headers of an answer may name it, and are passed on to who joins.
+    Credentials([Vec<HeaderValue>; 4], Vec<HeaderValue>),
+}
+
+impl Key {
+    pub(super) fn of(head: &Head, per: Per, session_cookie: Option<&str>) -> Self {
+        let all = |name: &HeaderName| values(&head.headers, name);
+        let session = session_cookie.and_then(|name| cookies::value(&head.headers, name));
+        let who = match (per, session) {
+            (Per::All, _) => Who::Everybody,
+            (Per::User, Some(session)) => Who::Session(session.into(), all(&ORIGIN)),
+            (Per::User, None) | (Per::Credentials, _) => {
+                Who::Credentials(CREDENTIALS.each_ref().map(all), all(&ORIGIN))
+            }
+        };
+        let query = head.target.query().unwrap_or_default();
+        Self {
+            method: head.method.clone(),
+            path: head.target.path().to_owned(),
+            query: query::without(query, &IN_QUERY),
+            page: headers::accepts_a_page(&head.headers),
+            site: [
+                all(&HOST),
+                all(&HeaderName::from_static("x-forwarded-proto")),
+            ],
+            who,
+        }
+    }
+
+    /// Whether everybody with this key is one person, who needs no permission but his own.
+    pub(super) const fn is_one_person(&self) -> bool {
+        !matches!(self.who, Who::Everybody)
+    }
+}
+
+fn values(headers: &HeaderMap, name: &HeaderName) -> Vec<HeaderValue> {
+    headers.get_all(name).iter().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(target: &'static str, lines: &[(&'static str, &'static str)]) -> Head {
+        let lines = lines.iter().map(|(name, value)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        });
+        Head {
+            method: Method::GET,
+            target: target.parse().unwrap(),
+            headers: lines.collect(),
+        }
+    }
+
+    fn key(target: &'static str, lines: &[(&'static str, &'static str)], per: Per) -> Key {
+        Key::of(&head(target, lines), per, Some("sessionid"))
+    }
+
+    #[test]
+    fn where_a_client_was_is_no_part_of_what_it_asks_for() {
+        let plain = key("/a?b=c", &[], Per::Credentials);
+        let lines: &[_] = &[("last-event-id", "7"), ("user-agent", "x")];
+        assert_eq!(key("/a?b=c&lastEventId=3", lines, Per::Credentials), plain);
+        assert_eq!(key("/a?last-event-id&b=c", &[], Per::Credentials), plain);
+        for other in ["/a", "/a?b=d", "/b?b=c", "/a?b=c&b=c", "/a%3Fb=c"] {
+            assert_ne!(key(other, &[], Per::Credentials), plain, "{other}");
+        }
+    }
+
+    #[test]
+    fn whatever_may_tell_people_apart_does() {
+        let per = Per::Credentials;
+        let base = key("/a", &[("cookie", "sessionid=x; t=1")], per);
+        for other in [
+            &[][..],
+            &[("cookie", "sessionid=x; t=2")],
+            &[
+                ("cookie", "sessionid=x; t=1"),
+                ("authorization", "Bearer a"),
+            ],
+            &[("cookie", "sessionid=x; t=1"), ("x-api-key", "a")],
+            &[("cookie", "sessionid=x; t=1"), ("origin", "https://b.test")],
+            &[("cookie", "sessionid=x; t=1"), ("host", "b.test")],
+            &[("cookie", "sessionid=x; t=1"), ("accept", "text/html")],
+            &[("authorization", "sessionid=x; t=1")],
+        ] {
+            assert_ne!(key("/a", other, per), base, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_his_session_and_without_one_his_credentials() {
+        let of = |cookie| key("/a", &[("cookie", cookie)], Per::User);
+        assert_eq!(of("sessionid=x; t=1"), of("t=2; sessionid=\"x\""));
+        assert_ne!(of("sessionid=x"), of("sessionid=y"));
+        assert_ne!(of("t=1"), of("t=2"));
+        assert_ne!(of("sessionid="), of(""));
+        assert!(of("sessionid=x").is_one_person());
+        let all = |cookie| key("/a", &[("cookie", cookie)], Per::All);
+        assert!(all("a") == all("b") && !all("a").is_one_person());
+    }
+}

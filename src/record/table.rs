@@ -1,0 +1,169 @@
+//! The recordings that can be joined, by what they are recordings of.
+//!
+//! Bound: as many as there are slots for recordings, and one entry for each first request on its way.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use http::HeaderMap;
+use tokio::sync::watch;
+
+use super::key::Key;
+use crate::base::sync::lock;
+use crate::domain::{ChannelName, Position};
+use crate::hub::{Era, Hub, Identity, Session};
+use crate::limits::{Presence, Present};
+
+/// A recording, as its viewers share it with the task that makes it.
+#[derive(Debug)]
+pub(super) struct Recording {
+    pub(super) channel: ChannelName,
+    /// The place before its first event.
+    pub(super) start: Position,
+    /// The id of the view after which it begins.
+    pub(super) since: Option<String>,
+    /// The session of its one person; `None` if there is none, or everybody shares it.
+    pub(super) session: Option<Session>,
+    /// The CORS headers of the answer, for those of the same origin.
+    pub(super) cors: HeaderMap,
+    pub(super) presence: Presence,
+    pub(super) state: Mutex<Now>,
+}
+
+/// What changes of a recording.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// When its session was known to last, counted in kicks.
+    pub(super) era: Era,
+    /// The place after its end.
+    pub(super) end: Option<Position>,
+}
+
+impl Recording {
+    /// Whether it may be joined by the person it is of, who came in `era`: not by a session that has ended since.
+    fn is_open(&self, hub: &Hub, era: Era) -> bool {
+        let Some(session) = self.session else {
+            return true;
+        };
+        let identity = Identity {
+            user: None,
+            channels: &[],
+        };
+        let known = lock(&self.state).era;
+        if hub.was_kicked_since(known, Some(session), identity) {
+            return false;
+        }
+        let mut state = lock(&self.state);
+        state.era = state.era.max(era);
+        true
+    }
+}
+
+#[derive(Debug)]
+enum Entry {
+    /// Somebody waits for the head of its answer; the sender goes when he knows.
+    Beginning(watch::Receiver<()>),
+    Running(Arc<Recording>),
+}
+
+/// What the table says to somebody who comes.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A recording, which goes on while the guard lives.
+    Running(Arc<Recording>, Present),
+    /// Somebody else is about to begin it.
+    Beginning(watch::Receiver<()>),
+    /// Nobody does: it is the caller's to begin.
+    Free(Box<Turn>),
+}
+
+/// The table. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Recordings(Arc<Mutex<HashMap<Key, Entry>>>);
+
+/// Being the one who begins a recording, a guard: those who come meanwhile wait for it.
+#[derive(Debug)]
+pub(super) struct Turn {
+    recordings: Recordings,
+    key: Key,
+    known: watch::Sender<()>,
+}
+
+impl Recordings {
+    /// Joins the recording of `key`, or takes the turn to begin it.
+    pub(super) fn find(&self, key: &Key, hub: &Hub, era: Era) -> Found {
+        let mut table = lock(&self.0);
+        match table.get(key) {
+            // The guard comes before the table is let go, or the recording could end in between.
+            Some(Entry::Running(there)) if there.is_open(hub, era) => {
+                Found::Running(Arc::clone(there), there.presence.enter())
+            }
+            Some(Entry::Beginning(known)) => Found::Beginning(known.clone()),
+            Some(Entry::Running(_)) | None => {
+                let known = watch::Sender::new(());
+                table.insert(key.clone(), Entry::Beginning(known.subscribe()));
+                Found::Free(Box::new(Turn {
+                    recordings: self.clone(),
+                    key: key.clone(),
+                    known,
+                }))
+            }
+        }
+    }
+
+    /// Joins the recording that was faster and is still open, or makes it; `None` if there is neither.
+    pub(super) fn add(
+        &self,
+        key: &Key,
+        hub: &Hub,
+        era: Era,
+        make: impl FnOnce() -> Option<Recording>,
+    ) -> Option<(Arc<Recording>, Present)> {
+        let mut table = lock(&self.0);
+        if let Some(Entry::Running(there)) = table.get(key)
+            && there.is_open(hub, era)
+        {
+            return Some((Arc::clone(there), there.presence.enter()));
+        }
+        let recording = Arc::new(make()?);
+        table.insert(key.clone(), Entry::Running(Arc::clone(&recording)));
+        let present = recording.presence.enter();
+        Some((recording, present))
+    }
+
+    /// Whether `recording` is what `key` leads to.
+    fn holds(entry: Option<&Entry>, recording: &Arc<Recording>) -> bool {
+        matches!(entry, Some(Entry::Running(there)) if Arc::ptr_eq(there, recording))
+    }
+
+    /// From now on nobody joins `recording`.
+    pub(super) fn remove(&self, key: &Key, recording: &Arc<Recording>) {
+        let mut table = lock(&self.0);
+        if Self::holds(table.get(key), recording) {
+            table.remove(key);
+        }
+    }
+
+    /// The same, unless somebody is there; whether nobody was.
+    pub(super) fn remove_if_left(&self, key: &Key, recording: &Arc<Recording>) -> bool {
+        let mut table = lock(&self.0);
+        let left = recording.presence.count() == 0;
+        if left && Self::holds(table.get(key), recording) {
+            table.remove(key);
+        }
+        left
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut table = lock(&self.recordings.0);
+        let own = |entry: &Entry| match entry {
+            Entry::Beginning(known) => known.same_channel(&self.known.subscribe()),
+            Entry::Running(_) => false,
+        };
+        if table.get(&self.key).is_some_and(own) {
+            table.remove(&self.key);
+        }
+    }
+}
