@@ -51,6 +51,7 @@ class Listener:
     stream: Stream | None = None
     last_id: str = ""
     reading: bool = False
+    calm: bool = False  # it never stalls and never leaves by itself
     turn: int = 0  # counts what was planned, so that an outdated plan is known
 
     @property
@@ -69,7 +70,10 @@ class Crowd:
         self._selector = selectors.DefaultSelector()
         self._plans: list[tuple[float, int, Listener, int]] = []
         self._plan_numbers = itertools.count()
-        self.listeners = []
+        # On all channels, so each kick of a channel ends it too; it comes back at once, as everybody does.
+        self.observer = Listener(Trace("the observer"), random.Random(0), frozenset(CHANNELS), calm=True)
+        self.listeners = [self.observer]
+        self.plan(self.observer, 0)
         for number in range(count):
             dice = random.Random(f"{seed}/listener/{number}")
             self.listeners.append(Listener(Trace(f"listener {number}"), dice, some_channels(dice)))
@@ -115,7 +119,7 @@ class Crowd:
         elif not listener.reading:
             self.read_on(listener)
             delay = dice.expovariate(1 / 6)
-        elif self.settled.is_set():
+        elif self.settled.is_set() or listener.calm:
             return
         elif dice.random() < 0.25:
             self.counts["stalls"] += 1
@@ -137,16 +141,17 @@ class Crowd:
     def come(self, listener: Listener) -> None:
         if listener.trace.entries:
             self.counts["reconnects"] += 1
-        if listener.random.random() < 0.15:
+        if not listener.calm and listener.random.random() < 0.15:
             self.counts["regranted"] += 1
             listener.channels = some_channels(listener.random)
-        target = f"/ask/crowd/?channels={quote(json.dumps(sorted(listener.channels)))}"
+        query = quote(json.dumps(sorted(listener.channels)))
+        target = "/observer/" if listener.calm else f"/ask/crowd/?channels={query}"
         fields = [("Accept", "text/event-stream")]
         if listener.last_id:
             fields.append(("Last-Event-ID", listener.last_id))
         listener.trace.entries.append(Opened(listener.last_id, listener.channels, self.ledger.newest))
         conn = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        if listener.random.random() < 0.25:
+        if not listener.calm and listener.random.random() < 0.25:
             # Before the connect: the window is agreed on there.
             conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LITTLE)
         conn.connect(self.gateway.http)
@@ -193,7 +198,7 @@ class Crowd:
             self.counts["refused"] += 1
         self.leave(listener)
         listener.trace.entries.append(Ended("ended by the gateway" if stream.status == 200 else f"{stream.status}"))
-        self.plan(listener, 0.02)
+        self.plan(listener, 0 if listener.calm else 0.02)
 
     def behind(self, place: str) -> list[Listener]:
         """Those who are not yet at this place of the log, or beyond it."""

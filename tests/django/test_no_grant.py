@@ -303,7 +303,7 @@ def test_a_token_of_one_channel_opens_no_other(
 def recorder(new_site: SiteMaker, new_gateway: GatewayMaker, record: str) -> tuple[Gateway, Site]:
     """A threaded site, for its views hold a worker as long as they talk."""
     site = new_site("unix", threads=16)
-    route = f'[[route]]\npath = "/recorded/<slug:name>/"\nproxy = {{ to = "django", record = {record} }}\n'
+    route = f'[[route]]\npath = "/whispered/<slug:name>/"\nproxy = {{ to = "django", record = {record} }}\n'
     return new_gateway(site, server=DRAIN, sse="per_ip = 10000", routes=route + ROUTES), site
 
 
@@ -316,7 +316,7 @@ def test_a_viewer_with_other_credentials_sees_nothing_of_a_recording(
     new_site: SiteMaker, new_gateway: GatewayMaker, listeners: Listeners, name: str
 ) -> None:
     gateway, site = recorder(new_site, new_gateway, '{ replay = "all", linger = "60s" }')
-    intruders, target = Intruders(gateway, listeners), f"/recorded/{name}/"
+    intruders, target = Intruders(gateway, listeners), f"/whispered/{name}/"
     hers = listeners.open(gateway.http, target, headers={"Cookie": "viewer=anna"})
     listeners.until_data("secret of <anna>", [hers])
     for headers in OTHERS:
@@ -338,7 +338,7 @@ def test_whoever_joins_a_shared_recording_is_checked_first(
     new_site: SiteMaker, new_gateway: GatewayMaker, listeners: Listeners, name: str
 ) -> None:
     gateway, _ = recorder(new_site, new_gateway, '{ replay = "all", linger = "60s", per = "all" }')
-    intruders, target = Intruders(gateway, listeners), f"/recorded/{name}/"
+    intruders, target = Intruders(gateway, listeners), f"/whispered/{name}/"
     first = listeners.open(gateway.http, target, headers={"Cookie": "viewer=anna"})
     listeners.until_data("secret of <anna>", [first])
     for headers in ({}, {"Cookie": "other=anna"}, {"Authorization": "Bearer anna"}, {"Last-Event-ID": first.last_id}):

@@ -43,7 +43,7 @@ def copied_channel(request: HttpRequest, rest: str) -> HttpResponse:
     return HttpResponse(headers={"SSE-Channel": f"own-{rest}"})
 
 
-def recorded(request: HttpRequest, name: str) -> HttpResponse:
+def whispered(request: HttpRequest, name: str) -> HttpResponse:
     """A stream as such views are today: for whoever has a cookie, and what it says is for him alone."""
     viewer = request.COOKIES.get("viewer")
     if not viewer:

@@ -28,7 +28,7 @@ urlpatterns = [
     path("session/cycle/", listening.cycle_key),
     path("session/save/", listening.save),
     re_path(r"^copy/(?P<rest>.*)$", listening.copied_channel),
-    path("recorded/<slug:name>/", listening.recorded),
+    path("whispered/<slug:name>/", listening.whispered),
     path("session/events/", listening.session_events),
     path("sse/notify/", presence.notified),
     path("sse/notify-by-hand/", presence.notified_by_hand),
