@@ -23,7 +23,7 @@ use crate::limits::{Slot, Slots};
 use crate::upstream::{AnswerBody, AnswerError, Head, RequestBody, Upstream, UpstreamError};
 use crate::wire::ask::{Mistake, Terms, terms};
 use crate::wire::headers;
-use crate::wire::last_event_id::{LAST_EVENT_ID, LastEventId};
+use crate::wire::last_event_id::{IN_QUERY, LAST_EVENT_ID, LastEventId};
 
 use cache::{Cache, Key};
 pub use settings::{AT_ONCE, Settings};
@@ -210,6 +210,10 @@ impl Asker {
         facts: &Facts,
     ) -> Verdict {
         let key = self.key(&head, &body, facts);
+        if facts.last == Some(LastEventId::Unusable) {
+            // No id that was ever sent: Django is told nothing of it, and need not refuse a URL of such a length.
+            head.drop_parameters(&IN_QUERY);
+        }
         prepare(&mut head.headers, facts);
         let answer = self.0.upstream.send(&head, body, Duration::ZERO).await;
         let class = answer

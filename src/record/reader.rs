@@ -14,7 +14,7 @@ use crate::domain::Event;
 use crate::hub::Hub;
 use crate::upstream::{AnswerBody, Backoff, Head, RequestBody, Upstream};
 use crate::wire::last_event_id::{IN_QUERY, LAST_EVENT_ID};
-use crate::wire::{headers, query, sse};
+use crate::wire::{headers, sse};
 
 /// How long Django is asked again for a recording that broke off.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -165,12 +165,7 @@ impl Reader {
         if let Some(last) = last.and_then(|last| HeaderValue::from_bytes(last.as_bytes()).ok()) {
             head.headers.insert(LAST_EVENT_ID, last);
             // A view may look here first.
-            let path = head.target.path();
-            let target = match query::without(head.target.query().unwrap_or_default(), &IN_QUERY) {
-                query if query.is_empty() => path.parse(),
-                query => format!("{path}?{query}").parse(),
-            };
-            head.target = target.unwrap_or(head.target);
+            head.drop_parameters(&IN_QUERY);
         }
         head
     }

@@ -9,7 +9,7 @@ use http::{Method, Request, Uri, request};
 use super::body::RequestBody;
 use crate::domain::{EventId, RequestId};
 use crate::wire::forwarded::Forwarded;
-use crate::wire::headers;
+use crate::wire::{headers, query};
 
 /// What Django is sent, the body aside.
 #[derive(Debug, Clone)]
@@ -58,6 +58,24 @@ impl Head {
         if let Ok(end) = HeaderValue::from_str(&end.to_string()) {
             self.headers
                 .insert(HeaderName::from_static("sse-cursor"), end);
+        }
+    }
+
+    /// Takes the parameters of these names out of the query; the rest stays as the client spelled it.
+    pub fn drop_parameters(&mut self, names: &[&str]) {
+        let query = self.target.query().unwrap_or_default();
+        let rest = query::without(query, names);
+        if rest.len() == query.len() {
+            return;
+        }
+        let path = self.target.path();
+        let target = if rest.is_empty() {
+            path.parse()
+        } else {
+            format!("{path}?{rest}").parse()
+        };
+        if let Ok(target) = target {
+            self.target = target;
         }
     }
 

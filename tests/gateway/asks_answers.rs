@@ -45,6 +45,18 @@ async fn an_ask_is_the_clients_own_request_in_the_gateways_words() {
 }
 
 #[tokio::test]
+async fn an_id_that_was_never_sent_is_no_part_of_the_ask() {
+    let (gateway, _, backend) = answering(|_| granted("")).await;
+    let huge = "x".repeat(10_000);
+    let target = format!("/events/?a=%2F&lastEventId={huge}&b=2");
+    let mut source = EventSource::open(&gateway.public, &target).await;
+    assert_eq!(backend.request(0).await.line(), "GET /events/?a=%2F&b=2");
+    let reset = source.next().await;
+    assert_eq!(reset.event, "reset");
+    assert!(reset.data.contains("malformed-id"), "{}", reset.data);
+}
+
+#[tokio::test]
 async fn django_is_told_where_the_client_was_and_whether_the_log_can_serve_it() {
     let backend = Backend::start(|_| granted("")).await;
     let text = format!(
