@@ -43,7 +43,7 @@ impl Gateway {
         tokio::join!(end_streams(&self.hub, spread.min(patience)), async {
             self.public.finished(left()).await;
         });
-        self.proxy.close_tunnels(left()).await;
+        self.proxy.close(left()).await;
         self.recorder.close(left()).await;
         self.internal.stop();
         self.publisher.stop();

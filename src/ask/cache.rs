@@ -20,13 +20,14 @@ use crate::wire::last_event_id::LastEventId;
 /// Answers kept at once; beyond, new ones are not kept until old ones have run out.
 const MOST: usize = 1024;
 
-/// What makes two asks the same: the method, the URL with its host, the credentials, the origin (an answer's CORS
+/// What makes two asks the same: the method, the URL with its host (as the client wrote it, and as a
+/// trusted proxy names it), the credentials, the origin (an answer's CORS
 /// headers may name it), and where the client was.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     method: Method,
     target: PathAndQuery,
-    headers: [Vec<HeaderValue>; 5],
+    headers: [Vec<HeaderValue>; 6],
     last: Option<HeaderValue>,
     whole: bool,
     /// Whether nothing else could matter: no body, and no malformed id, of which Django is told without its text.
@@ -37,6 +38,7 @@ impl Key {
     pub(super) fn of(head: &Head, facts: &Facts, body: &RequestBody) -> Self {
         let all = |name| values(&head.headers, &name);
         let proto = HeaderName::from_static("x-forwarded-proto");
+        let forwarded_host = HeaderName::from_static("x-forwarded-host");
         Self {
             method: head.method.clone(),
             target: head.target.clone(),
@@ -46,6 +48,7 @@ impl Key {
                 all(AUTHORIZATION),
                 all(ORIGIN),
                 all(proto),
+                all(forwarded_host),
             ],
             last: facts.last.as_ref().and_then(LastEventId::as_header),
             whole: facts.whole,

@@ -277,6 +277,14 @@ impl Hub {
         streams.len()
     }
 
+    /// Whether an open stream is on any of `channels`.
+    pub fn has_audience(&self, channels: &[ChannelName]) -> bool {
+        let table = lock(&self.0.table);
+        channels
+            .iter()
+            .any(|name| table.channels.contains_key(name))
+    }
+
     /// The number of open streams.
     pub fn stream_count(&self) -> usize {
         let table = lock(&self.0.table);

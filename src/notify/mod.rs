@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::metrics::{CounterBy, Registry};
 use crate::base::random;
+use crate::base::seldom::Seldom;
 use crate::domain::{Change, Epoch, RequestId};
 use crate::hub::{Changes, Hub};
 use crate::upstream::{Backoff, Head, RequestBody, Upstream};
@@ -38,6 +39,9 @@ const MOST: usize = 1000;
 const GATHER: Duration = Duration::from_millis(100);
 /// The first and the longest pause after Django has not heard.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// How often the log repeats that Django does not hear.
+const REMINDER: Duration = Duration::from_secs(600);
 
 /// Owns the task that tells.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ impl Notifier {
             sent: 0,
             settings,
             upstream,
-            failing: false,
+            failing: None,
             stop: stop.clone(),
             batches: registry.counter_by(
                 "notify_batches",
@@ -94,8 +98,8 @@ struct Telling {
     sent: u64,
     settings: Settings,
     upstream: Upstream,
-    /// Django has not heard the last request, which was logged.
-    failing: bool,
+    /// When to log that Django has not heard; `None` if it has heard the last request.
+    failing: Option<Seldom>,
     stop: CancellationToken,
     batches: CounterBy,
     told: Counter,
@@ -202,20 +206,20 @@ impl Telling {
     fn heard(&mut self, changes: usize) {
         self.batches.get_or_create(&[("outcome", "heard")]).inc();
         self.told.inc_by(changes as u64);
-        if self.failing {
+        if self.failing.take().is_some() {
             tracing::info!(
                 upstream = self.upstream.settings().name,
                 "Presence heard again"
             );
         }
-        self.failing = false;
     }
 
     fn unheard(&mut self, unheard: &Unheard) {
         self.batches
             .get_or_create(&[("outcome", unheard.outcome())])
             .inc();
-        if !self.failing {
+        let failing = self.failing.get_or_insert(Seldom::every(REMINDER));
+        if failing.now() {
             tracing::warn!(
                 upstream = self.upstream.settings().name,
                 path = self.settings.path.path(),
@@ -224,6 +228,5 @@ impl Telling {
                 "Presence not heard"
             );
         }
-        self.failing = true;
     }
 }

@@ -28,32 +28,24 @@ impl Proxy {
             return self.tunnel(&mut parts, head, upstream).await;
         }
         let settings = upstream.settings();
-        let (body, _memory) = self
+        let (body, memory) = self
             .take_body(&parts, incoming, route.body_limit, settings)
             .await?;
-        let answer = upstream.send(&head, body, settings.retry_for).await;
-        let answer = answer.map_err(|error| Refusal::upstream(upstream, error))?;
-        self.pass_on(&parts, upstream, answer)
+        let answer = self.effects.send(upstream, head, body, memory).await;
+        pass_on(answer.map_err(|error| Refusal::upstream(upstream, error))?)
     }
+}
 
-    /// Django's answer to a request with this head, for its client.
-    pub(super) fn pass_on(
-        &self,
-        asked: &request::Parts,
-        upstream: &Upstream,
-        answer: Response<AnswerBody>,
-    ) -> Result<Response<Body>, Refusal> {
-        let (mut answer, body) = answer.into_parts();
-        self.end_session(&asked.headers, &answer.headers);
-        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Refusal::BadUpgrade);
-        }
-        self.publish_said(answer.status, &answer.headers, upstream, asked.uri.path());
-        headers::strip_response(&mut answer.headers);
-        // An HTTP/1.0 server behind us says nothing about how we speak to the client.
-        answer.version = Version::HTTP_11;
-        Ok(Response::from_parts(answer, Body::Answer(Box::new(body))))
+/// Django's answer, whose effects here are done, for its client.
+pub(super) fn pass_on(answer: Response<AnswerBody>) -> Result<Response<Body>, Refusal> {
+    let (mut answer, body) = answer.into_parts();
+    if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Refusal::BadUpgrade);
     }
+    headers::strip_response(&mut answer.headers);
+    // An HTTP/1.0 server behind us says nothing about how we speak to the client.
+    answer.version = Version::HTTP_11;
+    Ok(Response::from_parts(answer, Body::Answer(Box::new(body))))
 }
 
 /// Whether a request asks for a WebSocket on a route that lets WebSockets pass.

@@ -5,8 +5,8 @@
 
 mod access;
 mod body;
+mod effects;
 mod forward;
-mod publish;
 mod record;
 pub mod respond;
 mod settings;
@@ -40,6 +40,7 @@ use crate::wire::path;
 
 use access::Entry;
 pub use access::{AccessLog, Logged};
+use effects::Effects;
 use respond::Refusal;
 pub use settings::*;
 use tunnel::Tunnels;
@@ -134,7 +135,7 @@ pub struct Proxy {
     streams: Streams,
     recorder: Recorder,
     hub: Hub,
-    publisher: Publisher,
+    effects: Effects,
     tunnels: Tunnels,
     access: Option<AccessLog>,
     rate: Option<ClientLimit>,
@@ -193,13 +194,14 @@ impl Proxy {
                 "Requests refused because their client comes too often, by whose rate",
             ),
         };
+        let cookies = settings.session_cookies.clone();
         Self {
+            effects: Effects::new(hub.clone(), publisher, cookies, registry),
             settings,
             routes,
             streams,
             recorder,
             hub,
-            publisher,
             tunnels: Tunnels::new(tunnels, registry),
             access,
             rate,
@@ -209,9 +211,10 @@ impl Proxy {
         }
     }
 
-    /// Waits for the WebSockets to end; cuts them off after `patience`.
-    pub async fn close_tunnels(&self, patience: Duration) {
-        self.tunnels.close(patience).await;
+    /// Waits for the WebSockets to end, and for the answers to requests whose clients have left; gives them up after
+    /// `patience`.
+    pub async fn close(&self, patience: Duration) {
+        tokio::join!(self.tunnels.close(patience), self.effects.close(patience));
     }
 
     async fn serve(

@@ -3,7 +3,7 @@
 use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 
-use super::forward::is_upgrade;
+use super::forward::{is_upgrade, pass_on};
 use super::respond::Refusal;
 use super::{Exchange, Proxy, Recorded};
 use crate::record::{Opened, Replay, Viewer, Visit};
@@ -46,11 +46,16 @@ impl Proxy {
         let opened = opened.map_err(|error| Refusal::upstream(upstream, error))?;
         let mut viewer = match opened {
             Opened::Viewer(viewer) => viewer,
-            Opened::Answer(answer) => return self.pass_on(&parts, upstream, *answer),
+            Opened::Answer(answer) => {
+                let path = parts.uri.path();
+                self.effects.heed(upstream, &parts.headers, path, &answer);
+                return pass_on(*answer);
+            }
         };
         // A viewer who logs in or out with this very answer is told so, whatever becomes of his stream.
-        self.end_session(&parts.headers, &viewer.headers);
-        self.publish_said(StatusCode::OK, &viewer.headers, upstream, parts.uri.path());
+        self.effects.end_session(&parts.headers, &viewer.headers);
+        self.effects
+            .publish_said(StatusCode::OK, &viewer.headers, upstream, parts.uri.path());
         viewer.headers.remove(HEADER);
         let opening = Opening {
             head_only: false,

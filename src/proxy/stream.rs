@@ -3,17 +3,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::SET_COOKIE;
 use http::{HeaderMap, Method, Response, request};
 
 use super::respond::Refusal;
 use super::{Exchange, Kind, Proxy};
 use crate::ask::{Asker, TokenCheck};
-use crate::hub::{Session, Whom};
+use crate::hub::Session;
 use crate::routes::ChannelTemplate;
 use crate::stream::{Body, Opening, Settings, Source};
-use crate::wire::cookies::{self, Change};
-use crate::wire::{cors, headers, last_event_id, path};
+use crate::wire::{cookies, cors, headers, last_event_id, path};
 
 /// The methods of a public route.
 const READS: &str = "GET, HEAD";
@@ -135,7 +133,7 @@ impl Proxy {
         };
         let answer = self.streams.open(settings, opening).await;
         let answer = answer.map_err(Refusal::Stream)?;
-        self.end_session(&parts.headers, answer.headers());
+        self.effects.end_session(&parts.headers, answer.headers());
         Ok(answer)
     }
 
@@ -144,24 +142,6 @@ impl Proxy {
         let name = settings.session_cookie.as_deref()?;
         let value = cookies::value(request, name)?;
         Some(self.hub.session(name, value))
-    }
-
-    /// Ends the streams that were opened with the session which this answer to `request` deletes or changes.
-    pub(super) fn end_session(&self, request: &HeaderMap, answer: &HeaderMap) {
-        if !answer.contains_key(SET_COOKIE) {
-            return;
-        }
-        for name in &self.settings.session_cookies {
-            let change = cookies::change(answer, name);
-            let Some((change, old)) = change.zip(cookies::value(request, name)) else {
-                continue;
-            };
-            // Some sites send the same cookie again with every answer.
-            if change != Change::Set(old) {
-                let session = self.hub.session(name, old);
-                self.hub.kick(&Whom::Session(session));
-            }
-        }
     }
 }
 

@@ -91,8 +91,9 @@ impl Proxy {
     ) -> Result<Response<Body>, Refusal> {
         let slot = self.tunnels.slots.take().ok_or(Refusal::Full)?;
         head.ask_for_websocket();
-        let answer = upstream
-            .send(&head, RequestBody::Empty, upstream.settings().retry_for)
+        let answer = self
+            .effects
+            .send(upstream, head, RequestBody::Empty, ())
             .await;
         let mut answer = answer.map_err(|error| Refusal::upstream(upstream, error))?;
         let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -102,7 +103,6 @@ impl Proxy {
         }
         let far = on(&mut answer);
         let (mut answer, body) = answer.into_parts();
-        self.publish_said(answer.status, &answer.headers, upstream, parts.uri.path());
         headers::strip_response(&mut answer.headers);
         if !agreed {
             return Ok(Response::from_parts(answer, Body::Answer(Box::new(body))));

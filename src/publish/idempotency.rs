@@ -22,6 +22,9 @@ use crate::base::sync::lock;
 
 /// Memory of all answers, estimated. About 200,000 of them.
 pub(super) const MEMORY: usize = 64 << 20;
+/// The same of the answers to signed requests, which have room of their own: they cannot be given up at will, so one
+/// sender who says much would leave none to those who show a token.
+pub(super) const SIGNED_MEMORY: usize = 16 << 20;
 /// What an answer costs beside its text: two table entries and what the allocator adds.
 const OVERHEAD: usize = 256;
 /// What an answer may take that is not there yet: the longest one is that of a batch whose last id is all escapes.
@@ -29,12 +32,13 @@ const RESERVED: usize = 8 << 10;
 
 type Digest = [u8; digest::SHA256_OUTPUT_LEN];
 
-/// What names a request: a key, within the token that was used.
+/// What names a request: a key, within the token that was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key(Digest);
 
 impl Key {
-    /// `header` is where the key stood: the same text in another header is another key.
+    /// `header` is where the key stood: the same text in another header is another key. `token`: who showed a token has
+    /// keys of his own. What is signed names none: by which of the secrets it is known changes while one is replaced.
     pub(super) fn new(header: &str, token: Option<&str>, key: &str) -> Self {
         let whose = if token.is_some() { "token" } else { "" };
         let parts = [header, whose, token.unwrap_or_default(), key];

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::{Publisher, duration, header, query, wire_id};
+use super::{Place, Publisher, duration, header, query, wire_id};
 use crate::base::sync::lock;
 use crate::domain::{ChannelName, Event};
 use crate::hub::Receipt;
@@ -27,8 +27,8 @@ use crate::wire::publish::ndjson::{
 
 /// The most channels of one request that ends when nobody listens to them.
 const MOST_WATCHED: usize = 1024;
-/// How often an audience is looked for: four times in the patience, within these.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// How often an audience is looked for: four times in the patience, at least so often.
+const LOOKS: Duration = Duration::from_secs(1);
 
 /// How far a request has come.
 #[derive(Debug, Default)]
@@ -136,7 +136,7 @@ impl Publisher {
         }
         let event = read_line(line, self.limits().max_event)?;
         let event = std::slice::from_ref(&event);
-        self.check(event, grant, false)?;
+        self.check(event, Place::Object(line), grant)?;
         self.turn(grant).await;
         if watched {
             watch(event, &mut lock(progress).channels)?;
@@ -163,13 +163,13 @@ impl Publisher {
         let Some(patience) = patience else {
             return std::future::pending().await;
         };
-        let mut looks = interval((patience / 4).clamp(LOOKS.0, LOOKS.1));
+        let mut looks = interval((patience / 4).min(LOOKS));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
             // The hub has a lock of its own.
             let channels: Vec<_> = lock(progress).channels.iter().cloned().collect();
-            let heard = self.0.hub.audience(&channels) > 0;
+            let heard = self.0.hub.has_audience(&channels);
             let mut progress = lock(progress);
             match progress.heard {
                 Some(_) if heard => progress.heard = Some(Instant::now()),

@@ -6,6 +6,7 @@
 
 mod idempotency;
 mod lines;
+mod place;
 mod settings;
 mod signed;
 
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,7 @@ use crate::history::AppendError;
 use crate::hub::{Hub, Receipt};
 use crate::limits::{Exceeded, Rate, RateLimit, Slots};
 use crate::tokens::{Grant, Tokens};
-use crate::wire::problem::{Problem, pointer};
+use crate::wire::problem::Problem;
 use crate::wire::publish::{
     Limits, Publish, from_query, published_batch, published_one, read, read_header,
 };
@@ -36,12 +37,15 @@ use crate::wire::webhook::Signed;
 use crate::wire::{duration, idempotency as header, query, sse};
 
 use idempotency::{Answers, Begun, Key, Print, Refused};
+use place::Place;
 pub use settings::*;
 
 /// The most events of one batch.
 const MOST_EVENTS: usize = 10_000;
 /// How long a publisher may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// How long somebody may take to send a signed body, who is a stranger until all of it is there.
+const SIGNED_BODY_TIME: Duration = Duration::from_secs(5);
 /// Signed bodies that are gathered at once: nobody knows yet who sends them.
 const GATHERED_AT_ONCE: usize = 64;
 /// Streams of lines at once.
@@ -58,6 +62,8 @@ struct Inner {
     /// By the name of the token.
     rates: HashMap<String, RateLimit>,
     answers: Answers,
+    /// To signed requests.
+    signed_answers: Answers,
     gathering: Slots,
     lines: Slots,
     /// Once set, streams of lines end.
@@ -96,10 +102,12 @@ impl Publisher {
             "publish_header_mistakes",
             "Answers whose SSE-Publish headers could not be published",
         );
+        let keep_for = settings.idempotency;
         Self(Arc::new(Inner {
             hub,
             rates: settings.rates.iter().map(limit).collect(),
-            answers: Answers::new(settings.idempotency, idempotency::MEMORY, forgotten),
+            answers: Answers::new(keep_for, idempotency::MEMORY, forgotten.clone()),
+            signed_answers: Answers::new(keep_for, idempotency::SIGNED_MEMORY, forgotten),
             gathering: Slots::new(GATHERED_AT_ONCE),
             lines: Slots::new(LINES_AT_ONCE),
             stopping: CancellationToken::new(),
@@ -121,15 +129,16 @@ impl Publisher {
         sender: Sender<'_>,
     ) -> Result<Published, Problem> {
         let take = |body: Bytes, grant: Option<&Grant>| match read(&body, self.limits())? {
-            Publish::One(event) => self.one(&event, grant),
+            Publish::One(event) => self.one(&event, Place::Object(&body), grant),
             Publish::Batch(events) => {
-                let receipt = self.publish(&events, grant, true)?;
+                let receipt = self.publish(&events, Place::Batch(&body), grant)?;
                 let last = events.last().zip(receipt.ids.last());
                 let last = last.map(|(event, id)| wire_id(event, *id));
                 Ok(published_batch(events.len(), last.as_deref()))
             }
         };
-        self.once(parts, body, sender, take).await
+        let limit = self.0.settings.max_body;
+        self.once(parts, body, limit, sender, take).await
     }
 
     /// `POST /v1/channels/{channel}/events`: the body is the data, the rest stands in the query.
@@ -143,9 +152,12 @@ impl Publisher {
         let take = |body: Bytes, grant: Option<&Grant>| {
             let pairs = query::pairs(parts.uri.query().unwrap_or_default());
             let event = from_query(channel, pairs, body, self.limits().max_event)?;
-            self.one(&event, grant)
+            self.one(&event, Place::Query, grant)
         };
-        self.once(parts, body, sender, take).await
+        // The body is the data of one event, so it need not be read further than that may go.
+        let settings = &self.0.settings;
+        let limit = settings.max_body.min(settings.max_event);
+        self.once(parts, body, limit, sender, take).await
     }
 
     /// Publishes what a view said in the `SSE-Publish` headers of its answer: all of them, in order, or nothing. On
@@ -159,7 +171,11 @@ impl Publisher {
         let result = values.into_iter().try_for_each(|value| {
             number += 1;
             let publish = read_header(value.as_bytes(), self.limits())?;
-            self.check(publish.events(), None, publish.is_batch())?;
+            self.check(
+                publish.events(),
+                Place::of(&publish, value.as_bytes()),
+                None,
+            )?;
             events.extend_from_slice(publish.events());
             if events.len() > MOST_EVENTS {
                 let detail = format!("an answer has at most {MOST_EVENTS} events");
@@ -179,38 +195,37 @@ impl Publisher {
         &self,
         parts: &Parts,
         body: Incoming,
+        limit: ByteSize,
         sender: Sender<'_>,
         take: impl FnOnce(Bytes, Option<&Grant>) -> Result<Bytes, Problem>,
     ) -> Result<Published, Problem> {
-        let (body, grant, key, header) = match sender {
+        let (body, grant, key, answers) = match sender {
             Sender::Known(grant) => {
                 let key = header::key(&parts.headers);
                 let key = key.map_err(|error| Problem::bad_request(error.to_string()))?;
-                let key = key.map(|key| {
+                let key = key.map(|(header, key)| {
                     let token = grant.as_ref().map(Grant::name);
-                    (Key::new("idempotency-key", token, key), None)
+                    (header, Key::new(header.as_str(), token, key), None)
                 });
-                (self.body(body).await?, grant, key, "this Idempotency-Key")
+                let body = gather(body, limit).await?;
+                (body, grant, key, &self.0.answers)
             }
             Sender::Signed(signed, tokens) => {
-                let (body, grant, until) = self.signed(&signed, tokens, body).await?;
-                let key = Key::new("webhook-id", Some(grant.name()), &signed.id);
-                (
-                    body,
-                    Some(grant),
-                    Some((key, Some(until))),
-                    "this webhook-id",
-                )
+                let (body, grant, until) = self.signed(&signed, tokens, body, limit).await?;
+                let header = header::Header::WebhookId;
+                let key = Key::new(header.as_str(), None, &signed.id);
+                let key = Some((header, key, Some(until)));
+                (body, Some(grant), key, &self.0.signed_answers)
             }
         };
-        let Some((key, until)) = key else {
+        let Some((header, key, until)) = key else {
             return take(body, grant.as_ref()).map(|answer| Published {
                 answer,
                 replayed: false,
             });
         };
         let print = Print::new(parts, &body);
-        match self.0.answers.begin(key, print, until) {
+        match answers.begin(key, print, until) {
             Ok(Begun::Again(answer)) => Ok(Published {
                 answer,
                 replayed: true,
@@ -227,10 +242,6 @@ impl Publisher {
         }
     }
 
-    async fn body(&self, body: Incoming) -> Result<Bytes, Problem> {
-        gather(body, self.0.settings.max_body).await
-    }
-
     fn limits(&self) -> Limits {
         Limits {
             max_event: self.0.settings.max_event.as_len(),
@@ -238,8 +249,13 @@ impl Publisher {
         }
     }
 
-    fn one(&self, event: &Event, grant: Option<&Grant>) -> Result<Bytes, Problem> {
-        let receipt = self.publish(std::slice::from_ref(event), grant, false)?;
+    fn one(
+        &self,
+        event: &Event,
+        place: Place<'_>,
+        grant: Option<&Grant>,
+    ) -> Result<Bytes, Problem> {
+        let receipt = self.publish(std::slice::from_ref(event), place, grant)?;
         let id = receipt.ids.first().map(|id| wire_id(event, *id));
         Ok(published_one(&id.unwrap_or_default(), receipt.streams))
     }
@@ -247,40 +263,36 @@ impl Publisher {
     fn publish(
         &self,
         events: &[Event],
+        place: Place<'_>,
         grant: Option<&Grant>,
-        batch: bool,
     ) -> Result<Receipt, Problem> {
-        self.check(events, grant, batch)?;
+        self.check(events, place, grant)?;
         self.within_rate(events.len(), grant)?;
         self.append(events)
     }
 
     /// Whether the token may publish them, and the log may take them.
-    fn check(&self, events: &[Event], grant: Option<&Grant>, batch: bool) -> Result<(), Problem> {
+    fn check(
+        &self,
+        events: &[Event],
+        place: Place<'_>,
+        grant: Option<&Grant>,
+    ) -> Result<(), Problem> {
         for (number, event) in events.iter().enumerate() {
-            let at = |problem: Problem, field: &str| {
-                let number = number.to_string();
-                problem.at(if batch {
-                    pointer([number.as_str(), field])
-                } else {
-                    pointer([field])
-                })
-            };
             let forbidden = |channel: &&ChannelName| grant.is_some_and(|g| !g.allows(channel));
             if let Some(channel) = event.channels.iter().find(forbidden) {
-                let named = event.channels.iter().filter(|channel| channel.is_named());
-                let (field, whom) = match (channel.is_named(), named.count()) {
-                    (false, _) => ("user", "a user".to_owned()),
-                    (true, 1) => ("channel", channel.to_string()),
-                    (true, _) => ("channels", channel.to_string()),
+                let (field, whom) = if channel.is_named() {
+                    ("channel", channel.to_string())
+                } else {
+                    ("user", "a user".to_owned())
                 };
                 let detail = format!("this token may not publish to {whom}");
-                return Err(at(Problem::forbidden(detail), field));
+                return Err(place.tell(Problem::forbidden(detail), number, field));
             }
             let id = event.id.as_ref();
             if id.is_some_and(|id| self.is_ours(id.as_str())) {
                 let detail = "an id must not have the form of this gateway's own ids".to_owned();
-                return Err(at(Problem::invalid_field(detail), "id"));
+                return Err(place.tell(Problem::invalid_field(detail), number, "id"));
             }
         }
         Ok(())
@@ -323,9 +335,8 @@ impl Publisher {
     }
 }
 
-/// `key` is what the key is called towards people.
-fn refusal(refused: Refused, key: &str) -> Problem {
-    let detail = format!("{key} {refused}");
+fn refusal(refused: Refused, header: header::Header) -> Problem {
+    let detail = format!("this {header} {refused}");
     match refused {
         Refused::Conflict => Problem::idempotency_conflict(detail),
         Refused::InProgress => Problem::idempotency_in_progress(detail)
@@ -341,14 +352,25 @@ fn whole_seconds(pause: Duration) -> u64 {
 
 /// A whole body of at most `limit`, if it arrives in time.
 pub async fn gather(body: Incoming, limit: ByteSize) -> Result<Bytes, Problem> {
-    let gathered = timeout(BODY_TIME, Limited::new(body, limit.as_len()).collect()).await;
+    gather_within(body, limit, BODY_TIME).await
+}
+
+async fn gather_within(
+    body: Incoming,
+    limit: ByteSize,
+    patience: Duration,
+) -> Result<Bytes, Problem> {
+    let too_large = || Problem::too_large(format!("the body is longer than {limit}"));
+    // Its length says so before any of it is there.
+    if body.size_hint().lower() > limit.get() {
+        return Err(too_large());
+    }
+    let gathered = timeout(patience, Limited::new(body, limit.as_len()).collect()).await;
     match gathered
         .map_err(|_| Problem::bad_request("the body did not arrive in time".to_owned()))?
     {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(format!(
-            "the body is longer than {limit}"
-        ))),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => Err(Problem::bad_request("the body broke off".to_owned())),
     }
 }

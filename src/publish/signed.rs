@@ -6,7 +6,8 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::Publisher;
+use super::{Publisher, SIGNED_BODY_TIME, gather_within};
+use crate::domain::ByteSize;
 use crate::tokens::{Grant, Tokens};
 use crate::wire::problem::Problem;
 use crate::wire::webhook::{Signed, TOLERANCE_SECONDS};
@@ -19,12 +20,13 @@ impl Publisher {
         signed: &Signed,
         tokens: &Tokens,
         body: Incoming,
+        limit: ByteSize,
     ) -> Result<(Bytes, Grant, Instant), Problem> {
         timely(signed)?;
         let slot = self.0.gathering.take().ok_or_else(|| {
             Problem::too_many_requests("too many signed bodies are on their way".to_owned())
         })?;
-        let body = self.body(body).await?;
+        let body = gather_within(body, limit, SIGNED_BODY_TIME).await?;
         let grant = tokens.signed(signed, &body).ok_or_else(|| {
             Problem::unauthorized("the signature is of no secret that is known here".to_owned())
         })?;

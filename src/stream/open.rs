@@ -276,7 +276,7 @@ impl Candidate {
     /// The answer to a client that is granted a stream from `place` on.
     fn begin(self, grant: &Grant, place: Place, renewal: Renewal) -> Response<Body> {
         if place == Place::Over {
-            return respond::over();
+            return respond::over(grant.cors.clone());
         }
         let (id, cors, head_only) = (self.id, grant.cors.clone(), self.head_only);
         if head_only {

@@ -30,8 +30,9 @@ pub(super) fn stream(id: StreamId, more: HeaderMap, body: Body) -> Response<Body
 }
 
 /// 204, which tells an `EventSource` to stop.
-pub(super) fn over() -> Response<Body> {
+pub(super) fn over(cors: HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::empty());
+    response.headers_mut().extend(cors);
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
         .headers_mut()

@@ -34,6 +34,7 @@ pub use error::{AnswerError, GatherError, RequestBodyError, RequestBodyFault, Up
 pub use gather::gather;
 pub use head::Head;
 use pool::Pool;
+pub use send::Sent;
 pub use settings::{Server, Settings};
 
 /// One upstream. Cheap to clone.

@@ -6,7 +6,8 @@
 
 use std::error::Error;
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::Response;
@@ -31,6 +32,21 @@ const MOST_RESETS: u32 = 4;
 /// How recently a connection must have answered to carry a request that must not be sent twice.
 const JUST_USED: Duration = Duration::from_millis(100);
 
+/// Whether a request is on its way, so that Django may be doing what it says. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Sent(Arc<AtomicBool>);
+
+impl Sent {
+    /// Whether a server was given it and has not answered yet.
+    pub fn is_sent(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, sent: bool) {
+        self.0.store(sent, Ordering::Relaxed);
+    }
+}
+
 /// A try that failed.
 struct Failed {
     error: UpstreamError,
@@ -44,8 +60,20 @@ impl Upstream {
     pub async fn send(
         &self,
         head: &Head,
+        body: RequestBody,
+        retry_for: Duration,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        self.send_told(head, body, retry_for, &Sent::default())
+            .await
+    }
+
+    /// The same, and tells in `sent` how far it is.
+    pub async fn send_told(
+        &self,
+        head: &Head,
         mut body: RequestBody,
         retry_for: Duration,
+        sent: &Sent,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         let turn = self.turn().await?;
         let until = Instant::now() + retry_for;
@@ -53,7 +81,7 @@ impl Upstream {
         let mut resets = 0;
         loop {
             let copy = if head.is_safe() { body.again() } else { None };
-            let failed = match self.attempt(head, body).await {
+            let failed = match self.attempt(head, body, sent).await {
                 Ok(response) => return Ok(response.map(|body| body.with_turn(turn))),
                 Err(failed) => failed,
             };
@@ -91,6 +119,7 @@ impl Upstream {
         &self,
         head: &Head,
         body: RequestBody,
+        sent: &Sent,
     ) -> Result<Response<AnswerBody>, Failed> {
         let Some(pool) = self.choose() else {
             let source = io::Error::from(io::ErrorKind::NotFound);
@@ -110,7 +139,7 @@ impl Upstream {
         let mut body = body;
         if let Some(lease) = pool.idle(reuse) {
             let copy = if head.is_safe() { body.again() } else { None };
-            match self.exchange(lease, head, body).await {
+            match self.exchange(lease, head, body, sent).await {
                 Err(Failed {
                     error: UpstreamError::Reset(error),
                     unsent,
@@ -128,7 +157,7 @@ impl Upstream {
             }
         }
         match self.connect(pool).await {
-            Ok(lease) => self.exchange(lease, head, body).await,
+            Ok(lease) => self.exchange(lease, head, body, sent).await,
             Err(error) => Err(Failed {
                 error,
                 unsent: Some(body),
@@ -160,11 +189,15 @@ impl Upstream {
         mut lease: Lease,
         head: &Head,
         body: RequestBody,
+        sent: &Sent,
     ) -> Result<Response<AnswerBody>, Failed> {
         let started = Instant::now();
         let progress = body.progress();
+        sent.set(true);
         let answer = lease.sender.try_send_request(head.request(body));
-        let Some(answer) = self.in_time(answer, &progress).await else {
+        let answer = self.in_time(answer, &progress).await;
+        sent.set(false);
+        let Some(answer) = answer else {
             return Err(Failed {
                 error: UpstreamError::ResponseTimeout,
                 unsent: None,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::asking::{answering, granted, site_with};
-use crate::support::{Backend, Conn, EventSource, Gate, Reply, get, until};
+use crate::support::{Backend, Conn, EventSource, Gate, Gateway, Reply, gateway, get, until};
 
 #[tokio::test]
 async fn an_expired_permission_is_asked_for_again_without_closing() {
@@ -213,6 +213,29 @@ async fn a_cached_answer_serves_equal_credentials_and_nobody_else() {
     assert_eq!(get(&gateway.public, "/events/new").await.status, 403);
     assert_eq!(get(&gateway.public, "/events/new").await.status, 403);
     assert_eq!(backend.count(), 7, "a refusal is never kept");
+}
+
+#[tokio::test]
+async fn a_cached_answer_is_for_the_host_that_a_trusted_proxy_names() {
+    let backend = Backend::start(|request| {
+        let tenant = request.header("x-forwarded-host").unwrap();
+        Reply::channel(tenant)
+    })
+    .await;
+    let gateway = Gateway::start(&format!(
+        "[trust]\nproxies = [\"127.0.0.1\"]\n{}[[route]]\npath = \"/events/\"\n\
+         sse = {{ ask = {{ to = \"django\", cache = \"60s\" }} }}\n",
+        gateway::upstream(&backend.address, ""),
+    ))
+    .await;
+    let mut publisher = gateway.publisher().await;
+    for (tenant, asks) in [("a.test", 1), ("b.test", 2), ("a.test", 2)] {
+        let lines = format!("X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Host: {tenant}\r\n");
+        let mut source = EventSource::open_with(&gateway.public, "/events/", &lines).await;
+        assert_eq!(backend.count(), asks, "{tenant}");
+        publisher.text(tenant, "for you").await;
+        assert_eq!(source.next().await.data, "for you");
+    }
 }
 
 #[tokio::test]

@@ -192,3 +192,18 @@ async fn without_rules_django_says_who_may_read() {
     let page = send(&gateway, "GET", "/page", APP).await;
     assert_eq!(cors(&page), expected);
 }
+
+#[tokio::test]
+async fn what_django_says_of_readers_comes_with_the_end_of_a_channel_too() {
+    let (gateway, _backend) = site(|_| granted(DJANGO)).await;
+    let mut publisher = gateway.publisher().await;
+    let closing = serde_json::json!({"channel": "news", "data": "bye", "close": true});
+    let id = publisher.publish(closing).await["id"].clone();
+    let lines = format!("{APP}Last-Event-ID: {}\r\n", id.as_str().unwrap());
+    let over = send(&gateway, "GET", "/copied/", &lines).await;
+    assert_eq!(over.status, 204);
+    assert_eq!(
+        cors(&over),
+        ["allow-origin: *", "max-age: 5", "vary: Cookie"]
+    );
+}

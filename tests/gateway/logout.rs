@@ -1,7 +1,9 @@
 //! The end of a session of Django ends what was opened with it, and nothing else.
 
+use std::time::Duration;
+
 use crate::support::asking::{answering, site_with};
-use crate::support::{Backend, Conn, EventSource, Gate, Reply};
+use crate::support::{Backend, Conn, EventSource, Gate, Reply, until};
 
 const OLD: &str = "Cookie: theme=dark; sessionid=old; csrftoken=x\r\n";
 const OTHER: &str = "Cookie: sessionid=other\r\n";
@@ -111,4 +113,88 @@ async fn an_answer_that_was_kept_is_not_good_after_the_session_ended() {
     second.ends().await;
     let _third = EventSource::open_with(&gateway.public, "/events/", OLD).await;
     assert_eq!(backend.count(), 3, "asked, the page, asked anew");
+}
+
+#[tokio::test]
+async fn an_answer_counts_also_when_its_client_has_left() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let backend = Backend::start(move |request| {
+        if request.header("sse-ask").is_some() {
+            granted()
+        } else {
+            let said = "SSE-Publish: {\"channel\":\"news\",\"data\":\"said\"}\r\n";
+            Reply::answer("302 Found", &format!("{DELETED}{said}"), "").after(&held)
+        }
+    })
+    .await;
+    let (gateway, mut publisher) = site_with("ask = \"django\"", "publish = true", &backend).await;
+    let mine = EventSource::open_with(&gateway.public, "/events/", OLD).await;
+    let mut theirs = EventSource::open_with(&gateway.public, "/events/", OTHER).await;
+    let open = "tidegate_connections_open";
+    let before = publisher.metric(open).await;
+    let body = format!("{OLD}Content-Length: 4\r\n\r\nbody");
+    for (number, rest) in [
+        (2, format!("GET /logout/ HTTP/1.1\r\nHost: a\r\n{OLD}\r\n")),
+        (3, format!("POST /logout/ HTTP/1.1\r\nHost: a\r\n{body}")),
+    ] {
+        let mut conn = Conn::open(&gateway.public).await;
+        conn.send(rest).await;
+        backend.request(number).await;
+        drop(conn);
+    }
+    until("the gateway to see them leave", async || {
+        publisher.metric(open).await == before
+    })
+    .await;
+    gate.open();
+    mine.ends().await;
+    assert_eq!(theirs.data(2).await, ["said", "said"]);
+}
+
+#[tokio::test]
+async fn so_many_requests_are_waited_for_without_their_clients_and_no_more() {
+    let (gateway, mut publisher, backend) = answering(|_| Reply::hang()).await;
+    let abandoned = "tidegate_requests_abandoned_total";
+    for number in 0..=1024 {
+        assert_eq!(publisher.metric(abandoned).await, 0);
+        let mut conn = Conn::open(&gateway.public).await;
+        conn.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{OLD}\r\n"))
+            .await;
+        backend.request(number).await;
+    }
+    until("one is given up", async || {
+        publisher.metric(abandoned).await == 1
+    })
+    .await;
+    backend
+        .until("its connection is closed", |log| {
+            log.connections.iter().filter(|one| one.closed).count() == 1
+        })
+        .await;
+    // Nor do they hold up the end for long.
+    assert!(gateway.stop().await < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn the_answer_to_a_websocket_ends_a_session_too() {
+    let switch =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    let switch = format!("{switch}{DELETED}\r\n");
+    let (gateway, _, _backend) = answering(move |request| match request.target() {
+        "/events/" => granted(),
+        "/plain/" => Reply::answer("200 OK", DELETED, "page"),
+        _ => Reply::raw(switch.clone()).echo(),
+    })
+    .await;
+    for (target, status) in [("/plain/", 200), ("/switched/", 101)] {
+        let mine = EventSource::open_with(&gateway.public, "/events/", OLD).await;
+        let mut conn = Conn::open(&gateway.public).await;
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: a\r\n{OLD}Connection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        assert_eq!(conn.ask_head(request).await, status);
+        mine.ends().await;
+    }
 }

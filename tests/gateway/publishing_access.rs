@@ -84,6 +84,66 @@ async fn a_token_is_needed_where_there_are_tokens_and_is_good_for_its_channels()
 }
 
 #[tokio::test]
+async fn a_refusal_names_what_the_token_is_not_good_for() {
+    let (gateway, mut publisher) = site(TOKENS).await;
+    let lines = format!("{JSON}Authorization: Bearer s3cret-two\r\n");
+    let id = publisher
+        .request(
+            "POST",
+            "/v1/events",
+            &lines,
+            br#"{"channel":"invoices","data":""}"#,
+        )
+        .await
+        .json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for (target, body, name, place) in [
+        (
+            "events",
+            r#"{"channel":"a","data":""}"#,
+            "pointer",
+            "/channel",
+        ),
+        (
+            "events",
+            r#"{"channels":["a"],"data":""}"#,
+            "pointer",
+            "/channels",
+        ),
+        (
+            "events",
+            r#"{"channels":["invoices","a"],"data":""}"#,
+            "pointer",
+            "/channels",
+        ),
+        ("events", r#"{"user":7,"data":""}"#, "pointer", "/user"),
+        (
+            "events",
+            r#"[{"channel":"invoices","data":""},{"channels":["a"],"data":""}]"#,
+            "pointer",
+            "/1/channels",
+        ),
+        ("channels/a/events", "", "pointer", "/channel"),
+        ("channels/invoices/events?user=7", "", "parameter", "user"),
+    ] {
+        let target = format!("/v1/{target}");
+        let answer = publisher
+            .request("POST", &target, &lines, body.as_bytes())
+            .await;
+        assert_eq!((answer.status, &answer.json()[name]), (403, &json!(place)));
+    }
+    let target = format!("/v1/channels/invoices/events?id={id}");
+    let answer = publisher.request("POST", &target, &lines, b"").await;
+    assert_eq!(
+        (answer.status, &answer.json()["parameter"]),
+        (422, &json!("id"))
+    );
+    drop(gateway);
+}
+
+#[tokio::test]
 async fn without_tokens_no_web_page_and_no_foreign_name_gets_in() {
     let (gateway, _) = site("").await;
     let body = json!({"channel": "news", "data": "forged"}).to_string();

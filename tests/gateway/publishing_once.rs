@@ -151,3 +151,29 @@ async fn many_at_the_same_time_publish_once() {
         20
     );
 }
+
+#[tokio::test]
+async fn the_id_of_a_webhook_will_do_for_a_key() {
+    let event = json!({"channel": "news", "data": "x"}).to_string();
+    for (tokens, bearer) in [("", ""), (TOKENS, "Authorization: Bearer one\r\n")] {
+        let (_gateway, mut publisher) = site(tokens).await;
+        for (lines, status, replayed) in [
+            ("webhook-id: msg_1.2\r\n", 200, None),
+            ("webhook-id: msg_1.2\r\n", 200, Some("true")),
+            ("webhook-id: msg_1.2\r\nIdempotency-Key: k\r\n", 200, None),
+            ("Idempotency-Key: k\r\n", 200, Some("true")),
+            ("webhook-id: k\r\n", 200, None),
+            ("webhook-id: a b\r\n", 400, None),
+        ] {
+            let lines = format!("{JSON}{bearer}{lines}");
+            let answer = publisher
+                .request("POST", "/v1/events", &lines, event.as_bytes())
+                .await;
+            assert_eq!(
+                (answer.status, answer.header("idempotency-replayed")),
+                (status, replayed),
+                "{lines}"
+            );
+        }
+    }
+}

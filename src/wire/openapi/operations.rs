@@ -60,7 +60,8 @@ const fn good(content: Content, about: &'static str) -> Answer {
 const IDEMPOTENCY_KEY: Parameter = once(
     "Idempotency-Key",
     Schema::Form("^[!-~]{1,255}$"),
-    "A name for this request: sent again, it gets the same answer and publishes nothing. Not for a stream of lines.",
+    "A name for this request: sent again, it gets the same answer and publishes nothing. Without it a `webhook-id` counts. \
+     Not for a stream of lines.",
 );
 const REPLAYED: Parameter = once(
     "Idempotency-Replayed",
@@ -120,7 +121,7 @@ pub static OPERATIONS: [Operation; 14] = [
         parameters: &[once(
             "stop_when_alone",
             Schema::Text,
-            "For a stream of lines: it ends when nobody has listened for so long, such as `30s`.",
+            "For a stream of lines: it ends when nobody has listened for so long, such as `30s`; at least `1s`.",
         )],
         headers: &[IDEMPOTENCY_KEY],
         body: Some(Body {

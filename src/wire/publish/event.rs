@@ -74,6 +74,12 @@ pub(super) fn read(value: &RawValue, at: &str, max_event: usize) -> Result<Event
     })
 }
 
+/// Whether the event `value`, which was read, has the field `channels`.
+pub(super) fn lists(value: &RawValue) -> bool {
+    let fields = Fields::of(value, Place { at: "" });
+    fields.is_ok_and(|fields| given(fields.channels).is_some())
+}
+
 /// The channels that are named, and then that of the user.
 fn channels(fields: &Fields<'_>, place: Place<'_>) -> Result<Vec<ChannelName>, Rejected> {
     let mut channels = match (given(fields.channel), given(fields.channels)) {

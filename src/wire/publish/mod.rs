@@ -156,6 +156,19 @@ pub fn read(body: &[u8], limits: Limits) -> Result<Publish, Rejected> {
     }
 }
 
+/// Whether the event with this number in a body that was read, from 0, names its channels by `channels`. A body that is no batch
+/// has one event only.
+pub fn lists_channels(body: &[u8], number: usize) -> bool {
+    let Ok(whole) = json::document(body) else {
+        return false;
+    };
+    match json::elements(whole, usize::MAX) {
+        Some(Ok(elements)) => elements.get(number).is_some_and(|one| event::lists(one)),
+        Some(Err(json::TooMany)) => false,
+        None => event::lists(whole),
+    }
+}
+
 /// Reads the value of a [`HEADER`]: what the body of `POST /v1/events` is, in ASCII, for a header has no
 /// encoding that both sides would agree upon.
 pub fn read_header(value: &[u8], limits: Limits) -> Result<Publish, Rejected> {

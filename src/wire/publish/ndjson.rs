@@ -15,6 +15,8 @@ use crate::domain::Event;
 use crate::wire::duration;
 
 /// The one parameter of the query.
+/// The shortest time without an audience: less is no time for a page to reload, and much looking.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 const STOP_WHEN_ALONE: &str = "stop_when_alone";
 
 /// Room on a line for everything but the data: 64 channels, names, ids, all of it escaped.
@@ -133,8 +135,8 @@ pub fn stop_when_alone<'a>(
             return Err(wrong(message, hint(&key, &[STOP_WHEN_ALONE])));
         }
         let given = duration::parse(&value).map_err(|e| wrong(e.to_string(), None))?;
-        if given.is_zero() {
-            return Err(wrong("zero makes no sense here".to_owned(), None));
+        if given < LEAST_PATIENCE {
+            return Err(wrong("must be at least 1s".to_owned(), None));
         }
         if patience.replace(given).is_some() {
             return Err(wrong("is there twice".to_owned(), None));
@@ -265,7 +267,7 @@ mod tests {
         assert_eq!(read(&[]), Ok(None));
         let half = Duration::from_secs(30);
         assert_eq!(read(&[("stop_when_alone", "30s")]), Ok(Some(half)));
-        for bad in ["", "30", "0s", "x", "9999999d"] {
+        for bad in ["", "30", "0s", "999ms", "x", "9999999d"] {
             assert!(read(&[("stop_when_alone", bad)]).is_err(), "{bad}");
         }
         let twice = read(&[("stop_when_alone", "1s"), ("stop_when_alone", "1s")]);
