@@ -269,14 +269,6 @@ impl Hub {
         streams
     }
 
-    /// How many open streams are on any of `channels`.
-    pub fn audience(&self, channels: &[ChannelName]) -> usize {
-        let table = lock(&self.0.table);
-        let on = channels.iter().filter_map(|name| table.channels.get(name));
-        let streams: HashSet<_> = on.flatten().map(|(_, listener)| listener.id()).collect();
-        streams.len()
-    }
-
     /// Whether an open stream is on any of `channels`.
     pub fn has_audience(&self, channels: &[ChannelName]) -> bool {
         let table = lock(&self.0.table);
