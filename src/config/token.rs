@@ -87,7 +87,13 @@ fn django(section: &mut Section<'_>, key: Option<Text<'_>>) -> Option<Verifier> 
 }
 
 fn jwt(section: &mut Section<'_>, key: Option<Text<'_>>) -> Option<Verifier> {
-    let algorithm = section.required("alg").and_then(|value| value.text());
+    let written = section.value("alg");
+    if written.is_none() {
+        let words: Vec<_> = ALGORITHMS.iter().map(|(word, _)| *word).collect();
+        let hint = format!("one of {}", words.join(", "));
+        section.missing("alg", "\"alg\" is missing", Some(hint));
+    }
+    let algorithm = written.and_then(|value| value.text());
     let algorithm = algorithm.and_then(|text| text.choice(&ALGORITHMS));
     let [audience, issuer] = ["audience", "issuer"].map(|name| {
         let text = section.text(name)?;

@@ -128,7 +128,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "kind = \"jwt\", key = \"${KEY}\"",
-        "8:17: route[0].sse.token.alg: \"alg\" is missing",
+        "8:17: route[0].sse.token.alg: \"alg\" is missing (one of HS256, ES256, EdDSA, RS256)",
     ),
     (
         "kind = \"jwt\", alg = \"none\", key = \"${KEY}\"",
