@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -15,6 +16,8 @@ from harness import Gateway, Process, Site, free_port, prepare_database, raise_o
 from streams import Listeners, Stream
 
 raise_open_files()
+# A shell starts what runs in the background with SIGINT ignored, and everything started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LOG_SHOWN = 3000  # characters of each log under a failure
 log_sizes = pytest.StashKey[dict[Process, int]]()
