@@ -22,7 +22,7 @@ use crate::history::Log;
 use crate::hub::{Era, Session};
 use crate::limits::{Presence, Present};
 use crate::upstream::{AnswerBody, Head, RequestBody, Upstream, UpstreamError};
-use crate::wire::last_event_id::{LAST_EVENT_ID, LastEventId};
+use crate::wire::last_event_id::{IN_QUERY, LAST_EVENT_ID, LastEventId};
 use crate::wire::publish::HEADER;
 use crate::wire::{headers, sse};
 
@@ -193,6 +193,7 @@ fn prepare(head: &mut Head, last: Option<&LastEventId>) {
     // An id that the gateway made says nothing to a view that does not know of it.
     if matches!(last, Some(LastEventId::Own(_))) {
         head.headers.remove(LAST_EVENT_ID);
+        head.drop_parameters(&IN_QUERY);
     }
 }
 

@@ -97,6 +97,15 @@ async fn a_view_is_not_told_an_id_that_it_never_gave() {
 }
 
 #[tokio::test]
+async fn nor_does_the_query_tell_a_view_an_id_of_the_gateway() {
+    let (gateway, mut publisher, backend) = recording("", |_| says(&events(1..=1, true))).await;
+    let own = publisher.text("elsewhere", "x").await;
+    let target = format!("/answer/?a=b&lastEventId={own}&last-event-id={own}");
+    let _source = EventSource::open_with(&gateway.public, &target, ALICE).await;
+    assert_eq!(backend.request(0).await.line(), "GET /answer/?a=b");
+}
+
+#[tokio::test]
 async fn what_the_view_wrote_comes_as_it_was_meant_however_it_was_cut() {
     let text = ": comment\r\nevent: tick\rdata: ä€😀\ndata:\ndata:  x\r\nid: i1\r\nretry: 700\r\n\r\n\
                 data: plain\n\nid: 00000000ab-7\ndata: like ours\n\ndata: unfinished";
