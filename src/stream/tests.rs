@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::domain::{Epoch, Event, EventName, Keep, PublisherId};
@@ -66,7 +66,7 @@ impl Streams {
 
     async fn held(&self, settings: &Settings, last: Option<&str>) -> Box<Held> {
         match self.public(settings, last).await.into_body() {
-            Body::Held(held) => held,
+            Body::Held(held, _) => held,
             other => panic!("{other:?}"),
         }
     }
@@ -76,8 +76,10 @@ impl Streams {
 pub(super) fn said(held: &mut Held) -> (String, bool) {
     let mut text = String::new();
     loop {
-        match held.poll_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Some(bytes)) => text.push_str(std::str::from_utf8(&bytes).unwrap()),
+        match held.poll_next(&mut Context::from_waker(Waker::noop()), Instant::now()) {
+            Poll::Ready(Some(frame)) => {
+                text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap())
+            }
             Poll::Ready(None) => return (text, true),
             Poll::Pending => return (text, false),
         }
@@ -118,7 +120,7 @@ async fn an_open_event_names_the_stream() {
         .to_str()
         .unwrap()
         .to_owned();
-    let Body::Held(mut held) = response.into_body() else {
+    let Body::Held(mut held, _) = response.into_body() else {
         panic!()
     };
     let expected = format!("event: open\ndata: {{\"stream\":\"{id}\"}}\n\n");
