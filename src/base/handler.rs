@@ -39,6 +39,9 @@ pub trait Holdable: Sized {
     /// What a held stream is when it is no body any more.
     type Held: Held;
 
+    /// Whether it is one.
+    fn is_held(&self) -> bool;
+
     /// The stream, or else the body as it was.
     fn into_held(self) -> Result<Self::Held, Self>;
 }

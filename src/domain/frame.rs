@@ -67,6 +67,11 @@ impl Frame {
     pub fn as_chunk(&self) -> &[u8] {
         &self.0
     }
+
+    /// The chunk.
+    pub fn into_chunk(self) -> Bytes {
+        self.0
+    }
 }
 
 #[cfg(test)]

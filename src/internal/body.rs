@@ -59,6 +59,10 @@ impl http_body::Body for Body {
 impl Holdable for Body {
     type Held = Infallible;
 
+    fn is_held(&self) -> bool {
+        false
+    }
+
     fn into_held(self) -> Result<Infallible, Self> {
         Err(self)
     }

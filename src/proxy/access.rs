@@ -129,6 +129,10 @@ pub struct LoggedHeld {
 impl Holdable for Logged {
     type Held = LoggedHeld;
 
+    fn is_held(&self) -> bool {
+        matches!(self.body, Body::Held(..))
+    }
+
     fn into_held(self) -> Result<LoggedHeld, Self> {
         let Self { body, entry } = self;
         match body {

@@ -193,7 +193,8 @@ impl Held {
         if let Some(ending) = self.seat.ending() {
             self.leave(ending, now);
         } else if !self.poll_permission(cx, now) && !self.advance(now) {
-            if now < self.last_write + self.settings.heartbeat {
+            // What is ready breaks the silence as well.
+            if now < self.last_write + self.settings.heartbeat || !self.ready.is_empty() {
                 self.settled = !self.awaits();
                 return false;
             }
@@ -289,12 +290,13 @@ impl Held {
         if !self.permission.allows(now) {
             return false;
         }
+        let before = self.ready.len();
         match (self.read(), self.settings.slow_client) {
-            (None, _) => !self.ready.is_empty(),
+            (None, _) => false,
             (Some(Progress::UpToDate), _) => {
                 // Whatever was published since this look began has rung the bell.
                 self.settled = true;
-                !self.ready.is_empty()
+                self.ready.len() > before
             }
             (Some(Progress::Gap), SlowClient::Close) => {
                 self.end("slow");

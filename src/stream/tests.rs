@@ -354,3 +354,34 @@ async fn a_stream_that_skips_past_the_closing_event_ends_all_the_same() {
     let (text, over) = said(&mut held);
     assert!(over && text.contains("event: reset"), "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn as_many_frames_as_are_ready_are_given_at_once() {
+    use crate::base::handler::Filled;
+
+    let streams = streams(history::Settings::default());
+    let mut held = streams.held(&fixed_retry(), None).await;
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut frames = std::collections::VecDeque::new();
+    let filled = |held: &mut Held, frames: &mut std::collections::VecDeque<_>| {
+        frames.clear();
+        let filled = held.fill(&mut cx, Instant::now(), frames);
+        (filled, frames.len())
+    };
+    assert_eq!(filled(&mut held, &mut frames), (Filled::Idle, 1));
+    // A heartbeat is due, but there is more to say.
+    advance(Duration::from_secs(20)).await;
+    for _ in 0..40 {
+        streams.publish(event("x"));
+    }
+    assert_eq!(filled(&mut held, &mut frames), (Filled::More, 32));
+    assert_eq!(filled(&mut held, &mut frames), (Filled::Idle, 8));
+    assert_eq!(filled(&mut held, &mut frames), (Filled::Idle, 0));
+    advance(Duration::from_secs(15)).await;
+    assert_eq!(filled(&mut held, &mut frames), (Filled::Idle, 1));
+    streams.publish(Event {
+        close: true,
+        ..event("last")
+    });
+    assert_eq!(filled(&mut held, &mut frames), (Filled::Over, 1));
+}
