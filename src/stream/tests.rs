@@ -363,7 +363,7 @@ async fn as_many_frames_as_are_ready_are_given_at_once() {
     let mut held = streams.held(&fixed_retry(), None).await;
     let mut cx = Context::from_waker(Waker::noop());
     let mut frames = std::collections::VecDeque::new();
-    let filled = |held: &mut Held, frames: &mut std::collections::VecDeque<_>| {
+    let mut filled = |held: &mut Held, frames: &mut std::collections::VecDeque<_>| {
         frames.clear();
         let filled = held.fill(&mut cx, Instant::now(), frames);
         (filled, frames.len())
