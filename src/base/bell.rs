@@ -9,7 +9,7 @@
 //! never by a client.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::sync::Notify;
@@ -22,44 +22,32 @@ const MOST_UNSERVED: usize = 32;
 const ROOM: usize = 1024;
 
 /// Rings for one stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bell {
     rung: AtomicBool,
-    listener: Mutex<Listener>,
-}
-
-#[derive(Debug)]
-enum Listener {
-    Nobody,
-    Task(Waker),
-    Inbox(Inbox, u32),
-}
-
-impl Default for Bell {
-    fn default() -> Self {
-        Self {
-            rung: AtomicBool::new(false),
-            listener: Mutex::new(Listener::Nobody),
-        }
-    }
+    /// Where its rings go; set once, and then no task is woken.
+    inbox: OnceLock<(Inbox, u32)>,
+    task: Mutex<Option<Waker>>,
 }
 
 impl Bell {
     /// From now on `key` is put into `inbox`.
     pub fn attach(&self, inbox: &Inbox, key: u32) {
-        *lock(&self.listener) = Listener::Inbox(inbox.clone(), key);
+        let first = self.inbox.set((inbox.clone(), key));
+        debug_assert!(first.is_ok(), "a stream is handed over once");
     }
 
     /// Has `waker` woken by the next ring, unless an inbox is told; whether it rang since it was listened to last.
     pub fn listen(&self, waker: &Waker) -> bool {
-        let mut listener = lock(&self.listener);
-        match &mut *listener {
-            Listener::Inbox(..) => {}
-            Listener::Task(known) => known.clone_from(waker),
-            Listener::Nobody => *listener = Listener::Task(waker.clone()),
+        if self.inbox.get().is_none() {
+            let mut task = lock(&self.task);
+            match &mut *task {
+                Some(known) => known.clone_from(waker),
+                None => *task = Some(waker.clone()),
+            }
         }
-        drop(listener);
-        self.rung.swap(false, Ordering::AcqRel)
+        // Most of the time it has not rung, and to see that is cheaper.
+        self.rung.load(Ordering::Acquire) && self.rung.swap(false, Ordering::AcqRel)
     }
 
     /// Rings, once until it is listened to again.
@@ -80,16 +68,16 @@ impl Peal {
         if bell.rung.swap(true, Ordering::AcqRel) {
             return;
         }
-        match &*lock(&bell.listener) {
-            Listener::Nobody => {}
-            Listener::Task(waker) => waker.wake_by_ref(),
-            Listener::Inbox(inbox, key) => {
-                let same = |(known, _): &&mut (Inbox, _)| known == inbox;
-                match self.0.iter_mut().find(same) {
-                    Some((_, keys)) => keys.push(*key),
-                    None => self.0.push((inbox.clone(), vec![*key])),
-                }
+        let Some((inbox, key)) = bell.inbox.get() else {
+            if let Some(task) = &*lock(&bell.task) {
+                task.wake_by_ref();
             }
+            return;
+        };
+        let same = |(known, _): &&mut (Inbox, _)| known == inbox;
+        match self.0.iter_mut().find(same) {
+            Some((_, keys)) => keys.push(*key),
+            None => self.0.push((inbox.clone(), vec![*key])),
         }
     }
 

@@ -48,11 +48,20 @@ pub trait Holdable: Sized {
 
 /// A stream whose frames the server writes to the socket itself. Dropped when the client is gone.
 pub trait Held: Send + 'static {
+    /// What one stream read may spare the next one the reading.
+    type Memo: Default + Send;
+
     /// From now on, whatever wakes the stream puts `key` into `inbox`.
     fn attach(&self, inbox: &Inbox, key: u32);
 
     /// Moves what can be written now into `out`, which is empty. The waker of `cx` matters only while it `awaits`.
-    fn fill(&mut self, cx: &mut Context<'_>, now: Instant, out: &mut VecDeque<Frame>) -> Filled;
+    fn fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        out: &mut VecDeque<Frame>,
+        memo: &mut Self::Memo,
+    ) -> Filled;
 
     /// Whether it waits for something that wakes the waker it was polled with, beside its inbox.
     fn awaits(&self) -> bool;
@@ -74,11 +83,19 @@ pub enum Filled {
 
 /// No stream at all: for services that hold none.
 impl Held for Infallible {
+    type Memo = ();
+
     fn attach(&self, _: &Inbox, _: u32) {
         match *self {}
     }
 
-    fn fill(&mut self, _: &mut Context<'_>, _: Instant, _: &mut VecDeque<Frame>) -> Filled {
+    fn fill(
+        &mut self,
+        _: &mut Context<'_>,
+        _: Instant,
+        _: &mut VecDeque<Frame>,
+        (): &mut (),
+    ) -> Filled {
         match *self {}
     }
 

@@ -5,6 +5,7 @@ pub mod access;
 pub mod bell;
 pub mod descriptors;
 pub mod handler;
+pub mod keys;
 pub mod log;
 pub mod metrics;
 pub mod random;

@@ -10,6 +10,7 @@ use super::kicks::{Era, Session};
 use super::presence::Now;
 use super::{Hub, Table};
 use crate::base::bell::{Bell, Inbox};
+use crate::base::keys::Keys;
 use crate::base::metrics::Counted;
 use crate::base::sync::lock;
 use crate::domain::{ChannelName, Position, StreamId, UserId};
@@ -244,10 +245,7 @@ impl Table {
                 }
             }
         };
-        match channels {
-            [name] => Keys::One(join(name)),
-            names => Keys::Many(names.iter().map(join).collect()),
-        }
+        channels.iter().map(&mut join).collect()
     }
 
     fn leave_session(&mut self, session: Session, id: StreamId) {
@@ -265,25 +263,10 @@ impl Table {
 pub struct Membership {
     hub: Hub,
     channels: Arc<[ChannelName]>,
+    /// On each of them.
     keys: Keys,
     /// As it was when the stream joined; kept only if presence is watched.
     user: Option<UserId>,
-}
-
-/// The keys of a stream on its channels, in their order.
-#[derive(Debug)]
-enum Keys {
-    One(u32),
-    Many(Box<[u32]>),
-}
-
-impl Keys {
-    const fn as_slice(&self) -> &[u32] {
-        match self {
-            Self::One(key) => std::slice::from_ref(key),
-            Self::Many(keys) => keys,
-        }
-    }
 }
 
 impl Drop for Membership {

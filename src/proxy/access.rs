@@ -18,6 +18,7 @@ use crate::base::access::Lines;
 use crate::base::bell::Inbox;
 use crate::base::handler::{self, Filled, Holdable};
 use crate::domain::{self, RequestId};
+use crate::history::Memo;
 use crate::stream::{Body, Held};
 use crate::upstream::AnswerError;
 use crate::wire::access::{Format, Record};
@@ -143,6 +144,8 @@ impl Holdable for Logged {
 }
 
 impl handler::Held for LoggedHeld {
+    type Memo = Memo;
+
     fn attach(&self, inbox: &Inbox, key: u32) {
         self.held.attach(inbox, key);
     }
@@ -152,8 +155,9 @@ impl handler::Held for LoggedHeld {
         cx: &mut Context<'_>,
         now: Instant,
         out: &mut VecDeque<domain::Frame>,
+        memo: &mut Memo,
     ) -> Filled {
-        let filled = self.held.fill(cx, now, out);
+        let filled = self.held.fill(cx, now, out, memo);
         if let Some(Entry(begun)) = &mut self.entry {
             let bytes: usize = out.iter().map(domain::Frame::len).sum();
             begun.record.bytes += bytes as u64;

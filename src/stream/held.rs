@@ -25,7 +25,7 @@ use crate::base::bell::Inbox;
 use crate::base::handler::Filled;
 use crate::base::random;
 use crate::domain::{EventId, Frame, Position, RetryMs};
-use crate::history::{Cursor, Log, Progress};
+use crate::history::{Cursor, Log, Memo, Progress};
 use crate::hub::{Ending, Membership, Seat};
 use crate::wire::last_event_id::LastEventId;
 use crate::wire::sse;
@@ -143,7 +143,7 @@ impl Held {
             if self.is_over() {
                 return Poll::Ready(None);
             }
-            if !self.look(cx, now) {
+            if !self.look(cx, now, None) {
                 return Poll::Pending;
             }
         }
@@ -155,6 +155,7 @@ impl Held {
         cx: &mut Context<'_>,
         now: Instant,
         out: &mut VecDeque<Frame>,
+        memo: &mut Memo,
     ) -> Filled {
         // What is read is put where there is room already: this way an event costs no allocation.
         let lent = self.ready.is_empty();
@@ -163,7 +164,7 @@ impl Held {
         }
         let mut idle = false;
         while self.ready.len() < READ && !self.is_over() && !idle {
-            idle = !self.look(cx, now);
+            idle = !self.look(cx, now, Some(memo));
         }
         std::mem::swap(&mut self.ready, out);
         if !lent {
@@ -184,7 +185,7 @@ impl Held {
     }
 
     /// Looks for something to say; whether anything changed.
-    fn look(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    fn look(&mut self, cx: &mut Context<'_>, now: Instant, memo: Option<&mut Memo>) -> bool {
         let woken = self.seat.listen(cx.waker());
         if self.settled && !woken && now < self.due() {
             return false;
@@ -192,7 +193,7 @@ impl Held {
         self.settled = false;
         if let Some(ending) = self.seat.ending() {
             self.leave(ending, now);
-        } else if !self.poll_permission(cx, now) && !self.advance(now) {
+        } else if !self.poll_permission(cx, now) && !self.advance(now, memo) {
             // What is ready breaks the silence as well.
             if now < self.last_write + self.settings.heartbeat || !self.ready.is_empty() {
                 self.settled = !self.awaits();
@@ -286,12 +287,12 @@ impl Held {
     }
 
     /// Takes what the log has for this stream; whether anything changed.
-    fn advance(&mut self, now: Instant) -> bool {
+    fn advance(&mut self, now: Instant, memo: Option<&mut Memo>) -> bool {
         if !self.permission.allows(now) {
             return false;
         }
         let before = self.ready.len();
-        match (self.read(), self.settings.slow_client) {
+        match (self.read_through(memo), self.settings.slow_client) {
             (None, _) => false,
             (Some(Progress::UpToDate), _) => {
                 // Whatever was published since this look began has rung the bell.
@@ -311,11 +312,19 @@ impl Held {
     }
 
     pub(super) fn read(&mut self) -> Option<Progress> {
+        self.read_through(None)
+    }
+
+    fn read_through(&mut self, memo: Option<&mut Memo>) -> Option<Progress> {
         let Reading::Channels(cursor, _) = &mut self.reading else {
             return None;
         };
         let before = self.ready.len();
-        let progress = cursor.read(self.seat.id(), READ, &mut self.ready);
+        let (stream, ready) = (self.seat.id(), &mut self.ready);
+        let progress = match memo {
+            Some(memo) => cursor.read_alike(stream, READ, ready, memo),
+            None => cursor.read(stream, READ, ready),
+        };
         let position = cursor.position();
         if self.is_revoked() {
             self.ready.truncate(before);

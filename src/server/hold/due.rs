@@ -8,6 +8,7 @@ use tokio::time::{Instant, Sleep};
 
 /// How exactly a stream is due. 2^32 of them are more than a year.
 const TICK: Duration = Duration::from_millis(10);
+const TICKS_A_SECOND: u64 = 100;
 
 /// Counts ticks from its start.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +39,9 @@ impl Clock {
     /// Whole ticks.
     #[expect(clippy::unused_self, reason = "there is one length of a tick")]
     pub(super) fn ticks(self, time: Duration) -> u32 {
-        u32::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
+        let each_second = time.as_secs().saturating_mul(TICKS_A_SECOND);
+        let rest = u64::from(time.subsec_nanos() / TICK.subsec_nanos());
+        u32::try_from(each_second.saturating_add(rest)).unwrap_or(u32::MAX)
     }
 
     pub(super) fn instant(self, tick: u32) -> Instant {

@@ -146,7 +146,7 @@ impl<S> Desk<S> {
 }
 
 /// Serves the streams of its table, a task.
-struct Holder<S> {
+struct Holder<S: Held> {
     server: Server,
     desk: Desk<S>,
     kernel: AsyncFd<Epoll>,
@@ -155,6 +155,7 @@ struct Holder<S> {
     alarm: Alarm,
     /// The round under way: who was rung for and is not served yet, the next at the end.
     round: Vec<u32>,
+    memo: S::Memo,
     scratch: Scratch,
     held: Gauge,
 }
@@ -188,6 +189,7 @@ impl<S: Held> Holder<S> {
             clock,
             alarm: Alarm::new(),
             round: Vec::new(),
+            memo: S::Memo::default(),
             scratch: Scratch {
                 frames: VecDeque::new(),
                 events: Vec::new(),
@@ -379,7 +381,12 @@ impl<S: Held> Holder<S> {
                 break;
             };
             let frames = &mut self.scratch.frames;
-            let Some(filled) = fill(stream, &self.desk.inbox, key, now, frames) else {
+            frames.clear();
+            let filled = catch_unwind(AssertUnwindSafe(|| {
+                let waker = || self.desk.inbox.waker(key);
+                fill(stream, waker, now, frames, &mut self.memo)
+            }));
+            let Ok(filled) = filled else {
                 self.server.0.metrics.panics.inc();
                 tracing::error!("Held stream panicked");
                 return self.remove(key);
@@ -420,27 +427,27 @@ impl<S: Held> Holder<S> {
     }
 }
 
-/// Asks a stream for its frames; `None` if it panicked.
+/// Asks a stream for its frames.
 fn fill<S: Held>(
     stream: &mut S,
-    inbox: &Inbox,
-    key: u32,
+    waker: impl FnOnce() -> Waker,
     now: Instant,
     frames: &mut VecDeque<Frame>,
-) -> Option<Filled> {
-    frames.clear();
-    let filled = catch_unwind(AssertUnwindSafe(|| {
-        // Only who waits for somebody else's answer needs a waker beside its bell, and that is seldom.
-        let mut filled = if stream.awaits() {
-            Filled::Idle
-        } else {
-            stream.fill(&mut Context::from_waker(Waker::noop()), now, frames)
-        };
-        if filled == Filled::Idle && frames.is_empty() && stream.awaits() {
-            let waker = inbox.waker(key);
-            filled = stream.fill(&mut Context::from_waker(&waker), now, frames);
+    memo: &mut S::Memo,
+) -> Filled {
+    // Only who waits for somebody else's answer needs a waker beside its bell, and that is seldom.
+    if !stream.awaits() {
+        let mut nobody = Context::from_waker(Waker::noop());
+        let filled = stream.fill(&mut nobody, now, frames, memo);
+        if filled != Filled::Idle || !stream.awaits() {
+            return filled;
         }
-        filled
-    }));
-    filled.ok()
+        // Since a moment ago it waits; what it has said by now is at the front of what it says next.
+        let mut said = std::mem::take(frames);
+        let filled = stream.fill(&mut Context::from_waker(&waker()), now, frames, memo);
+        said.append(frames);
+        *frames = said;
+        return filled;
+    }
+    stream.fill(&mut Context::from_waker(&waker()), now, frames, memo)
 }
