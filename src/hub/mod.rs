@@ -34,7 +34,7 @@ pub use kicks::{Era, Session, Whom};
 pub use presence::Changes;
 use presence::Presence;
 pub use seat::{About, Ending, Identity, Membership, Seat};
-use seat::{Joined, Listener};
+use seat::{ById, Joined, Listener};
 
 /// The streams of this gateway. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Table {
     /// Every open stream, also one that is on no channel yet because its permission is still being asked for.
-    streams: HashMap<StreamId, Arc<Listener>>,
+    streams: HashSet<ById>,
     channels: HashMap<ChannelName, On>,
     /// The streams that were opened with a session of Django.
     sessions: HashMap<Session, HashMap<StreamId, Arc<Listener>>>,
@@ -193,7 +193,7 @@ impl Hub {
             let streams = table.sessions.entry(session).or_default();
             streams.insert(id, Arc::clone(&listener));
         }
-        table.streams.insert(id, Arc::clone(&listener));
+        table.streams.insert(ById(Arc::clone(&listener)));
         drop(table);
         Seat::new(self.clone(), listener, open)
     }
@@ -231,7 +231,7 @@ impl Hub {
         let streams: Option<Vec<Arc<Listener>>> = match whom {
             Whom::User(user) => on(&ChannelName::of_user(user)),
             Whom::Channel(name) => on(name),
-            Whom::Stream(id) => table.streams.get(id).map(|one| vec![Arc::clone(one)]),
+            Whom::Stream(id) => table.streams.get(id).map(|ById(one)| vec![Arc::clone(one)]),
             Whom::Session(session) => {
                 let streams = table.sessions.get(session);
                 streams.map(|streams| streams.values().map(Arc::clone).collect())
@@ -265,7 +265,11 @@ impl Hub {
                 let on = table.channels.get(name).into_iter().flat_map(On::iter);
                 on.map(Arc::clone).collect()
             }
-            None => table.streams.values().cloned().collect(),
+            None => table
+                .streams
+                .iter()
+                .map(|ById(one)| Arc::clone(one))
+                .collect(),
         };
         drop(table);
         let mut streams: Vec<_> = listeners.iter().filter_map(|one| one.told()).collect();
@@ -308,12 +312,14 @@ impl Hub {
         if let Some(presence) = &mut table.presence {
             presence.end();
         }
-        table.streams.keys().copied().collect()
+        table.streams.iter().map(|ById(one)| one.id()).collect()
     }
 
     /// Ends one stream; `false` if it is gone already.
     pub fn end(&self, id: StreamId, ending: Ending) -> bool {
-        let listener = lock(&self.0.table).streams.get(&id).cloned();
+        let table = lock(&self.0.table);
+        let listener = table.streams.get(&id).map(|ById(one)| Arc::clone(one));
+        drop(table);
         listener.is_some_and(|listener| {
             listener.end(ending);
             true

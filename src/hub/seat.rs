@@ -1,5 +1,7 @@
 //! One stream's place in the hub: what wakes it, what ends it, what is told of it, and the guards that take it out again.
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -70,6 +72,30 @@ pub(super) struct Joined {
     pub(super) user: Option<UserId>,
     pub(super) channels: Arc<[ChannelName]>,
 }
+
+/// A stream in a set of streams, found by its id.
+#[derive(Debug)]
+pub(super) struct ById(pub(super) Arc<Listener>);
+
+impl Borrow<StreamId> for ById {
+    fn borrow(&self) -> &StreamId {
+        &self.0.id
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
 
 impl Listener {
     pub(super) fn new(id: StreamId, about: Option<About>) -> Self {
@@ -224,7 +250,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let id = self.listener.id;
         let mut table = lock(&self.hub.0.table);
-        table.streams.remove(&id);
+        table.forget(id);
         table.taps.remove(&id);
         if let Some(session) = self.listener.session() {
             table.leave_session(session, id);
@@ -246,6 +272,15 @@ impl Table {
             }
         };
         channels.iter().map(&mut join).collect()
+    }
+
+    fn forget(&mut self, id: StreamId) {
+        self.streams.remove(&id);
+        // What many streams took is given back when they are gone.
+        if self.streams.len() < self.streams.capacity() / 8 && self.streams.capacity() > 1024 {
+            self.streams.shrink_to(2 * self.streams.len());
+            self.channels.shrink_to(2 * self.channels.len());
+        }
     }
 
     fn leave_session(&mut self, session: Session, id: StreamId) {

@@ -259,11 +259,9 @@ impl Held {
             // The client is told by the status of its reconnect.
             return self.end("refused");
         };
-        // The old share goes first: the same user keeps its place.
-        self.places.user = None;
-        match self.streams.0.user_share(&self.settings, &grant.terms) {
-            Ok(share) => self.places.user = share,
-            Err(TooMany) => return self.end("limited"),
+        let (streams, settings) = (&self.streams.0, &self.settings);
+        if let Err(TooMany) = self.places.take_users(streams, settings, &grant.terms) {
+            return self.end("limited");
         }
         if let Some(retry) = grant.terms.retry {
             self.say(sse::retry(retry));

@@ -101,7 +101,7 @@ impl Streams {
                 let last = candidate.arrival.last.as_ref();
                 let place = recorded.place(self.0.hub.log(), &hearing, last);
                 candidate.arrival.now = recorded.begin();
-                candidate.places.viewer = Some(recorded.present);
+                candidate.places.view(recorded.present);
                 Ok(candidate.begin(&grant, place, Renewal::Never))
             }
         }
@@ -137,12 +137,7 @@ impl Streams {
                 session,
             },
             era: hub.era(),
-            places: Places {
-                slot,
-                client: share,
-                user: None,
-                viewer: None,
-            },
+            places: Places::new(slot, share),
             head_only,
             arrival: Arrival {
                 now: hub.log().position(),
@@ -261,8 +256,9 @@ impl Candidate {
         grant: &Grant,
         renewal: Renewal,
     ) -> Result<Response<Body>, OpenError> {
-        let user = self.streams.0.user_share(&self.settings, &grant.terms);
-        self.places.user = user.map_err(|TooMany| OpenError::Limited(Limit::PerUser))?;
+        let (streams, settings) = (&self.streams.0, &self.settings);
+        let taken = self.places.take_users(streams, settings, &grant.terms);
+        taken.map_err(|TooMany| OpenError::Limited(Limit::PerUser))?;
         let log = self.streams.0.hub.log();
         let place = place::find(
             log,
