@@ -1,4 +1,4 @@
-//! One client connection: HTTP/1.1 or HTTP/2, as its first bytes say.
+//! One client connection: the TLS handshake, then HTTP/1.1 or HTTP/2, as that or the first bytes say.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 
 use super::activity::{Activity, Tracked};
+use super::handshake::Speech;
 use super::io::{ClientIo, Socket};
 use super::{Server, Settings};
 use crate::base::handler::{Handler, MOST_FIELDS};
@@ -28,16 +29,19 @@ const H2_SEND_BUFFER: usize = 64 << 10;
 pub(super) async fn run<H: Handler>(
     server: Server,
     socket: Socket,
-    http2: bool,
+    speech: Speech,
     info: Arc<ConnInfo>,
     handler: Arc<H>,
 ) {
     let inner = &server.0;
+    let Some((socket, versions)) = speech.begin(inner, socket, info.id).await else {
+        return;
+    };
     let activity = Arc::new(Activity::default());
     let refused = inner.metrics.refused.clone();
     let io = TokioIo::new(ClientIo::new(
         socket,
-        http2,
+        versions,
         Arc::clone(&activity),
         &inner.settings,
         refused,

@@ -22,9 +22,11 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
+use tokio_rustls::server::TlsStream;
 
 use super::Settings;
 use super::activity::Activity;
+use super::handshake::Versions;
 use crate::wire::guard::{Guard, Limits, POISON, Verdict};
 
 /// How long a closing connection is still read from.
@@ -37,6 +39,8 @@ pub(super) enum Socket {
     Tcp(TcpStream),
     /// A unix socket.
     Unix(UnixStream),
+    /// TLS over TCP; in a box, for the others are a tenth of its size.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// The times one connection may take.
@@ -59,7 +63,7 @@ enum Poisoned {
 pub(super) struct ClientIo {
     socket: Socket,
     guard: Guard,
-    http2: bool,
+    versions: Versions,
     poisoned: Option<Poisoned>,
     activity: Arc<Activity>,
     patience: Patience,
@@ -74,7 +78,7 @@ pub(super) struct ClientIo {
 impl ClientIo {
     pub(super) fn new(
         socket: Socket,
-        http2: bool,
+        versions: Versions,
         activity: Arc<Activity>,
         settings: &Settings,
         refused: Counter,
@@ -87,7 +91,7 @@ impl ClientIo {
         Self {
             socket,
             guard,
-            http2,
+            versions,
             poisoned: None,
             activity,
             patience,
@@ -147,7 +151,7 @@ impl ClientIo {
         if self.guard.in_head() {
             self.activity.moved();
         }
-        if self.guard.is_http2() && !self.http2 {
+        if !self.versions.allow(&self.guard) {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(())
@@ -255,8 +259,18 @@ impl AsyncWrite for ClientIo {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // Only TLS keeps back what it has taken.
+        let Socket::Tls(stream) = &mut this.socket else {
+            return Poll::Ready(Ok(()));
+        };
+        let flushed = Pin::new(stream).poll_flush(cx);
+        // hyper flushes also when there is nothing to write, and that is no move.
+        if flushed.is_ready() && this.writing.is_none() {
+            return flushed;
+        }
+        this.poll_stall(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -266,7 +280,9 @@ impl AsyncWrite for ClientIo {
             return Poll::Ready(this.socket.reset_on_close());
         }
         if this.lingering.is_none() {
-            ready!(this.socket.poll_shutdown(cx))?;
+            // What TLS still holds, and its close_notify, go first, and may stall as any write may.
+            let closed = this.socket.poll_shutdown(cx);
+            ready!(this.poll_stall(cx, closed))?;
         }
         this.poll_linger(cx).map(Ok)
     }
@@ -286,6 +302,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => SockRef::from(socket).set_linger(Some(Duration::ZERO)),
             Self::Unix(_) => Ok(()),
+            Self::Tls(stream) => SockRef::from(stream.get_ref().0).set_linger(Some(Duration::ZERO)),
         }
     }
 
@@ -297,6 +314,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buffer),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 
@@ -304,6 +322,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -315,6 +334,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, parts),
             Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, parts),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
         }
     }
 
@@ -322,6 +342,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
