@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Chosen by measurement: see docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     tidegate::cli::start(std::env::args_os())
 }

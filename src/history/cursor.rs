@@ -1,11 +1,13 @@
 //! A reader's place in the log. Each held stream owns one; nothing is queued for it anywhere.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::Log;
 use super::reading::At;
+use crate::base::keys::Keys;
 use crate::base::sync::lock;
 use crate::domain::{ChannelName, Frame, Position, StreamId};
 
@@ -28,32 +30,86 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct Cursor {
     log: Log,
-    channels: Box<[ChannelName]>,
+    channels: Arc<[ChannelName]>,
+    /// Those of the channels, for as long as they are held.
+    keys: Keys,
     at: At,
 }
 
+/// The last read of some reader, for the next one: of those that stand in one place, one reads and all others are given
+/// the same frames, without a lock. Good for as long as nothing was appended since.
+#[derive(Debug, Default)]
+pub struct Memo(Option<Remembered>);
+
+#[derive(Debug)]
+struct Remembered {
+    head: Position,
+    keys: Vec<u32>,
+    from: Position,
+    to: Position,
+    progress: Progress,
+    frames: Vec<Frame>,
+}
+
 impl Cursor {
-    pub(super) fn new(log: Log, channels: Vec<ChannelName>, position: Position) -> Self {
-        let channels = channels.into_boxed_slice();
+    pub(super) fn new(log: Log, channels: Arc<[ChannelName]>, position: Position) -> Self {
         let mut state = lock(&log.0.state);
-        state.hold(&channels);
+        let keys = state.hold(&channels);
         let opened = state.head();
         drop(state);
         Self {
             log,
             channels,
+            keys,
             at: At { position, opened },
         }
     }
 
     /// Appends up to `most` frames to `out` and moves past them. Events that are not for `stream` are passed over.
     pub fn read(&mut self, stream: StreamId, most: usize, out: &mut VecDeque<Frame>) -> Progress {
+        let read = lock(&self.log.0.state).read(
+            self.keys.as_slice(),
+            self.at,
+            stream,
+            most,
+            Instant::now(),
+            out,
+        );
+        self.at.position = read.position;
+        read.progress
+    }
+
+    /// The same, through what another reader may just have read.
+    pub fn read_alike(
+        &mut self,
+        stream: StreamId,
+        most: usize,
+        out: &mut VecDeque<Frame>,
+        memo: &mut Memo,
+    ) -> Progress {
+        // States, and what passed before it began, are a reader's own.
+        let live = self.at.position >= self.at.opened;
+        if let Some(known) = memo.0.as_ref().filter(|known| live && known.is_of(self)) {
+            out.extend(known.frames.iter().cloned());
+            self.at.position = known.to;
+            return known.progress;
+        }
+        let (from, before) = (self.at.position, out.len());
         let mut state = lock(&self.log.0.state);
-        let (progress, position) =
-            state.read(&self.channels, self.at, stream, most, Instant::now(), out);
+        let (keys, now) = (self.keys.as_slice(), Instant::now());
+        let read = state.read(keys, self.at, stream, most, now, out);
+        let head = state.head();
         drop(state);
-        self.at.position = position;
-        progress
+        self.at.position = read.position;
+        memo.0 = (live && read.for_all && read.progress != Progress::Gap).then(|| Remembered {
+            head,
+            keys: keys.to_vec(),
+            from,
+            to: read.position,
+            progress: read.progress,
+            frames: out.range(before..).cloned().collect(),
+        });
+        read.progress
     }
 
     /// Leaves what has been dropped, and what is still there, behind and goes on from the end of the log; whether a closing
@@ -72,15 +128,23 @@ impl Cursor {
 
     /// A reader of `channels` in the same place, for the same stream.
     #[must_use]
-    pub fn moved_to(&self, channels: Vec<ChannelName>) -> Self {
-        let mut moved = Self::new(self.log.clone(), channels, self.at.position);
+    pub fn moved_to(&self, channels: impl Into<Arc<[ChannelName]>>) -> Self {
+        let mut moved = Self::new(self.log.clone(), channels.into(), self.at.position);
         moved.at = self.at;
         moved
     }
 
     /// The channels it reads.
-    pub fn channels(&self) -> &[ChannelName] {
+    pub const fn channels(&self) -> &Arc<[ChannelName]> {
         &self.channels
+    }
+}
+
+impl Remembered {
+    fn is_of(&self, cursor: &Cursor) -> bool {
+        self.from == cursor.at.position
+            && self.keys == cursor.keys.as_slice()
+            && self.head == cursor.log.position()
     }
 }
 

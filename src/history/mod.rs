@@ -17,11 +17,13 @@ mod reading;
 mod retention;
 mod settings;
 mod state;
+mod table;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_kept;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -32,7 +34,7 @@ use crate::base::metrics::Registry;
 use crate::base::sync::lock;
 use crate::domain::{ChannelName, Epoch, Event, EventId, Frame, Position, PublisherId, StreamId};
 
-pub use cursor::{Cursor, Progress};
+pub use cursor::{Cursor, Memo, Progress};
 pub use settings::Settings;
 use state::State;
 
@@ -45,6 +47,8 @@ struct Inner {
     epoch: Epoch,
     /// One moment by both clocks, so that the time of an event is always told as the same.
     started: (Instant, SystemTime),
+    /// The number of the newest event, known without the lock; set before anybody is told of the event.
+    head: AtomicU64,
     state: Mutex<State>,
     metrics: Metrics,
 }
@@ -136,6 +140,7 @@ impl Log {
         Self(Arc::new(Inner {
             epoch,
             started: (Instant::now(), SystemTime::now()),
+            head: AtomicU64::new(Position::START.seq()),
             state: Mutex::new(State::new(settings)),
             metrics,
         }))
@@ -143,7 +148,7 @@ impl Log {
 
     /// The place after the newest event.
     pub fn position(&self) -> Position {
-        lock(&self.0.state).head()
+        Position::after(self.0.head.load(Ordering::Acquire))
     }
 
     /// How a place is written on the wire.
@@ -176,6 +181,7 @@ impl Log {
         let places = state.append(events, Instant::now(), |event, position| {
             encode(event, EventId { epoch, position })
         })?;
+        self.0.head.store(state.head().seq(), Ordering::Release);
         drop(state);
         Ok(places
             .into_iter()
@@ -184,8 +190,8 @@ impl Log {
     }
 
     /// A reader of `channels` that begins after `position`.
-    pub fn cursor(&self, channels: Vec<ChannelName>, position: Position) -> Cursor {
-        Cursor::new(self.clone(), channels, position)
+    pub fn cursor(&self, channels: impl Into<Arc<[ChannelName]>>, position: Position) -> Cursor {
+        Cursor::new(self.clone(), channels.into(), position)
     }
 
     /// Looks a publisher's id up in `channels`.

@@ -23,6 +23,16 @@ pub(super) struct At {
     pub(super) opened: Position,
 }
 
+/// What a read came to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Read {
+    pub(super) progress: Progress,
+    /// The place after it.
+    pub(super) position: Position,
+    /// Whether every other stream would be given the same.
+    pub(super) for_all: bool,
+}
+
 impl Channel {
     /// Whether something that a reader at `at` is owed is gone for everybody.
     fn has_lost_for(&self, at: At) -> bool {
@@ -46,38 +56,48 @@ impl Channel {
 }
 
 impl State {
-    /// Reads up to `most` events into `out`; the place after them.
+    /// Reads up to `most` events of the channels under `keys` into `out`.
     pub(super) fn read(
         &mut self,
-        channels: &[ChannelName],
+        keys: &[u32],
         from: At,
         stream: StreamId,
         most: usize,
         now: Instant,
         out: &mut VecDeque<Frame>,
-    ) -> (Progress, Position) {
+    ) -> Read {
         self.trim(now);
-        let known = channels.iter().filter_map(|name| self.channels.get(name));
-        let known: Vec<_> = known.collect();
-        if known.iter().any(|channel| channel.has_lost_for(from)) {
-            return (Progress::Gap, from.position);
+        let known = || keys.iter().filter_map(|key| self.channels.at(*key));
+        let mut read = Read {
+            progress: Progress::More,
+            position: from.position,
+            for_all: true,
+        };
+        if known().any(|channel| channel.has_lost_for(from)) {
+            read.progress = Progress::Gap;
+            return read;
         }
         let mut at = from;
         for _ in 0..most {
             // An event of several channels is one event: it is the least of each of them, and sent once.
-            let next = known.iter().flat_map(|channel| channel.owed(at));
-            let Some(entry) = next.flatten().min_by_key(|entry| entry.position) else {
-                return (Progress::UpToDate, self.head);
+            let next = known().flat_map(|channel| channel.owed(at)).flatten();
+            let Some(entry) = next.min_by_key(|entry| entry.position) else {
+                read.progress = Progress::UpToDate;
+                read.position = self.head;
+                return read;
             };
             at.position = entry.position;
+            read.position = entry.position;
+            read.for_all &= entry.except.is_none();
             if entry.except != Some(stream) && !entry.frame.is_empty() {
                 out.push_back(entry.frame.clone());
             }
             if entry.close {
-                return (Progress::Closed, at.position);
+                read.progress = Progress::Closed;
+                break;
             }
         }
-        (Progress::More, at.position)
+        read
     }
 
     /// The states of `channels` up to `position` that are on none of `heard`, in the order of the log, each once.

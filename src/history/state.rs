@@ -4,14 +4,16 @@
 //! in; `retention` takes them out, `reading` looks at them. Invariant: an event is in a tree exactly as long as some
 //! channel refers to it (`holders`), and `bytes` is the sum of what the trees and the table of channels cost.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::channel::{Channel, Entry};
+use super::table::Channels;
 use super::{AppendError, Settings};
+use crate::base::keys::Keys;
 use crate::domain::{ChannelName, Event, Frame, Keep, Position};
 
 /// What one event costs beside its frame: tree node, entry, reference counts. An estimate on the safe side.
@@ -33,7 +35,7 @@ pub(super) struct State {
     pub(super) events: BTreeMap<u64, Stored>,
     /// Events that outlived the age of history: states and recordings.
     pub(super) standing: BTreeMap<u64, Stored>,
-    pub(super) channels: HashMap<ChannelName, Channel>,
+    pub(super) channels: Channels,
     /// Channels that may be forgotten, the longest idle first; each at most once.
     pub(super) idle: VecDeque<(Instant, ChannelName)>,
     pub(super) bytes: usize,
@@ -64,7 +66,7 @@ impl State {
             head: Position::START,
             events: BTreeMap::new(),
             standing: BTreeMap::new(),
-            channels: HashMap::new(),
+            channels: Channels::default(),
             idle: VecDeque::new(),
             bytes: 0,
             trailing: VecDeque::new(),
@@ -194,21 +196,25 @@ impl State {
 
     /// The channel, made if the log does not know it.
     pub(super) fn channel(&mut self, name: &ChannelName) -> &mut Channel {
-        if !self.channels.contains_key(name) {
-            self.bytes += channel_cost(name);
-        }
-        let floor = self.floor(name);
+        let key = self.key(name);
         self.channels
-            .entry(name.clone())
-            .or_insert_with(|| Channel::new(floor))
+            .at_mut(key)
+            .expect("it is there, or was just made")
+    }
+
+    /// The key of the channel, made if the log does not know it.
+    fn key(&mut self, name: &ChannelName) -> u32 {
+        self.channels.key(name).unwrap_or_else(|| {
+            self.bytes += channel_cost(name);
+            let floor = self.floor(name);
+            self.channels.insert(name.clone(), Channel::new(floor))
+        })
     }
 
     /// The name as the table has it.
     fn known(&mut self, name: &ChannelName) -> ChannelName {
         self.channel(name);
-        self.channels
-            .get_key_value(name)
-            .map_or_else(|| name.clone(), |(known, _)| known.clone())
+        self.channels.name(name).unwrap_or(name).clone()
     }
 
     pub(super) fn bucket(&self, name: &ChannelName) -> usize {
@@ -223,16 +229,20 @@ impl State {
             .unwrap_or(Position::START)
     }
 
-    /// One more reader of `channels`.
-    pub(super) fn hold(&mut self, channels: &[ChannelName]) {
-        for name in channels {
-            let channel = self.channel(name);
-            channel.cursors += 1;
-            if channel.cursors == 1 {
-                // Channels that are read are bounded by the number of streams, and must not push events out.
-                self.bytes -= channel_cost(name);
+    /// One more reader of `channels`; their keys.
+    pub(super) fn hold(&mut self, channels: &[ChannelName]) -> Keys {
+        let mut hold = |name: &ChannelName| {
+            let key = self.key(name);
+            if let Some(channel) = self.channels.at_mut(key) {
+                channel.cursors += 1;
+                if channel.cursors == 1 {
+                    // Channels that are read are bounded by the number of streams, and must not push events out.
+                    self.bytes -= channel_cost(name);
+                }
             }
-        }
+            key
+        };
+        channels.iter().map(&mut hold).collect()
     }
 
     /// One reader less.

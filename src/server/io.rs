@@ -12,6 +12,7 @@
 //! reset, and an answer like 413 might be lost with it.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -27,6 +28,7 @@ use tokio_rustls::server::TlsStream;
 use super::Settings;
 use super::activity::Activity;
 use super::handshake::Versions;
+use super::hold::Raw;
 use crate::wire::guard::{Guard, Limits, POISON, Verdict};
 
 /// How long a closing connection is still read from.
@@ -41,6 +43,8 @@ pub(super) enum Socket {
     Unix(UnixStream),
     /// TLS over TCP; in a box, for the others are a tenth of its size.
     Tls(Box<TlsStream<TcpStream>>),
+    /// It was taken off the connection.
+    Taken,
 }
 
 /// The times one connection may take.
@@ -241,6 +245,7 @@ impl AsyncWrite for ClientIo {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.activity.flushed(false);
         let written = this.socket.poll_write(cx, bytes);
         this.poll_stall(cx, written)
     }
@@ -251,6 +256,7 @@ impl AsyncWrite for ClientIo {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.activity.flushed(false);
         let written = this.socket.poll_write_vectored(cx, parts);
         this.poll_stall(cx, written)
     }
@@ -262,15 +268,17 @@ impl AsyncWrite for ClientIo {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // Only TLS keeps back what it has taken.
-        let Socket::Tls(stream) = &mut this.socket else {
-            return Poll::Ready(Ok(()));
-        };
-        let flushed = Pin::new(stream).poll_flush(cx);
-        // hyper flushes also when there is nothing to write, and that is no move.
-        if flushed.is_ready() && this.writing.is_none() {
-            return flushed;
+        if let Socket::Tls(stream) = &mut this.socket {
+            let mut flushed = Pin::new(stream).poll_flush(cx);
+            // hyper flushes also when there is nothing to write, and that is no move.
+            if flushed.is_pending() || this.writing.is_some() {
+                flushed = this.poll_stall(cx, flushed);
+            }
+            ready!(flushed)?;
         }
-        this.poll_stall(cx, flushed)
+        // hyper comes here once the socket has taken all it had to write.
+        this.activity.flushed(true);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -290,6 +298,11 @@ impl AsyncWrite for ClientIo {
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
+        if self.activity.is_wanted_back() {
+            let socket = std::mem::replace(&mut self.socket, Socket::Taken);
+            self.activity.give_back(socket);
+            return;
+        }
         if self.activity.is_broken() {
             // The socket is closed in any case; there is nobody left to tell.
             let _closed = self.socket.reset_on_close();
@@ -301,8 +314,19 @@ impl Socket {
     fn reset_on_close(&self) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => SockRef::from(socket).set_linger(Some(Duration::ZERO)),
-            Self::Unix(_) => Ok(()),
+            Self::Unix(_) | Self::Taken => Ok(()),
             Self::Tls(stream) => SockRef::from(stream.get_ref().0).set_linger(Some(Duration::ZERO)),
+        }
+    }
+
+    /// The socket without the runtime's registration.
+    pub(super) fn into_raw(self) -> io::Result<Raw> {
+        match self {
+            Self::Tcp(socket) => Ok(OwnedFd::from(socket.into_std()?).into()),
+            Self::Unix(socket) => Ok(OwnedFd::from(socket.into_std()?).into()),
+            // What TLS has to say to a client, only TLS can.
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            Self::Taken => Err(taken()),
         }
     }
 
@@ -315,6 +339,7 @@ impl Socket {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buffer),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Taken => Poll::Ready(Err(taken())),
         }
     }
 
@@ -323,6 +348,7 @@ impl Socket {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Taken => Poll::Ready(Err(taken())),
         }
     }
 
@@ -335,6 +361,7 @@ impl Socket {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, parts),
             Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, parts),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Taken => Poll::Ready(Err(taken())),
         }
     }
 
@@ -343,6 +370,11 @@ impl Socket {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Taken => Poll::Ready(Err(taken())),
         }
     }
+}
+
+fn taken() -> io::Error {
+    io::ErrorKind::NotConnected.into()
 }
