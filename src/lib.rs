@@ -11,6 +11,7 @@ pub mod wire;
 
 pub mod limits;
 pub mod routes;
+pub mod tls;
 pub mod tokens;
 
 pub mod history;

@@ -130,7 +130,7 @@ impl Gateway {
         let mut addresses = Vec::new();
         for (listen, listener) in bind(&config.listen).await? {
             addresses.push((listen.name.clone(), listener.address()));
-            tracing::info!(listen = listen.name, address = %listener.address(), role = ?listen.role, "Listening");
+            tracing::info!(listen = listen.name, address = %listener.address(), role = ?listen.role, tls = listen.tls.is_some(), "Listening");
             match listen.role {
                 Role::Public => servers.0.serve(listener, Arc::clone(&proxy)),
                 Role::Internal => servers.1.serve(listener, Arc::clone(&internal)),

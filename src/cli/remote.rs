@@ -166,16 +166,17 @@ fn way(connection: &Connection, channels: Option<&[ChannelName]>) -> Result<Way,
     let Some(target) = internal(&config) else {
         let path = path.display();
         say(format_args!(
-            "{path} has no internal listener with a port: name one by --internal"
+            "{path} has no internal listener with a port and without TLS: name one by --internal"
         ));
         return Err(Exit::Config.into());
     };
     Ok((target, token.or_else(|| fitting(&config, channels))))
 }
 
-/// The first internal listener that can be found from outside the gateway.
+/// The first internal listener that can be found from outside the gateway, and is spoken with plainly.
 fn internal(config: &Config) -> Option<Target> {
-    let internal = |listen: &&crate::server::Listen| listen.role == Role::Internal;
+    let internal =
+        |listen: &&crate::server::Listen| listen.role == Role::Internal && listen.tls.is_none();
     config
         .listen
         .iter()

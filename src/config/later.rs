@@ -17,14 +17,13 @@ use Inert::{EmptyTable, Flag, Never, Text};
 
 /// The table a key is in, the key, and its inert value. `*` stands for a name, `[]` for a number.
 const LATER: &[(&str, &str, Inert)] = &[
-    ("", "tls", EmptyTable),
     ("", "redis", EmptyTable),
     ("", "compress", EmptyTable),
     ("", "headers", EmptyTable),
     ("", "errors", EmptyTable),
-    ("listen.*", "tls", Never),
     ("listen.*", "redirect_to_https", Flag(false)),
     ("listen.*", "proxy_protocol", Flag(false)),
+    ("tls.*", "acme", Never),
     ("upstream.*", "balance", Text("least-busy")),
     ("upstream.*", "buffer_response", Text("1MiB")),
     ("upstream.*", "grip", Flag(false)),

@@ -2,11 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::later::unsupported;
 use super::reader::Section;
 use super::scalar::Text;
+use super::tls::Certificates;
 use crate::server::{Address, Listen, Role};
+use crate::tls;
 
 /// The words of `role`.
 pub(super) const ROLES: [(&str, Role); 2] =
@@ -18,14 +21,20 @@ struct Written<'a> {
     /// `None` if it is neither word.
     role: Option<Role>,
     http2: bool,
+    tls: Option<Arc<tls::Settings>>,
 }
 
 /// All listeners. `tokens`: whether publishing needs a token.
-pub(super) fn listeners(document: &mut Section<'_>, tokens: bool) -> Vec<Listen> {
+pub(super) fn listeners(
+    document: &mut Section<'_>,
+    tokens: bool,
+    certificates: &Certificates,
+) -> Vec<Listen> {
     let mut listeners: Vec<Listen> = Vec::new();
     let mut clients_come_in = false;
     for (name, value) in document.named("listen") {
-        let Some(written) = value.table("listen.*", |section| written(section)) else {
+        let Some(written) = value.table("listen.*", |section| written(section, certificates))
+        else {
             continue;
         };
         clients_come_in |= written.role != Some(Role::Internal);
@@ -50,6 +59,7 @@ pub(super) fn listeners(document: &mut Section<'_>, tokens: bool) -> Vec<Listen>
             address,
             role,
             http2: written.http2,
+            tls: written.tls,
         });
     }
     if !clients_come_in {
@@ -59,16 +69,25 @@ pub(super) fn listeners(document: &mut Section<'_>, tokens: bool) -> Vec<Listen>
     listeners
 }
 
-fn written<'a>(section: &mut Section<'a>) -> Written<'a> {
+fn written<'a>(section: &mut Section<'a>, certificates: &Certificates) -> Written<'a> {
     let text = section.required("address").and_then(|value| value.text());
+    let address = text.and_then(|text| Some((address(&text)?, text)));
+    let tls = section.text("tls").and_then(|name| {
+        if matches!(&address, Some((Address::Unix(_), _))) {
+            let hint = "TLS is for TCP: leave `tls` out".to_owned();
+            name.problem("TLS on a unix socket", Some(hint));
+        }
+        certificates.named(&name, section.report)
+    });
     let role = match section.value("role") {
         Some(role) => role.text().and_then(|text| text.choice(&ROLES)),
         None => Some(Role::Public),
     };
     Written {
-        address: text.and_then(|text| Some((address(&text)?, text))),
+        address,
         role,
         http2: section.flag("http2").unwrap_or(true),
+        tls,
     }
 }
 

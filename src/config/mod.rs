@@ -19,11 +19,13 @@ mod sse;
 mod substitute;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod upstream;
 mod values;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -51,6 +53,8 @@ pub struct Config {
     pub server: server::Settings,
     /// `[listen.*]` in the order of the file; at least one is public.
     pub listen: Vec<server::Listen>,
+    /// `[tls.*]` in the order of the file.
+    pub tls: Vec<Arc<crate::tls::Settings>>,
     /// `server.hosts`. Default: every host.
     pub hosts: Vec<HostRule>,
     /// `server.workers`: threads. Default 0, one per CPU.
@@ -174,11 +178,13 @@ fn build(document: &mut Section<'_>) -> Config {
         notify,
     } = sse::sse(document, &upstreams);
     let publish = publish::publish(document, body, history.memory);
-    let listen = listen::listeners(document, publish.written);
+    let certificates = tls::certificates(document);
+    let listen = listen::listeners(document, publish.written, &certificates);
     let routes = route::routes(document, &upstreams, &stream, body);
     Config {
         server,
         listen,
+        tls: certificates.finish(),
         hosts: site.hosts,
         workers: site.workers,
         drain: site.drain,

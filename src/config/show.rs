@@ -1,11 +1,13 @@
 //! The configuration in force as TOML: defaults written out, secrets masked, everything else as it would be read again.
 
 use std::fmt::{self, Write as _};
+use std::path::Path;
 
 use super::listen::ROLES;
 use super::record::{PER, REPLAY};
 use super::site::{ACCESS_FORMATS, FORMATS, LEVELS};
 use super::sse::{DOWN, SLOW};
+use super::tls::VERSIONS;
 use super::token::{DJANGO, JWT, MASKED};
 use super::values::{duration_text, range_text};
 use super::{Config, RouteKind, RouteTarget, Trust};
@@ -17,7 +19,7 @@ use crate::wire::cors;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::host::HostRule;
 use crate::wire::signed::Verifier;
-use crate::{stream, upstream};
+use crate::{stream, tls, upstream};
 
 /// The file that says everything `config` says. A masked secret is written `***`.
 pub fn show(config: &Config) -> String {
@@ -43,6 +45,12 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
         writeln!(out, "address = {}", quoted(&listen.address.to_string()))?;
         writeln!(out, "role = \"{}\"", word(&ROLES, &listen.role))?;
         writeln!(out, "http2 = {}", listen.http2)?;
+        if let Some(tls) = &listen.tls {
+            writeln!(out, "tls = \"{}\"", tls.name)?;
+        }
+    }
+    for settings in &config.tls {
+        tls(out, settings)?;
     }
     trust(out, &config.trust)?;
     for settings in &config.upstreams {
@@ -85,6 +93,15 @@ fn log(out: &mut String, config: &Config) -> fmt::Result {
         writeln!(out, "access = {{ to = {to}, format = \"{format}\" }}")?;
     }
     Ok(())
+}
+
+fn tls(out: &mut String, settings: &tls::Settings) -> fmt::Result {
+    let path = |path: &Path| quoted(&path.to_string_lossy());
+    writeln!(out, "\n[tls.{}]", settings.name)?;
+    writeln!(out, "cert = {}", path(&settings.cert))?;
+    writeln!(out, "key = {}", path(&settings.key))?;
+    let version = word(&VERSIONS, &settings.min_version);
+    writeln!(out, "min_version = \"{version}\"")
 }
 
 fn trust(out: &mut String, trust: &Trust) -> fmt::Result {

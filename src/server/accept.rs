@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use super::handshake::Speech;
 use super::hold::{Holders, Places};
 use super::io::Socket;
 use super::{Address, Listen, Server, conn};
@@ -38,7 +39,7 @@ const SOCKET_MODE: u32 = 0o660;
 #[derive(Debug)]
 pub struct Listener {
     name: String,
-    http2: bool,
+    speech: Speech,
     socket: Bound,
 }
 
@@ -89,7 +90,7 @@ impl Listener {
         };
         Ok(Self {
             name: listen.name.clone(),
-            http2: listen.http2,
+            speech: Speech::new(listen),
             socket: bound.map_err(refused)?,
         })
     }
@@ -173,15 +174,15 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
             slot = server.0.slots.wait(), if waiting.is_some() => {
                 if let Some((socket, peer, local_port)) = waiting.take() {
                     let id = ConnId(server.0.next_conn.fetch_add(1, Ordering::Relaxed));
-                    let info = Arc::new(ConnInfo { id, peer, local_port, tls: false });
+                    let info = Arc::new(ConnInfo { id, peer, local_port, tls: listener.speech.is_tls() });
                     tune(&server, &socket);
-                    let http2 = listener.http2;
+                    let speech = listener.speech.clone();
                     let open = Counted::new(&server.0.metrics.open);
                     server.0.metrics.accepted.inc();
                     let (server, handler) = (server.clone(), Arc::clone(&handler));
                     let (holders, places) = (Arc::clone(&holders), Places::new(slot, open));
                     connections.spawn(async move {
-                        let held = conn::run(server, socket, http2, info, handler, holders).await;
+                        let held = conn::run(server, socket, speech, info, handler, holders).await;
                         if let Some(held) = held {
                             held.hand_over(places);
                         }

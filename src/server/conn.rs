@@ -1,4 +1,4 @@
-//! One client connection: HTTP/1.1 or HTTP/2, as its first bytes say.
+//! One client connection: the TLS handshake, then HTTP/1.1 or HTTP/2, as that or the first bytes say.
 //!
 //! An answer over HTTP/1.1 that is a held stream is not given to hyper: the request stays unanswered there, hyper is
 //! dropped once it has nothing left to write, and its socket goes to those who hold streams (`hold`).
@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 
 use super::activity::{Activity, Busy, Tracked};
+use super::handshake::Speech;
 use super::head;
 use super::hold::{Arrival, Desk, Holders, Places};
 use super::io::{ClientIo, Socket};
@@ -69,17 +70,18 @@ struct Kept<S> {
 pub(super) async fn run<H: Handler>(
     server: Server,
     socket: Socket,
-    http2: bool,
+    speech: Speech,
     info: Arc<ConnInfo>,
     handler: Arc<H>,
     holders: Arc<Holders<HeldOf<H>>>,
 ) -> Option<HeldConn<HeldOf<H>>> {
     let inner = &server.0;
+    let (socket, versions) = speech.begin(inner, socket, info.id).await?;
     let activity = Arc::new(Activity::default());
     let refused = inner.metrics.refused.clone();
     let io = ClientIo::new(
         socket,
-        http2,
+        versions,
         Arc::clone(&activity),
         &inner.settings,
         refused,
@@ -178,8 +180,9 @@ impl<H: Handler> Conn<H> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.activity.upgrade();
         }
-        // An older client knows no chunks, a newer version has frames of its own.
+        // An older client knows no chunks, a newer version has frames of its own, and who holds streams speaks no TLS.
         if version == Version::HTTP_11
+            && !self.info.tls
             && response.body().is_held()
             && let Some(desk) = self.holders.desk()
         {

@@ -23,9 +23,11 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
+use tokio_rustls::server::TlsStream;
 
 use super::Settings;
 use super::activity::Activity;
+use super::handshake::Versions;
 use super::hold::Raw;
 use crate::wire::guard::{Guard, Limits, POISON, Verdict};
 
@@ -39,6 +41,8 @@ pub(super) enum Socket {
     Tcp(TcpStream),
     /// A unix socket.
     Unix(UnixStream),
+    /// TLS over TCP; in a box, for the others are a tenth of its size.
+    Tls(Box<TlsStream<TcpStream>>),
     /// It was taken off the connection.
     Taken,
 }
@@ -63,7 +67,7 @@ enum Poisoned {
 pub(super) struct ClientIo {
     socket: Socket,
     guard: Guard,
-    http2: bool,
+    versions: Versions,
     poisoned: Option<Poisoned>,
     activity: Arc<Activity>,
     patience: Patience,
@@ -78,7 +82,7 @@ pub(super) struct ClientIo {
 impl ClientIo {
     pub(super) fn new(
         socket: Socket,
-        http2: bool,
+        versions: Versions,
         activity: Arc<Activity>,
         settings: &Settings,
         refused: Counter,
@@ -91,7 +95,7 @@ impl ClientIo {
         Self {
             socket,
             guard,
-            http2,
+            versions,
             poisoned: None,
             activity,
             patience,
@@ -151,7 +155,7 @@ impl ClientIo {
         if self.guard.in_head() {
             self.activity.moved();
         }
-        if self.guard.is_http2() && !self.http2 {
+        if !self.versions.allow(&self.guard) {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(())
@@ -261,9 +265,19 @@ impl AsyncWrite for ClientIo {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // Only TLS keeps back what it has taken.
+        if let Socket::Tls(stream) = &mut this.socket {
+            let mut flushed = Pin::new(stream).poll_flush(cx);
+            // hyper flushes also when there is nothing to write, and that is no move.
+            if flushed.is_pending() || this.writing.is_some() {
+                flushed = this.poll_stall(cx, flushed);
+            }
+            ready!(flushed)?;
+        }
         // hyper comes here once the socket has taken all it had to write.
-        self.activity.flushed(true);
+        this.activity.flushed(true);
         Poll::Ready(Ok(()))
     }
 
@@ -274,7 +288,9 @@ impl AsyncWrite for ClientIo {
             return Poll::Ready(this.socket.reset_on_close());
         }
         if this.lingering.is_none() {
-            ready!(this.socket.poll_shutdown(cx))?;
+            // What TLS still holds, and its close_notify, go first, and may stall as any write may.
+            let closed = this.socket.poll_shutdown(cx);
+            ready!(this.poll_stall(cx, closed))?;
         }
         this.poll_linger(cx).map(Ok)
     }
@@ -299,6 +315,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => SockRef::from(socket).set_linger(Some(Duration::ZERO)),
             Self::Unix(_) | Self::Taken => Ok(()),
+            Self::Tls(stream) => SockRef::from(stream.get_ref().0).set_linger(Some(Duration::ZERO)),
         }
     }
 
@@ -307,6 +324,8 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Ok(OwnedFd::from(socket.into_std()?).into()),
             Self::Unix(socket) => Ok(OwnedFd::from(socket.into_std()?).into()),
+            // What TLS has to say to a client, only TLS can.
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
             Self::Taken => Err(taken()),
         }
     }
@@ -319,6 +338,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buffer),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Taken => Poll::Ready(Err(taken())),
         }
     }
@@ -327,6 +347,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Taken => Poll::Ready(Err(taken())),
         }
     }
@@ -339,6 +360,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, parts),
             Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, parts),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Taken => Poll::Ready(Err(taken())),
         }
     }
@@ -347,6 +369,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Taken => Poll::Ready(Err(taken())),
         }
     }

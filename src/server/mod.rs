@@ -3,16 +3,19 @@
 //!
 //! `app` makes one [`Server`] for the clients and one for the internal listeners, so that neither starves the other.
 //!
-//! Bounds: connections (accepting pauses at the limit and when descriptors run out), the size of a head, the time a
-//! head, a silent connection and a stalled write may take, HTTP/2 streams and resets.
+//! Bounds: connections (accepting pauses at the limit and when descriptors run out), the size of a head, the time a TLS
+//! handshake, a head, a silent connection and a stalled write may take, HTTP/2 streams and resets.
 
 mod accept;
 mod activity;
 mod conn;
+mod handshake;
 mod head;
 mod hold;
 mod io;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -25,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::handler::Handler;
-use crate::base::metrics::Registry;
+use crate::base::metrics::{CounterBy, Registry};
 use crate::limits::Slots;
 
 pub use accept::{BindError, Listener};
@@ -63,6 +66,7 @@ pub struct Metrics {
     held: Gauge,
     panics: Counter,
     refused: Counter,
+    handshakes: CounterBy,
 }
 
 impl Metrics {
@@ -86,6 +90,10 @@ impl Metrics {
             refused: registry.counter(
                 "ambiguous_messages",
                 "Connections closed for a message of ambiguous framing",
+            ),
+            handshakes: registry.counter_by(
+                "tls_handshake_failures",
+                "TLS handshakes that came to nothing, by reason",
             ),
         }
     }

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::ByteSize;
+use crate::tls;
 
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,7 +37,7 @@ pub enum Role {
 }
 
 /// `[listen.<name>]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Listen {
     /// The name in the configuration and in logs.
     pub name: String,
@@ -43,8 +45,11 @@ pub struct Listen {
     pub address: Address,
     /// For whom. Default public.
     pub role: Role,
-    /// Whether HTTP/2 is spoken (on a plain port by prior knowledge, RFC 9113 section 3.3). Default true.
+    /// Whether HTTP/2 is spoken: over TLS by ALPN, on a plain port by prior knowledge (RFC 9113 section 3.3). Default
+    /// true.
     pub http2: bool,
+    /// How TLS is spoken; only over TCP. Unset: not at all.
+    pub tls: Option<Arc<tls::Settings>>,
 }
 
 /// The limits of all listeners.
@@ -54,7 +59,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// The longest head of a request. Default 32 KiB.
     pub header: ByteSize,
-    /// From the first byte of a head (or from the accept) to its last. Default 10 s.
+    /// From the first byte of a head (or from the accept) to its last; the same once more for a TLS handshake before
+    /// it. Default 10 s.
     pub header_timeout: Duration,
     /// The longest time without progress while a body is being read or an answer written. Default 30 s.
     pub body_idle: Duration,

@@ -16,10 +16,11 @@ class Reset(Exception):
 
 
 class Http2:
-    """A connection. `complete` of its answers means that END_STREAM was seen. A `careless` one sends what is wrong."""
+    """A connection, or one over a socket that is connected already. `complete` of its answers means that END_STREAM was
+    seen. A `careless` one sends what is wrong."""
 
-    def __init__(self, address: Address, careless: bool = False) -> None:
-        self.conn: socket.socket = connect(address)
+    def __init__(self, address: Address | socket.socket, careless: bool = False) -> None:
+        self.conn = address if isinstance(address, socket.socket) else connect(address)
         config = h2.config.H2Configuration(
             client_side=True,
             header_encoding="utf-8",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [(u8, &[&str]); 11] = [
     (0, &["domain"]),
     (1, &["base", "wire"]),
-    (2, &["routes", "limits", "tokens"]),
+    (2, &["routes", "limits", "tls", "tokens"]),
     (3, &["history", "upstream"]),
     (4, &["hub", "ask"]),
     (5, &["stream", "record", "publish", "notify", "console"]),

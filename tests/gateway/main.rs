@@ -94,6 +94,8 @@ mod streams_opening;
 mod streams_resuming;
 // What they share.
 mod support;
+// TLS on a listener: how it begins, that the rest is as it is without, and how it ends.
+mod tls;
 // Streams opened by a token that the site signed.
 mod tokens;
 // WebSockets pass through; nothing else switches protocols.

@@ -143,7 +143,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[upstream.django]",
         "tls = \"main\"\n[upstream.django]",
-        "4:7: listen.http.tls: `tls` is not in this version yet",
+        "4:7: listen.http.tls: unknown certificate \"main\" (there is no [tls.…])",
     ),
     (
         "[upstream.django]",

@@ -10,6 +10,7 @@ use crate::record::{Per, Replay};
 mod limits;
 mod mistakes;
 mod notify;
+mod tls;
 mod tokens;
 
 /// An environment that never changes.
@@ -32,7 +33,7 @@ impl Environment for Fixed {
         match path {
             "/run/secret" => Ok("from-the-file\n".to_owned()),
             "/run/public.pem" => Ok(tokens::public_key("ES256")),
-            _ => Err(io::ErrorKind::NotFound.into()),
+            _ => tls::file(path).ok_or_else(|| io::ErrorKind::NotFound.into()),
         }
     }
 }
@@ -73,6 +74,20 @@ role = "internal"
 [listen.outside]
 address = "10.0.0.1:9090"
 role = "internal"
+tls = "main"
+
+[listen.https]
+address = "0.0.0.0:443"
+tls = "next"
+
+[tls.main]
+cert = "/run/cert.pem"
+key = "/run/key.pem"
+
+[tls.next]
+cert = "/run/both.pem"
+key = "/run/both.pem"
+min_version = "1.3"
 
 [trust]
 proxies = ["10.0.0.0/8", "192.168.1.1", "::1", "unix:"]
@@ -218,7 +233,7 @@ fn every_key_is_heard() {
         config.upstreams[0].servers[0].to_string(),
         "unix:/run/$HOME.sock"
     );
-    assert_eq!(config.listen.len(), 3);
+    assert_eq!(config.listen.len(), 4);
     let grant = config.tokens.verify(b"from-the-file").unwrap();
     assert_eq!(grant.name(), "billing");
     let times = (config.publish.idempotency, config.publish.ndjson_idle);

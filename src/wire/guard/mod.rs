@@ -189,6 +189,11 @@ impl Guard {
         matches!(self.state, State::Http2)
     }
 
+    /// Whether so far it may become HTTP/2 as well as HTTP/1.
+    pub const fn is_undecided(&self) -> bool {
+        matches!(self.state, State::Preface(_))
+    }
+
     /// The connection was upgraded: everything passes from here on.
     ///
     /// The guard does not know of upgrades by itself. Bytes that a client sends after a head with `Upgrade`, before the

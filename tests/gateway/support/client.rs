@@ -21,6 +21,8 @@ pub enum Ending {
     Clean,
     /// By a RST, or what comes to the same.
     Reset,
+    /// Over TLS, by a FIN that no close_notify had announced.
+    Unannounced,
 }
 
 /// One connection to the gateway.
@@ -117,8 +119,13 @@ impl Conn {
                 Box::new(within("connect", UnixStream::connect(path)).await.unwrap())
             }
         };
+        Self::over(io)
+    }
+
+    /// A connection that is made already.
+    pub fn over(io: impl Io + 'static) -> Self {
         Self {
-            io,
+            io: Box::new(io),
             seen: Vec::new(),
             ended: None,
         }
@@ -144,6 +151,9 @@ impl Conn {
             Ok(_) => return true,
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {
                 self.ended = Some(Ending::Reset);
+            }
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                self.ended = Some(Ending::Unannounced);
             }
             Err(error) => panic!("{error}"),
         }

@@ -40,7 +40,11 @@ impl EventSource {
 
     /// A stream, or the answer that is none.
     pub async fn try_open(address: &Address, target: &str, lines: &str) -> Result<Self, Answer> {
-        let mut conn = Conn::open(address).await;
+        Self::try_over(Conn::open(address).await, target, lines).await
+    }
+
+    /// The same on a connection that is made already.
+    pub async fn try_over(mut conn: Conn, target: &str, lines: &str) -> Result<Self, Answer> {
         conn.send(format!(
             "GET {target} HTTP/1.1\r\nHost: site.test\r\nAccept: text/event-stream\r\n{lines}\r\n"
         ))

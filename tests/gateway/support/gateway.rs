@@ -63,6 +63,11 @@ impl Gateway {
         Self::start(&everything_to(server, keys)).await
     }
 
+    /// Where another listener of the file listens.
+    pub fn address(&self, name: &str) -> Address {
+        self.running.address(name).unwrap().clone()
+    }
+
     /// What SIGUSR1 does.
     pub fn reopen_access_log(&self) {
         self.running.access_lines().unwrap().reopen();

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tidegate::server::Address;
@@ -32,6 +33,11 @@ impl Http2 {
             Address::Tcp(address) => Box::new(TcpStream::connect(address).await.unwrap()),
             Address::Unix(path) => Box::new(UnixStream::connect(path).await.unwrap()),
         };
+        Self::over(socket).await
+    }
+
+    /// Over a connection that is made already.
+    pub async fn over(socket: impl Io + 'static) -> Self {
         let (sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket))
                 .await
@@ -44,6 +50,14 @@ impl Http2 {
             sender,
             _driver: driver,
         }
+    }
+
+    /// Sends a request; its answer, whose body may go on for ever.
+    pub async fn begin(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<http::Response<Incoming>, hyper::Error> {
+        within("a head over HTTP/2", self.sender.send_request(request)).await
     }
 
     /// Sends a request; an error is one of the connection or the stream.

@@ -12,6 +12,7 @@ pub mod publishing;
 pub mod recording;
 pub mod script;
 pub mod streaming;
+pub mod tls;
 
 use std::time::Duration;
 

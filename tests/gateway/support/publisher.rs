@@ -13,9 +13,12 @@ pub struct Publisher {
 
 impl Publisher {
     pub async fn new(address: &Address) -> Self {
-        Self {
-            conn: Conn::open(address).await,
-        }
+        Self::over(Conn::open(address).await)
+    }
+
+    /// On a connection that is made already.
+    pub fn over(conn: Conn) -> Self {
+        Self { conn }
     }
 
     /// Any request; `lines` are more header lines, each ended by CRLF.

@@ -1,0 +1,183 @@
+//! `[tls.*]`, and the listeners that name one.
+
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::*;
+use crate::tls::MinVersion;
+
+/// A certificate and a key that fits; they last for the whole run, for what is read twice must be the same.
+static MADE: LazyLock<(String, String)> = LazyLock::new(made);
+
+fn made() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["site.test".to_owned()]).unwrap();
+    let key = made.signing_key.serialize_der();
+    (
+        section("CERTIFICATE", made.cert.der()),
+        section("PRIVATE KEY", &key),
+    )
+}
+
+fn section(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+}
+
+/// What is in a file.
+pub(super) fn file(path: &str) -> Option<String> {
+    let (cert, key) = &*MADE;
+    Some(match path {
+        "/run/cert.pem" => format!("{cert}{cert}"),
+        "/run/key.pem" => key.clone(),
+        "/run/both.pem" => format!("of the site:\n{key}{cert}"),
+        "/run/other.pem" => made().1,
+        "/run/odd.pem" => section("CERTIFICATE", b"odd"),
+        "/run/odd.key" => section("PRIVATE KEY", b"odd"),
+        "/run/encrypted.key" => section("ENCRYPTED PRIVATE KEY", b"odd"),
+        "/run/old.key" => {
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nb2Rk\n-----END RSA PRIVATE KEY-----\n"
+                .to_owned()
+        }
+        "/run/half.pem" => cert.replace("-----END", ""),
+        "/run/half.key" => key.replace("-----END", ""),
+        _ => return None,
+    })
+}
+
+#[test]
+fn a_listener_has_the_certificate_it_names() {
+    let config = good(FULL);
+    let named = config.listen.iter().map(|listen| {
+        let tls = listen.tls.as_ref();
+        (&*listen.name, tls.map(|tls| (&*tls.name, tls.min_version)))
+    });
+    let expected = [
+        ("http", None),
+        ("inside", None),
+        ("outside", Some(("main", MinVersion::Tls12))),
+        ("https", Some(("next", MinVersion::Tls13))),
+    ];
+    assert_eq!(named.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_key_is_never_shown() {
+    let config = good(FULL);
+    let key = MADE.1.lines().nth(1).unwrap();
+    assert!(!show(&config).contains(key));
+    let shown = format!("{config:?}");
+    assert!(shown.contains("Identity([CertificateDer("), "{shown}");
+    assert!(!shown.contains("SigningKey") && !shown.contains("PrivateKey"));
+}
+
+/// The table `[tls.main]`, and the whole line that must be told.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "key = \"/run/key.pem\"",
+        "10:1: tls.main.cert: \"cert\" is missing",
+    ),
+    (
+        "cert = \"/run/cert.pem\"",
+        "10:1: tls.main.key: \"key\" is missing",
+    ),
+    (
+        "cert = \"/none.pem\"\nkey = \"/run/key.pem\"",
+        "11:8: tls.main.cert: \"/none.pem\": entity not found",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/none.pem\"",
+        "12:7: tls.main.key: \"/none.pem\": entity not found",
+    ),
+    (
+        "cert = \"/run/key.pem\"\nkey = \"/run/key.pem\"",
+        "11:8: tls.main.cert: \"/run/key.pem\": there is no certificate in this file",
+    ),
+    (
+        "cert = \"/run/half.pem\"\nkey = \"/run/key.pem\"",
+        "11:8: tls.main.cert: \"/run/half.pem\": the PEM of this file is damaged",
+    ),
+    (
+        "cert = \"/run/odd.pem\"\nkey = \"/run/key.pem\"",
+        "11:8: tls.main.cert: \"/run/odd.pem\": the first certificate of this file is not X.509 version 3, or damaged",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/cert.pem\"",
+        "12:7: tls.main.key: \"/run/cert.pem\": there is no private key in this file",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/half.key\"",
+        "12:7: tls.main.key: \"/run/half.key\": the PEM of this file is damaged",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/encrypted.key\"",
+        "12:7: tls.main.key: \"/run/encrypted.key\": the private key in this file is encrypted",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/old.key\"",
+        "12:7: tls.main.key: \"/run/old.key\": the private key in this file is encrypted",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/odd.key\"",
+        "12:7: tls.main.key: \"/run/odd.key\": the private key is damaged, or none of RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) and Ed25519",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/other.pem\"",
+        "12:7: tls.main.key: \"/run/other.pem\": this key does not belong to the certificate",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\nmin_version = \"1.1\"",
+        "13:15: tls.main.min_version: \"1.1\" is not known here (did you mean \"1.2\"?)",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\nacme = { domains = [\"a.example\"] }",
+        "13:8: tls.main.acme: `acme` is not in this version yet",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\nciphers = \"x\"",
+        "13:1: tls.main.ciphers: unknown key \"ciphers\"",
+    ),
+];
+
+#[test]
+fn each_mistake_of_a_certificate_is_told_once_with_its_place() {
+    // A listener that names it is not told of as well.
+    let named = SHORT.replace("[upstream", "tls = \"main\"\n[upstream");
+    for (table, expected) in MISTAKES {
+        let text = format!("{named}[tls.main]\n{table}\n");
+        assert_eq!(problems(&text), [*expected], "{table}");
+    }
+}
+
+#[test]
+fn each_mistake_of_a_listener_is_told_once_with_its_place() {
+    let table = "[tls.main]\ncert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\n";
+    for (old, new, expected) in [
+        (
+            "[upstream",
+            "tls = \"mian\"\n[upstream",
+            "4:7: listen.http.tls: unknown certificate \"mian\" (did you mean \"main\"?)",
+        ),
+        (
+            "[upstream",
+            "tls = true\n[upstream",
+            "4:7: listen.http.tls: expected a string, found true or false",
+        ),
+        (
+            "127.0.0.1:8080\"",
+            "unix:/run/x\"\ntls = \"main\"",
+            "4:7: listen.http.tls: TLS on a unix socket (TLS is for TCP: leave `tls` out)",
+        ),
+    ] {
+        let text = format!("{}{table}", SHORT.replace(old, new));
+        assert_eq!(problems(&text), [expected]);
+    }
+}
+
+#[test]
+fn a_table_that_no_listener_names_is_read_all_the_same() {
+    assert!(good(&format!("{SHORT}[tls]\n")).tls.is_empty());
+    let text = format!("{SHORT}[tls.main]\ncert = \"/none.pem\"\nkey = \"/none.pem\"\n");
+    assert_eq!(problems(&text).len(), 2);
+}

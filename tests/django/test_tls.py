@@ -1,0 +1,110 @@
+"""TLS on a listener: Python's ssl in front of the real gateway, Django behind it."""
+
+import datetime
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from conftest import GatewayMaker
+from harness import Gateway, Site, free_port
+from http2 import Http2
+from streams import Stream
+from wire import Reader, connect, head_bytes
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of site.test that only itself has signed, and its key, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "site.test")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("site.test")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
+    cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    key_file.write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
+    return cert_file, key_file
+
+
+Secure = Callable[..., ssl.SSLSocket]
+
+
+@pytest.fixture
+def secure(tmp_path: Path, new_gateway: GatewayMaker, site: Site) -> tuple[Gateway, Secure]:
+    """A gateway that speaks TLS on a listener of its own, and what connects to that."""
+    cert, key = write_certificate(tmp_path)
+    port = free_port()
+    more = f"""
+[listen.https]
+address = "127.0.0.1:{port}"
+tls = "main"
+[tls.main]
+cert = "{cert}"
+key = "{key}"
+"""
+    gateway = new_gateway(site, more=more)
+
+    def open_secure(version: ssl.TLSVersion, protocol: str) -> ssl.SSLSocket:
+        context = ssl.create_default_context(cafile=str(cert))
+        context.minimum_version = context.maximum_version = version
+        context.set_alpn_protocols([protocol])
+        conn = context.wrap_socket(connect(("127.0.0.1", port)), server_hostname="site.test")
+        assert conn.selected_alpn_protocol() == protocol
+        return conn
+
+    return gateway, open_secure
+
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
+def test_django_knows_that_a_page_came_over_https(secure: tuple[Gateway, Secure], version: ssl.TLSVersion) -> None:
+    _, open_secure = secure
+    with open_secure(version, "http/1.1") as conn:
+        conn.sendall(head_bytes("GET", "/echo/", "site.test", []))
+        echo = Reader(conn).answer().json()
+    with Http2(open_secure(version, "h2")) as http2:
+        echo_2 = http2.request("GET", "/echo/").json()
+    for echoed in (echo, echo_2):
+        assert echoed["is_secure"]
+        assert echoed["meta"]["HTTP_X_FORWARDED_PROTO"] == "https"
+        assert echoed["meta"]["HTTP_X_FORWARDED_PORT"] == "443"
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
+def test_an_event_stream_comes_over_https(secure: tuple[Gateway, Secure], version: ssl.TLSVersion, name: str) -> None:
+    gateway, open_secure = secure
+    with open_secure(version, "http/1.1") as conn:
+        fields = [("Accept", "text/event-stream")]
+        conn.sendall(head_bytes("GET", f"/rooms/{name}/events/", "site.test", fields))
+        stream = Stream(conn)
+        while not stream.is_open:
+            stream.feed(receive(conn))
+        for number in range(3):
+            gateway.publish(f"room-{name}", f"event {number}")
+        while len(stream.data) < 3:
+            stream.feed(receive(conn))
+        assert stream.data == ["event 0", "event 1", "event 2"]
+
+
+def receive(conn: socket.socket) -> bytes:
+    data = conn.recv(1 << 16)
+    assert data, "the stream ended"
+    return data
