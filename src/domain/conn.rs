@@ -70,7 +70,15 @@ pub struct RequestId(Box<str>);
 impl RequestId {
     /// A new id out of random bits: 32 hexadecimal digits.
     pub fn from_random(bits: u128) -> Self {
-        Self(format!("{bits:032x}").into())
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(32);
+        for byte in bits.to_be_bytes() {
+            for digit in [byte >> 4, byte & 0xf] {
+                let digit = HEX.get(usize::from(digit)).copied().unwrap_or_default();
+                text.push(char::from(digit));
+            }
+        }
+        Self(text.into())
     }
 
     /// An id given by a trusted proxy; `None` if it does not fit.
