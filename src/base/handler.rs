@@ -1,12 +1,17 @@
 //! What answers requests: the seam between `server`, which knows sockets, and the services, which know routes.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::Context;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
-use crate::domain::ConnInfo;
+use super::bell::Inbox;
+use crate::domain::{ConnInfo, Frame};
 
 /// Header fields of one request; the crumbs of an HTTP/2 cookie count singly. `server` has HTTP/1 held to it, a public
 /// service answers 431 itself: small fields are cheap to send and dear to keep.
@@ -16,6 +21,7 @@ pub const MOST_FIELDS: usize = 100;
 pub trait Handler: Send + Sync + 'static {
     /// The body of an answer. An error in it breaks the answer off where the client can see it.
     type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Holdable
         + Send
         + Unpin
         + 'static;
@@ -26,4 +32,61 @@ pub trait Handler: Send + Sync + 'static {
         request: Request<Incoming>,
         conn: Arc<ConnInfo>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// A body that may be a held stream.
+pub trait Holdable: Sized {
+    /// What a held stream is when it is no body any more.
+    type Held: Held;
+
+    /// Whether it is one.
+    fn is_held(&self) -> bool;
+
+    /// The stream, or else the body as it was.
+    fn into_held(self) -> Result<Self::Held, Self>;
+}
+
+/// A stream whose frames the server writes to the socket itself. Dropped when the client is gone.
+pub trait Held: Send + 'static {
+    /// From now on, whatever wakes the stream puts `key` into `inbox`.
+    fn attach(&self, inbox: &Inbox, key: u32);
+
+    /// Moves what can be written now into `out`, which is empty. The waker of `cx` matters only while it `awaits`.
+    fn fill(&mut self, cx: &mut Context<'_>, now: Instant, out: &mut VecDeque<Frame>) -> Filled;
+
+    /// Whether it waits for something that wakes the waker it was polled with, beside its inbox.
+    fn awaits(&self) -> bool;
+
+    /// When it is to be polled next, whether or not it is woken.
+    fn due(&self) -> Instant;
+}
+
+/// What comes after the frames that were given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// Nothing, until it is woken or due.
+    Idle,
+    /// More, once these are written.
+    More,
+    /// The end.
+    Over,
+}
+
+/// No stream at all: for services that hold none.
+impl Held for Infallible {
+    fn attach(&self, _: &Inbox, _: u32) {
+        match *self {}
+    }
+
+    fn fill(&mut self, _: &mut Context<'_>, _: Instant, _: &mut VecDeque<Frame>) -> Filled {
+        match *self {}
+    }
+
+    fn awaits(&self) -> bool {
+        match *self {}
+    }
+
+    fn due(&self) -> Instant {
+        match *self {}
+    }
 }

@@ -1,7 +1,8 @@
-//! What every floor above needs and the domain does not know: logging, metrics, where access lines go, locks, random bits.
-//! Floor 1.
+//! What every floor above needs and the domain does not know: logging, metrics, where access lines go, bells, locks, random
+//! bits. Floor 1.
 
 pub mod access;
+pub mod bell;
 pub mod descriptors;
 pub mod handler;
 pub mod log;

@@ -31,6 +31,7 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "hosts = {}", list(config.hosts.iter().map(host)))?;
     writeln!(out, "workers = {}", config.workers)?;
     writeln!(out, "max_connections = {}", config.server.max_connections)?;
+    writeln!(out, "fast_path = {}", config.server.fast_path)?;
     writeln!(out, "drain = \"{}\"", duration_text(config.drain))?;
     writeln!(
         out,

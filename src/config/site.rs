@@ -64,6 +64,9 @@ pub(super) fn server(document: &mut Section<'_>, settings: &mut server::Settings
             1..=100_000_000,
             &mut settings.max_connections,
         );
+        if let Some(fast_path) = section.flag("fast_path") {
+            settings.fast_path = fast_path;
+        }
         section.duration("drain", &mut site.drain);
         site.drain_spread = site.drain_spread.min(site.drain);
         if let Some(value) = section.value("drain_spread")

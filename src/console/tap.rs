@@ -58,7 +58,7 @@ impl Tap {
     ) -> Self {
         seat.tap();
         let position = log.position();
-        let ready = VecDeque::from([sse::head(RETRY, None)]);
+        let ready = VecDeque::from([sse::head(RETRY, None).to_bytes()]);
         let heartbeat = Box::pin(tokio::time::sleep(HEARTBEAT));
         Self {
             log,
@@ -75,8 +75,8 @@ impl Tap {
     fn read(&mut self) {
         let Some((events, position)) = self.log.read_all(self.position, READ) else {
             self.position = self.log.position();
-            self.ready
-                .push_back(sse::reset("history", Some(self.log.id(self.position))));
+            let reset = sse::reset("history", Some(self.log.id(self.position)));
+            self.ready.push_back(reset.to_bytes());
             return;
         };
         self.position = position;
@@ -123,7 +123,7 @@ impl Body for Tap {
             if let Some(bytes) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            this.seat.register(cx.waker());
+            this.seat.listen(cx.waker());
             if this.seat.ending().is_some() {
                 return Poll::Ready(None);
             }

@@ -2,19 +2,46 @@
 
 use bytes::Bytes;
 
-/// The encoded bytes of one event (or of a comment): opaque to the log and the hub, given to every socket as it is.
+/// The encoded bytes of one event (or of a comment): opaque to the log and the hub, given to every socket as it is. They
+/// stand in memory as a chunk of HTTP/1.1 (RFC 9112, section 7.1), so that a socket which speaks it is given those very
+/// bytes, and one that does not the part within them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame(Bytes);
 
+/// What ends a chunk.
+const END: &[u8] = b"\r\n";
+
 impl Frame {
-    /// Wraps bytes that an encoder of `wire` made.
-    pub const fn new(bytes: Bytes) -> Self {
-        Self(bytes)
+    /// A frame of `bytes`, which are copied.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self::build(bytes.len(), |chunk| chunk.extend_from_slice(bytes))
     }
 
-    /// The length in bytes.
-    pub const fn len(&self) -> usize {
-        self.0.len()
+    /// A frame of exactly `length` bytes that `write` appends, in one allocation without spare room.
+    pub fn build(length: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        // An empty chunk would be the last one.
+        if length == 0 {
+            return Self(Bytes::new());
+        }
+        let digits = (length.ilog2() / 4 + 1) as usize;
+        let mut chunk = Vec::with_capacity(digits + length + 2 * END.len());
+        chunk.extend(
+            (0..digits)
+                .rev()
+                .filter_map(|digit| char::from_digit((length >> (4 * digit)) as u32 & 0xf, 16))
+                .map(|digit| digit as u8),
+        );
+        chunk.extend_from_slice(END);
+        let before = chunk.len();
+        write(&mut chunk);
+        debug_assert_eq!(chunk.len() - before, length, "the length was counted");
+        chunk.extend_from_slice(END);
+        Self(chunk.into())
+    }
+
+    /// The length in bytes, without what makes it a chunk.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
     }
 
     /// Whether there is nothing to send.
@@ -22,13 +49,54 @@ impl Frame {
         self.0.is_empty()
     }
 
-    /// The bytes; cloning them shares them.
-    pub fn into_bytes(self) -> Bytes {
-        self.0
+    /// The bytes; they are shared.
+    pub fn to_bytes(&self) -> Bytes {
+        self.0.slice_ref(self.as_bytes())
     }
 
     /// The bytes, borrowed.
     pub fn as_bytes(&self) -> &[u8] {
+        let begin = self.0.iter().position(|&byte| byte == b'\n');
+        let end = self.0.len().saturating_sub(END.len());
+        self.0
+            .get(begin.map_or(0, |at| at + 1)..end)
+            .unwrap_or_default()
+    }
+
+    /// The same as a chunk; empty if there is nothing to send.
+    pub fn as_chunk(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The chunk.
+    pub fn into_chunk(self) -> Bytes {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_a_chunk_around_its_bytes() {
+        for length in [1, 9, 10, 15, 16, 17, 255, 256, 4095, 4096, 70_000] {
+            let bytes: Vec<u8> = (0..length).map(|n| n as u8).collect();
+            let frame = Frame::new(&bytes);
+            let mut expected = format!("{length:x}\r\n").into_bytes();
+            expected.extend_from_slice(&bytes);
+            expected.extend_from_slice(b"\r\n");
+            assert_eq!(frame.as_chunk(), expected);
+            assert_eq!((frame.as_bytes(), frame.len()), (&*bytes, length));
+            assert_eq!(frame.to_bytes(), bytes);
+            assert!(!frame.is_empty());
+        }
+    }
+
+    #[test]
+    fn nothing_is_no_chunk_for_that_would_be_the_last() {
+        let frame = Frame::new(b"");
+        assert!(frame.is_empty() && frame.as_chunk().is_empty() && frame.as_bytes().is_empty());
+        assert_eq!((frame.len(), frame.to_bytes()), (0, Bytes::new()));
     }
 }

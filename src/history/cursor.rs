@@ -1,6 +1,7 @@
 //! A reader's place in the log. Each held stream owns one; nothing is queued for it anywhere.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -28,13 +29,12 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct Cursor {
     log: Log,
-    channels: Box<[ChannelName]>,
+    channels: Arc<[ChannelName]>,
     at: At,
 }
 
 impl Cursor {
-    pub(super) fn new(log: Log, channels: Vec<ChannelName>, position: Position) -> Self {
-        let channels = channels.into_boxed_slice();
+    pub(super) fn new(log: Log, channels: Arc<[ChannelName]>, position: Position) -> Self {
         let mut state = lock(&log.0.state);
         state.hold(&channels);
         let opened = state.head();
@@ -72,14 +72,14 @@ impl Cursor {
 
     /// A reader of `channels` in the same place, for the same stream.
     #[must_use]
-    pub fn moved_to(&self, channels: Vec<ChannelName>) -> Self {
-        let mut moved = Self::new(self.log.clone(), channels, self.at.position);
+    pub fn moved_to(&self, channels: impl Into<Arc<[ChannelName]>>) -> Self {
+        let mut moved = Self::new(self.log.clone(), channels.into(), self.at.position);
         moved.at = self.at;
         moved
     }
 
     /// The channels it reads.
-    pub fn channels(&self) -> &[ChannelName] {
+    pub const fn channels(&self) -> &Arc<[ChannelName]> {
         &self.channels
     }
 }

@@ -184,8 +184,8 @@ impl Log {
     }
 
     /// A reader of `channels` that begins after `position`.
-    pub fn cursor(&self, channels: Vec<ChannelName>, position: Position) -> Cursor {
-        Cursor::new(self.clone(), channels, position)
+    pub fn cursor(&self, channels: impl Into<Arc<[ChannelName]>>, position: Position) -> Cursor {
+        Cursor::new(self.clone(), channels.into(), position)
     }
 
     /// Looks a publisher's id up in `channels`.

@@ -124,7 +124,7 @@ fn run(steps: Vec<Step>, settings: &Settings, exact: bool) {
                     model.events.push((channels, close, Instant::now()));
                 }
                 Step::Open { channels, back } if readers.len() < 6 => {
-                    let names = channels.iter().map(|c| channel(NAMES[*c])).collect();
+                    let names: Vec<_> = channels.iter().map(|c| channel(NAMES[*c])).collect();
                     let from = Position::after(log.position().seq().saturating_sub(back));
                     readers.push((channels, log.cursor(names, from)));
                 }

@@ -30,7 +30,7 @@ pub(super) fn event(channels: &[&str], close: bool) -> Event {
 
 /// A frame that holds nothing but the event's number.
 pub(super) fn number(_: &Event, id: EventId) -> Frame {
-    Frame::new(Bytes::from(id.position.seq().to_string()))
+    Frame::new(id.position.seq().to_string().as_bytes())
 }
 
 pub(super) fn log(settings: Settings) -> Log {
@@ -244,7 +244,7 @@ fn memory_is_bounded_and_the_oldest_events_of_all_channels_leave_first() {
         data: Some(Bytes::from(vec![b'x'; 9 << 10])),
         ..event(&["a"], false)
     };
-    let whole = |event: &Event, _| Frame::new(event.data.clone().unwrap());
+    let whole = |event: &Event, _| Frame::new(event.data.as_deref().unwrap());
     assert_eq!(
         log.append(&[event(&["a"], false), huge], whole),
         Err(AppendError::TooLarge)

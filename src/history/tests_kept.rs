@@ -23,7 +23,7 @@ fn publish(log: &Log, name: &str, keep: Keep) -> Position {
 
 fn states(log: &Log) -> Vec<Bytes> {
     let frames = log.states(&[channel("a")], &[], log.position(), STREAM);
-    frames.into_iter().map(Frame::into_bytes).collect()
+    frames.iter().map(Frame::to_bytes).collect()
 }
 
 fn numbers(log: &Log, after: Option<Position>) -> Option<Vec<u64>> {

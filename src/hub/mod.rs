@@ -6,6 +6,7 @@
 //!
 //! The table of streams is bounded by the slots that `stream` gives out, the table of channels by the streams on it.
 
+mod audience;
 mod kicks;
 mod presence;
 mod seat;
@@ -20,13 +21,14 @@ use std::time::SystemTime;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use slab::Slab;
 
+use crate::base::bell::{Inbox, Peal};
 use crate::base::metrics::{Counted, Registry};
 use crate::base::sync::lock;
 use crate::domain::{ChannelName, Event, EventId, Frame, Position, StreamId, UserId};
 use crate::history::{AppendError, Log};
 
+use audience::Audience as On;
 use kicks::Kicks;
 pub use kicks::{Era, Session, Whom};
 pub use presence::Changes;
@@ -51,7 +53,7 @@ struct Inner {
 struct Table {
     /// Every open stream, also one that is on no channel yet because its permission is still being asked for.
     streams: HashMap<StreamId, Arc<Listener>>,
-    channels: HashMap<ChannelName, Slab<Arc<Listener>>>,
+    channels: HashMap<ChannelName, On>,
     /// The streams that were opened with a session of Django.
     sessions: HashMap<Session, HashMap<StreamId, Arc<Listener>>>,
     kicks: Kicks,
@@ -59,6 +61,8 @@ struct Table {
     taps: HashMap<StreamId, Arc<Listener>>,
     /// Who is on which channel, if that is told to anybody.
     presence: Option<Presence>,
+    /// The inboxes of those who serve many streams at once: a few for each listener.
+    inboxes: Vec<Inbox>,
     /// Once set, new streams are told to end at once.
     draining: bool,
 }
@@ -77,6 +81,8 @@ pub struct Receipt {
     pub ids: Vec<EventId>,
     /// Open streams that are on any of the channels.
     pub streams: usize,
+    /// Whether the gateway's own writing is behind: the publisher had better wait for [`Hub::caught_up`].
+    pub is_behind: bool,
 }
 
 /// The streams on one channel.
@@ -144,33 +150,35 @@ impl Hub {
     ) -> Result<Receipt, AppendError> {
         let ids = self.0.log.append(events, encode)?;
         self.0.metrics.published.inc_by(events.len() as u64);
+        let (streams, is_behind) = self.wake(events);
         Ok(Receipt {
             ids,
-            streams: self.wake(events),
+            streams,
+            is_behind,
         })
     }
 
-    fn wake(&self, events: &[Event]) -> usize {
-        let table = lock(&self.0.table);
-        table.taps.values().for_each(|tap| tap.wake());
-        let mut names: Vec<_> = events.iter().flat_map(|event| &event.channels).collect();
-        names.sort_unstable();
-        names.dedup();
-        let mut woken = names
-            .into_iter()
-            .filter_map(|name| table.channels.get(name));
-        let Some(first) = woken.next() else { return 0 };
-        first.iter().for_each(|(_, listener)| listener.wake());
-        let Some(second) = woken.next() else {
-            return first.len();
-        };
-        // A stream on several of the channels counts once.
-        let mut seen: HashSet<_> = first.iter().map(|(_, listener)| listener.id()).collect();
-        for (_, listener) in std::iter::once(second).chain(woken).flatten() {
-            listener.wake();
-            seen.insert(listener.id());
+    /// Waits until those who write to many streams have begun a new round, where they are far behind.
+    pub async fn caught_up(&self) {
+        let inboxes = lock(&self.0.table).inboxes.clone();
+        for inbox in inboxes {
+            inbox.caught_up().await;
         }
-        seen.len()
+    }
+
+    fn wake(&self, events: &[Event]) -> (usize, bool) {
+        let table = lock(&self.0.table);
+        let mut peal = Peal::default();
+        table.taps.values().for_each(|tap| peal.ring(tap.bell()));
+        let streams = table.ring(events, &mut peal);
+        let mut is_behind = false;
+        for inbox in table.inboxes.iter().filter(|_| streams > 0) {
+            inbox.count(events.len());
+            is_behind |= inbox.is_behind();
+        }
+        drop(table);
+        peal.end(0);
+        (streams, is_behind)
     }
 
     /// Registers an open stream; it leaves when the seat is dropped. A tap is about nothing.
@@ -218,11 +226,7 @@ impl Hub {
         table.kicks.note(whom.clone());
         let on = |name: &ChannelName| {
             let on = table.channels.get(name);
-            on.map(|on| {
-                on.iter()
-                    .map(|(_, listener)| Arc::clone(listener))
-                    .collect()
-            })
+            on.map(|on| on.iter().map(Arc::clone).collect())
         };
         let streams: Option<Vec<Arc<Listener>>> = match whom {
             Whom::User(user) => on(&ChannelName::of_user(user)),
@@ -258,8 +262,8 @@ impl Hub {
         let table = lock(&self.0.table);
         let listeners: Vec<_> = match channel {
             Some(name) => {
-                let on = table.channels.get(name).into_iter().flatten();
-                on.map(|(_, listener)| Arc::clone(listener)).collect()
+                let on = table.channels.get(name).into_iter().flat_map(On::iter);
+                on.map(Arc::clone).collect()
             }
             None => table.streams.values().cloned().collect(),
         };
@@ -286,7 +290,7 @@ impl Hub {
     /// The channels that have streams, in the order of their names.
     pub fn audiences(&self) -> Vec<Audience> {
         let table = lock(&self.0.table);
-        let audience = |(name, on): (&ChannelName, &Slab<_>)| Audience {
+        let audience = |(name, on): (&ChannelName, &On)| Audience {
             channel: name.clone(),
             streams: on.len(),
         };
@@ -314,6 +318,28 @@ impl Hub {
             listener.end(ending);
             true
         })
+    }
+}
+
+impl Table {
+    /// Rings for the streams on the channels of `events`; how many these are.
+    fn ring(&self, events: &[Event], peal: &mut Peal) -> usize {
+        let mut names: Vec<_> = events.iter().flat_map(|event| &event.channels).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut rung = names.into_iter().filter_map(|name| self.channels.get(name));
+        let Some(first) = rung.next() else { return 0 };
+        first.iter().for_each(|listener| peal.ring(listener.bell()));
+        let Some(second) = rung.next() else {
+            return first.len();
+        };
+        // A stream on several of the channels counts once.
+        let mut seen: HashSet<_> = first.iter().map(|listener| listener.id()).collect();
+        for listener in std::iter::once(second).chain(rung).flat_map(On::iter) {
+            peal.ring(listener.bell());
+            seen.insert(listener.id());
+        }
+        seen.len()
     }
 }
 

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::SystemTime;
 
-use atomic_waker::AtomicWaker;
-
 use super::kicks::{Era, Session};
 use super::presence::Now;
 use super::{Hub, Table};
+use crate::base::bell::{Bell, Inbox};
 use crate::base::metrics::Counted;
 use crate::base::sync::lock;
 use crate::domain::{ChannelName, Position, StreamId, UserId};
@@ -52,7 +51,7 @@ pub struct Identity<'a> {
 #[derive(Debug)]
 pub(super) struct Listener {
     id: StreamId,
-    waker: AtomicWaker,
+    bell: Bell,
     /// 0 while it may go on.
     ending: AtomicU8,
     /// `None` for a tap.
@@ -75,7 +74,7 @@ impl Listener {
     pub(super) fn new(id: StreamId, about: Option<About>) -> Self {
         Self {
             id,
-            waker: AtomicWaker::new(),
+            bell: Bell::default(),
             ending: AtomicU8::new(0),
             about,
             joined: Mutex::default(),
@@ -98,8 +97,8 @@ impl Listener {
         (position, self.sent.load(Ordering::Relaxed))
     }
 
-    pub(super) fn wake(&self) {
-        self.waker.wake();
+    pub(super) const fn bell(&self) -> &Bell {
+        &self.bell
     }
 
     pub(super) fn end(&self, ending: Ending) {
@@ -112,7 +111,7 @@ impl Listener {
         let _first = self
             .ending
             .compare_exchange(0, code, Ordering::Release, Ordering::Relaxed);
-        self.waker.wake();
+        self.bell.ring();
     }
 
     fn ending(&self) -> Option<Ending> {
@@ -147,10 +146,20 @@ impl Seat {
         self.listener.id
     }
 
-    /// Has `waker` woken by the next publish on a channel of this stream, and by its ending. Must come before the read
-    /// and the look at [`Seat::ending`] that precede a wait.
-    pub fn register(&self, waker: &Waker) {
-        self.listener.waker.register(waker);
+    /// Has `waker` woken by the next publish on a channel of this stream, and by its ending; or the inbox it is attached
+    /// to. Must come before the read and the look at [`Seat::ending`] that precede a wait.
+    /// Whether it was woken since it listened last.
+    pub fn listen(&self, waker: &Waker) -> bool {
+        self.listener.bell.listen(waker)
+    }
+
+    /// Has whatever wakes this stream put `key` into `inbox`, from now on.
+    pub fn attach(&self, inbox: &Inbox, key: u32) {
+        self.listener.bell.attach(inbox, key);
+        let mut table = lock(&self.hub.0.table);
+        if !table.inboxes.contains(inbox) {
+            table.inboxes.push(inbox.clone());
+        }
     }
 
     /// Whether the stream is told to end.
@@ -160,14 +169,20 @@ impl Seat {
 
     /// Puts the stream on its channels until the membership is dropped. `asked` is when its permission was asked for: if
     /// it was kicked since, it is told to end.
-    pub fn join(&self, identity: Identity<'_>, asked: Era) -> Membership {
+    pub fn join(
+        &self,
+        user: Option<&UserId>,
+        channels: &Arc<[ChannelName]>,
+        asked: Era,
+    ) -> Membership {
+        let identity = Identity { user, channels };
         *lock(&self.listener.joined) = Joined {
-            user: identity.user.cloned(),
-            channels: identity.channels.into(),
+            user: user.cloned(),
+            channels: Arc::clone(channels),
         };
         let mut table = lock(&self.hub.0.table);
         let watched = table.presence.as_mut().map(|presence| {
-            presence.join(identity.channels, identity.user, Now::read());
+            presence.join(channels, user, Now::read());
         });
         let session = self.listener.session();
         if table
@@ -177,13 +192,11 @@ impl Seat {
             self.listener.end(Ending::Kick);
             self.hub.0.metrics.kicked.inc();
         }
-        let mut join = |name: &ChannelName| {
-            let on = table.channels.entry(name.clone()).or_default();
-            (name.clone(), on.insert(Arc::clone(&self.listener)))
-        };
+        let keys = table.join(channels, &self.listener);
         Membership {
-            places: identity.channels.iter().map(&mut join).collect(),
-            user: watched.and_then(|()| identity.user.cloned()),
+            channels: Arc::clone(channels),
+            keys,
+            user: watched.and_then(|()| user.cloned()),
             hub: self.hub.clone(),
         }
     }
@@ -219,6 +232,24 @@ impl Drop for Seat {
 }
 
 impl Table {
+    /// Puts a stream on `channels`; its key on each.
+    fn join(&mut self, channels: &[ChannelName], listener: &Arc<Listener>) -> Keys {
+        let mut join = |name: &ChannelName| {
+            let listener = Arc::clone(listener);
+            match self.channels.get_mut(name) {
+                Some(on) => on.insert(listener),
+                None => {
+                    self.channels.insert(name.clone(), listener.into());
+                    0
+                }
+            }
+        };
+        match channels {
+            [name] => Keys::One(join(name)),
+            names => Keys::Many(names.iter().map(join).collect()),
+        }
+    }
+
     fn leave_session(&mut self, session: Session, id: StreamId) {
         if let Some(streams) = self.sessions.get_mut(&session) {
             streams.remove(&id);
@@ -233,25 +264,40 @@ impl Table {
 #[derive(Debug)]
 pub struct Membership {
     hub: Hub,
-    places: Box<[(ChannelName, usize)]>,
+    channels: Arc<[ChannelName]>,
+    keys: Keys,
     /// As it was when the stream joined; kept only if presence is watched.
     user: Option<UserId>,
+}
+
+/// The keys of a stream on its channels, in their order.
+#[derive(Debug)]
+enum Keys {
+    One(u32),
+    Many(Box<[u32]>),
+}
+
+impl Keys {
+    const fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::One(key) => std::slice::from_ref(key),
+            Self::Many(keys) => keys,
+        }
+    }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
         let mut table = lock(&self.hub.0.table);
-        for (name, key) in &self.places {
-            if let Some(on) = table.channels.get_mut(name) {
-                on.try_remove(*key);
-                if on.is_empty() {
-                    table.channels.remove(name);
-                }
+        for (name, key) in self.channels.iter().zip(self.keys.as_slice()) {
+            if let Some(on) = table.channels.get_mut(name)
+                && on.remove(*key)
+            {
+                table.channels.remove(name);
             }
         }
         if let Some(presence) = &mut table.presence {
-            let channels = self.places.iter().map(|(name, _)| name);
-            presence.leave(channels, self.user.as_ref(), Now::read());
+            presence.leave(self.channels.iter(), self.user.as_ref(), Now::read());
         }
     }
 }

@@ -49,11 +49,7 @@ fn seat(hub: &Hub, id: u128) -> Seat {
 }
 
 fn join(seat: &Seat, channels: &[ChannelName]) -> Membership {
-    let identity = Identity {
-        user: None,
-        channels,
-    };
-    seat.join(identity, Era::default())
+    seat.join(None, &channels.into(), Era::default())
 }
 
 fn publish(hub: &Hub, names: &[&str]) -> usize {
@@ -67,7 +63,7 @@ fn publish(hub: &Hub, names: &[&str]) -> usize {
         keep: Keep::All,
         except: None,
     };
-    hub.publish(&[event], |_, _| Frame::new(Bytes::from_static(b"x")))
+    hub.publish(&[event], |_, _| Frame::new(b"x"))
         .unwrap()
         .streams
 }
@@ -78,7 +74,7 @@ fn a_publish_wakes_and_counts_the_streams_of_its_channels_once() {
     let seats: Vec<_> = (1..=3).map(|n| seat(&hub, n)).collect();
     let woken: Vec<_> = seats.iter().map(|_| Arc::new(Woken::default())).collect();
     for (seat, woken) in seats.iter().zip(&woken) {
-        seat.register(&Waker::from(Arc::clone(woken)));
+        seat.listen(&Waker::from(Arc::clone(woken)));
     }
     let _a = join(&seats[0], &channels(&["a"]));
     let both = join(&seats[1], &channels(&["a", "b"]));
@@ -134,11 +130,7 @@ fn seated(hub: &Hub, id: u128, user: &str, channel: &str) -> (Seat, Membership) 
     let user = UserId::parse(user).unwrap();
     let mut on = channels(&[channel]);
     on.push(ChannelName::of_user(&user));
-    let identity = Identity {
-        user: Some(&user),
-        channels: &on,
-    };
-    let membership = seat.join(identity, hub.era());
+    let membership = seat.join(Some(&user), &on.into(), hub.era());
     (seat, membership)
 }
 
@@ -174,10 +166,10 @@ fn a_permission_from_before_a_kick_opens_no_stream() {
     hub.delete(&a[0]);
     assert!(hub.was_kicked_since(asked, None, identity));
     let late = seat(&hub, 1);
-    let _on = late.join(identity, asked);
+    let _on = late.join(None, &a.clone().into(), asked);
     assert_eq!(late.ending(), Some(Ending::Kick));
     let asked_anew = seat(&hub, 2);
-    let _on = asked_anew.join(identity, hub.era());
+    let _on = asked_anew.join(None, &a.into(), hub.era());
     assert_eq!(asked_anew.ending(), None);
 }
 
@@ -223,13 +215,7 @@ async fn presence_is_told_when_it_is_due_with_the_user_who_joined() {
     assert!(told().eq([What::Reset]));
     let (seat, on) = (seat(&hub, 1), channels(&["room"]));
     let [one, two] = ["1", "2"].map(|name| UserId::parse(name).unwrap());
-    let joined = |user| {
-        let identity = Identity {
-            user: Some(user),
-            channels: &on,
-        };
-        seat.join(identity, Era::default())
-    };
+    let joined = |user| seat.join(Some(user), &on.clone().into(), Era::default());
     let membership = joined(&one);
     changes.due().await;
     let room = || on[0].clone();

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use crate::base::handler::Holdable;
 use crate::console::Tap;
 
 /// A text, or a tap.
@@ -51,5 +52,18 @@ impl http_body::Body for Body {
             Self::Text(text) => SizeHint::with_exact(text.len() as u64),
             Self::Tap(_) => SizeHint::default(),
         }
+    }
+}
+
+/// A tap is a body as any other: there are few.
+impl Holdable for Body {
+    type Held = Infallible;
+
+    fn is_held(&self) -> bool {
+        false
+    }
+
+    fn into_held(self) -> Result<Infallible, Self> {
+        Err(self)
     }
 }

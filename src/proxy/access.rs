@@ -3,6 +3,7 @@
 //! `Proxy::handle` makes one of each request if there is an access log; dropping it writes the line, so that a request is
 //! there once, however it ended. Without an access log this costs a branch per request and per piece of a body.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,8 +15,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::base::access::Lines;
-use crate::domain::RequestId;
-use crate::stream::Body;
+use crate::base::bell::Inbox;
+use crate::base::handler::{self, Filled, Holdable};
+use crate::domain::{self, RequestId};
+use crate::stream::{Body, Held};
 use crate::upstream::AnswerError;
 use crate::wire::access::{Format, Record};
 
@@ -113,5 +116,56 @@ impl http_body::Body for Logged {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// A held stream, whose end is the end of its request's entry.
+#[derive(Debug)]
+pub struct LoggedHeld {
+    held: Box<Held>,
+    entry: Option<Entry>,
+}
+
+impl Holdable for Logged {
+    type Held = LoggedHeld;
+
+    fn is_held(&self) -> bool {
+        matches!(self.body, Body::Held(..))
+    }
+
+    fn into_held(self) -> Result<LoggedHeld, Self> {
+        let Self { body, entry } = self;
+        match body {
+            Body::Held(held, _) => Ok(LoggedHeld { held, entry }),
+            body @ (Body::Answer(_) | Body::Text(_)) => Err(Self { body, entry }),
+        }
+    }
+}
+
+impl handler::Held for LoggedHeld {
+    fn attach(&self, inbox: &Inbox, key: u32) {
+        self.held.attach(inbox, key);
+    }
+
+    fn fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        out: &mut VecDeque<domain::Frame>,
+    ) -> Filled {
+        let filled = self.held.fill(cx, now, out);
+        if let Some(Entry(begun)) = &mut self.entry {
+            let bytes: usize = out.iter().map(domain::Frame::len).sum();
+            begun.record.bytes += bytes as u64;
+        }
+        filled
+    }
+
+    fn awaits(&self) -> bool {
+        self.held.awaits()
+    }
+
+    fn due(&self) -> Instant {
+        self.held.due()
     }
 }

@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
+use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use super::hold::{Holders, Places};
 use super::io::Socket;
 use super::{Address, Listen, Server, conn};
 use crate::base::handler::Handler;
@@ -152,6 +154,13 @@ async fn unix(path: &Path) -> io::Result<UnixListener> {
 /// Accepts until the server stops, then waits for the connections.
 pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler: Arc<H>) {
     let mut connections = JoinSet::new();
+    // One for each thread of the runtime.
+    let most = if server.0.settings.fast_path {
+        Handle::current().metrics().num_workers()
+    } else {
+        0
+    };
+    let holders = Arc::new(Holders::new(server.clone(), most));
     let mut pause = Duration::ZERO;
     let mut resume = Instant::now();
     let mut waiting = None;
@@ -170,9 +179,12 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
                     let open = Counted::new(&server.0.metrics.open);
                     server.0.metrics.accepted.inc();
                     let (server, handler) = (server.clone(), Arc::clone(&handler));
+                    let (holders, places) = (Arc::clone(&holders), Places::new(slot, open));
                     connections.spawn(async move {
-                        conn::run(server, socket, http2, info, handler).await;
-                        drop((slot, open));
+                        let held = conn::run(server, socket, http2, info, handler, holders).await;
+                        if let Some(held) = held {
+                            held.hand_over(places);
+                        }
                     });
                 }
             }

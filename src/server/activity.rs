@@ -1,8 +1,8 @@
 //! What goes on on one connection, shared by its socket and its requests: the socket's timers depend on it.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::timeout;
+
+use super::io::Socket;
+use crate::base::sync::lock;
 
 /// Shared by one connection's parts.
 #[derive(Debug, Default)]
@@ -26,6 +29,11 @@ pub(super) struct Activity {
     broken: AtomicBool,
     /// The connection was handed over to another protocol.
     upgraded: AtomicBool,
+    /// Bytes were written since all of them were known to be.
+    unflushed: AtomicBool,
+    /// The socket is wanted back when the HTTP library lets go of it.
+    wanted: AtomicBool,
+    returned: Mutex<Option<Socket>>,
 }
 
 impl Activity {
@@ -72,6 +80,33 @@ impl Activity {
 
     pub(super) fn upgrade(&self) {
         self.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes a write, or that all bytes of earlier ones have been taken by the socket.
+    pub(super) fn flushed(&self, all: bool) {
+        self.unflushed.store(!all, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        !self.unflushed.load(Ordering::Relaxed)
+    }
+
+    /// From now on the socket is kept when its connection is dropped.
+    pub(super) fn want_back(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_wanted_back(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn give_back(&self, socket: Socket) {
+        *lock(&self.returned) = Some(socket);
+    }
+
+    /// The socket, once its connection was dropped.
+    pub(super) fn take_back(&self) -> Option<Socket> {
+        lock(&self.returned).take()
     }
 
     pub(super) fn is_upgraded(&self) -> bool {

@@ -1,20 +1,28 @@
 //! One client connection: HTTP/1.1 or HTTP/2, as its first bytes say.
+//!
+//! An answer over HTTP/1.1 that is a held stream is not given to hyper: the request stays unanswered there, hyper is
+//! dropped once it has nothing left to write, and its socket goes to those who hold streams (`hold`).
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
-use http::{Request, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 
-use super::activity::{Activity, Tracked};
+use super::activity::{Activity, Busy, Tracked};
+use super::head;
+use super::hold::{Arrival, Desk, Holders, Places};
 use super::io::{ClientIo, Socket};
 use super::{Server, Settings};
-use crate::base::handler::{Handler, MOST_FIELDS};
+use crate::base::handler::{Handler, Holdable, MOST_FIELDS};
+use crate::base::sync::lock;
 use crate::domain::ConnInfo;
 
 /// Requests at once on one HTTP/2 connection.
@@ -24,70 +32,173 @@ const H2_PING: Duration = Duration::from_secs(20);
 /// What of an answer waits in memory for one HTTP/2 stream.
 const H2_SEND_BUFFER: usize = 64 << 10;
 
-/// Serves the connection to its end.
+/// What a held stream is when its body is one no more.
+type HeldOf<H> = <<H as Handler>::Body as Holdable>::Held;
+
+/// A connection whose answer is a held stream, off the HTTP library.
+pub(super) struct HeldConn<S> {
+    desk: Desk<S>,
+    socket: Socket,
+    parts: response::Parts,
+    stream: S,
+}
+
+impl<S> HeldConn<S> {
+    /// Gives it to those who hold streams.
+    pub(super) fn hand_over(self, places: Places) {
+        match self.socket.into_raw() {
+            Ok(socket) => self.desk.adopt(Arrival {
+                socket,
+                head: head::of_stream(&self.parts),
+                stream: self.stream,
+                places,
+            }),
+            Err(error) => tracing::debug!(%error, "Held stream dropped"),
+        }
+    }
+}
+
+/// An answer that hyper is not given.
+struct Kept<S> {
+    desk: Desk<S>,
+    parts: response::Parts,
+    stream: S,
+}
+
+/// Serves the connection to its end, or until its answer is a held stream.
 pub(super) async fn run<H: Handler>(
     server: Server,
     socket: Socket,
     http2: bool,
     info: Arc<ConnInfo>,
     handler: Arc<H>,
-) {
+    holders: Arc<Holders<HeldOf<H>>>,
+) -> Option<HeldConn<HeldOf<H>>> {
     let inner = &server.0;
     let activity = Arc::new(Activity::default());
     let refused = inner.metrics.refused.clone();
-    let io = TokioIo::new(ClientIo::new(
+    let io = ClientIo::new(
         socket,
         http2,
         Arc::clone(&activity),
         &inner.settings,
         refused,
-    ));
-    let (id, silent) = (info.id, Arc::clone(&activity));
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (handler, info, activity) = (
-            Arc::clone(&handler),
-            Arc::clone(&info),
-            Arc::clone(&activity),
-        );
-        let busy = activity.begin();
-        async move {
-            let unframed = request.version() < Version::HTTP_11;
-            let response = handler.handle(request, info).await;
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                activity.upgrade();
-            }
-            Ok::<_, Infallible>(response.map(|body| Tracked::new(body, busy, unframed)))
-        }
+    );
+    let conn = Arc::new(Conn {
+        info,
+        handler,
+        holders,
+        activity: Arc::clone(&activity),
+        kept: Mutex::new(None),
     });
-    let builder = builder(&inner.settings);
-    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
-    let mut silence = pin!(silent.silent_for(inner.settings.keepalive));
-    let mut finishing = false;
-    loop {
-        tokio::select! {
-            // The connection first, so that one which is done needs no telling.
-            biased;
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(conn.id = %id, error = error.as_ref(), "Connection ended");
+    conn.serve(&server, io).await;
+    let Kept {
+        desk,
+        parts,
+        stream,
+    } = lock(&conn.kept).take()?;
+    // `ClientIo` is gone with the connection.
+    let socket = activity.take_back()?;
+    Some(HeldConn {
+        desk,
+        socket,
+        parts,
+        stream,
+    })
+}
+
+/// What the requests of one connection share.
+struct Conn<H: Handler> {
+    info: Arc<ConnInfo>,
+    handler: Arc<H>,
+    holders: Arc<Holders<HeldOf<H>>>,
+    activity: Arc<Activity>,
+    /// Set at most once.
+    kept: Mutex<Option<Kept<HeldOf<H>>>>,
+}
+
+impl<H: Handler> Conn<H> {
+    async fn serve(self: &Arc<Self>, server: &Server, io: ClientIo) {
+        let (inner, activity) = (&server.0, &self.activity);
+        let conn = Arc::clone(self);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let busy = conn.activity.begin();
+            Arc::clone(&conn).answer(request, busy)
+        });
+        let builder = builder(&inner.settings);
+        let mut connection =
+            pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
+        let mut silence = pin!(activity.silent_for(inner.settings.keepalive));
+        let mut finishing = false;
+        loop {
+            let driven = poll_fn(|cx| match connection.as_mut().poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                // Earlier answers go first: until the socket has taken them, hyper is woken when it takes more.
+                Poll::Pending if activity.is_flushed() && lock(&self.kept).is_some() => {
+                    activity.want_back();
+                    Poll::Ready(None)
                 }
-                return;
-            }
-            () = inner.abort.cancelled() => return,
-            () = inner.finish.cancelled(), if !finishing => {
-                finishing = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = silence.as_mut() => {
-                // Told first, so that a request on its way over HTTP/2 is sent again elsewhere; then cut.
-                if finishing {
+                Poll::Pending => Poll::Pending,
+            });
+            tokio::select! {
+                // The connection first, so that one which is done needs no telling.
+                biased;
+                ended = driven => {
+                    if let Some(Err(error)) = ended {
+                        tracing::debug!(conn.id = %self.info.id, error = error.as_ref(), "Connection ended");
+                    }
                     return;
                 }
-                finishing = true;
-                connection.as_mut().graceful_shutdown();
-                silence.set(silent.silent_for(inner.settings.keepalive));
+                () = inner.abort.cancelled() => return,
+                () = inner.finish.cancelled(), if !finishing => {
+                    finishing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = silence.as_mut() => {
+                    // Told first, so that a request on its way over HTTP/2 is sent again elsewhere; then cut.
+                    if finishing {
+                        return;
+                    }
+                    finishing = true;
+                    connection.as_mut().graceful_shutdown();
+                    silence.set(activity.silent_for(inner.settings.keepalive));
+                }
             }
         }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        busy: Busy,
+    ) -> Result<Response<Tracked<H::Body>>, Infallible> {
+        let version = request.version();
+        let info = Arc::clone(&self.info);
+        let mut response = self.handler.handle(request, info).await;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.activity.upgrade();
+        }
+        // An older client knows no chunks, a newer version has frames of its own.
+        if version == Version::HTTP_11
+            && response.body().is_held()
+            && let Some(desk) = self.holders.desk()
+        {
+            let (parts, body) = response.into_parts();
+            match body.into_held() {
+                Ok(stream) => {
+                    *lock(&self.kept) = Some(Kept {
+                        desk,
+                        parts,
+                        stream,
+                    });
+                    // The connection is dropped, and this with it.
+                    return std::future::pending().await;
+                }
+                Err(body) => response = Response::from_parts(parts, body),
+            }
+        }
+        let unframed = version < Version::HTTP_11;
+        Ok(response.map(|body| Tracked::new(body, busy, unframed)))
     }
 }
 

@@ -12,6 +12,7 @@
 //! reset, and an answer like 413 might be lost with it.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,6 +26,7 @@ use tokio::time::Sleep;
 
 use super::Settings;
 use super::activity::Activity;
+use super::hold::Raw;
 use crate::wire::guard::{Guard, Limits, POISON, Verdict};
 
 /// How long a closing connection is still read from.
@@ -37,6 +39,8 @@ pub(super) enum Socket {
     Tcp(TcpStream),
     /// A unix socket.
     Unix(UnixStream),
+    /// It was taken off the connection.
+    Taken,
 }
 
 /// The times one connection may take.
@@ -237,6 +241,7 @@ impl AsyncWrite for ClientIo {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.activity.flushed(false);
         let written = this.socket.poll_write(cx, bytes);
         this.poll_stall(cx, written)
     }
@@ -247,6 +252,7 @@ impl AsyncWrite for ClientIo {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.activity.flushed(false);
         let written = this.socket.poll_write_vectored(cx, parts);
         this.poll_stall(cx, written)
     }
@@ -256,6 +262,8 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper comes here once the socket has taken all it had to write.
+        self.activity.flushed(true);
         Poll::Ready(Ok(()))
     }
 
@@ -274,6 +282,11 @@ impl AsyncWrite for ClientIo {
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
+        if self.activity.is_wanted_back() {
+            let socket = std::mem::replace(&mut self.socket, Socket::Taken);
+            self.activity.give_back(socket);
+            return;
+        }
         if self.activity.is_broken() {
             // The socket is closed in any case; there is nobody left to tell.
             let _closed = self.socket.reset_on_close();
@@ -285,7 +298,16 @@ impl Socket {
     fn reset_on_close(&self) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => SockRef::from(socket).set_linger(Some(Duration::ZERO)),
-            Self::Unix(_) => Ok(()),
+            Self::Unix(_) | Self::Taken => Ok(()),
+        }
+    }
+
+    /// The socket without the runtime's registration.
+    pub(super) fn into_raw(self) -> io::Result<Raw> {
+        match self {
+            Self::Tcp(socket) => Ok(OwnedFd::from(socket.into_std()?).into()),
+            Self::Unix(socket) => Ok(OwnedFd::from(socket.into_std()?).into()),
+            Self::Taken => Err(taken()),
         }
     }
 
@@ -297,6 +319,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buffer),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Self::Taken => Poll::Ready(Err(taken())),
         }
     }
 
@@ -304,6 +327,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Taken => Poll::Ready(Err(taken())),
         }
     }
 
@@ -315,6 +339,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, parts),
             Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, parts),
+            Self::Taken => Poll::Ready(Err(taken())),
         }
     }
 
@@ -322,6 +347,11 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Taken => Poll::Ready(Err(taken())),
         }
     }
+}
+
+fn taken() -> io::Error {
+    io::ErrorKind::NotConnected.into()
 }

@@ -9,6 +9,8 @@
 mod accept;
 mod activity;
 mod conn;
+mod head;
+mod hold;
 mod io;
 mod settings;
 
@@ -46,6 +48,10 @@ struct Inner {
     /// No patience left.
     abort: CancellationToken,
     loops: TaskTracker,
+    /// Those who serve held streams.
+    holding: TaskTracker,
+    /// No more connections are handed to them.
+    emptied: CancellationToken,
 }
 
 /// The metrics of all servers. Cheap to clone.
@@ -54,6 +60,7 @@ pub struct Metrics {
     accepted: Counter,
     open: Gauge,
     pauses: Counter,
+    held: Gauge,
     panics: Counter,
     refused: Counter,
 }
@@ -64,6 +71,10 @@ impl Metrics {
         Self {
             accepted: registry.counter("connections_accepted", "Client connections accepted"),
             open: registry.gauge("connections_open", "Open client connections"),
+            held: registry.gauge(
+                "connections_held",
+                "Open client connections whose streams are written past the HTTP library",
+            ),
             pauses: registry.counter(
                 "accept_pauses",
                 "Times accepting paused for want of descriptors or memory",
@@ -92,6 +103,8 @@ impl Server {
             finish: CancellationToken::new(),
             abort: CancellationToken::new(),
             loops: TaskTracker::new(),
+            holding: TaskTracker::new(),
+            emptied: CancellationToken::new(),
         }))
     }
 
@@ -112,9 +125,17 @@ impl Server {
     pub async fn finished(&self, patience: Duration) {
         self.0.loops.close();
         let deadline = Instant::now() + patience;
-        if timeout_at(deadline, self.0.loops.wait()).await.is_err() {
-            self.0.abort.cancel();
+        let all = async {
             self.0.loops.wait().await;
+            // Whoever was to be handed over has been.
+            self.0.emptied.cancel();
+            self.0.holding.close();
+            self.0.holding.wait().await;
+        };
+        let mut all = std::pin::pin!(all);
+        if timeout_at(deadline, all.as_mut()).await.is_err() {
+            self.0.abort.cancel();
+            all.await;
         }
     }
 }

@@ -60,6 +60,9 @@ pub struct Settings {
     pub body_idle: Duration,
     /// How long a connection without a request stays open. Default 75 s.
     pub keepalive: Duration,
+    /// Whether held streams over HTTP/1.1 are written to their sockets past the HTTP library; else a stream is an answer as
+    /// any other. Default yes.
+    pub fast_path: bool,
 }
 
 impl Default for Settings {
@@ -70,6 +73,7 @@ impl Default for Settings {
             header_timeout: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
             keepalive: Duration::from_secs(75),
+            fast_path: true,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! of the view; the newest events from before, where the last of a name is kept; the place after all of these; then
 //! events. Invariant: a place is told only after everything before it, for a client that is cut off comes back with it.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
 use super::held::{Arrival, Held, Reading, drawn};
 use super::permission::Renewal;
@@ -12,7 +12,7 @@ use super::place::{Hearing, Place, Reason};
 use crate::ask::Grant;
 use crate::domain::{ChannelName, Frame, Position, RetryMs};
 use crate::history::Progress;
-use crate::hub::{Ending, Era, Identity, Membership};
+use crate::hub::{Ending, Era, Membership};
 use crate::wire::sse;
 
 impl Held {
@@ -73,7 +73,7 @@ impl Held {
             (position, reset)
         };
         let membership = self.join(grant, &hearing);
-        let cursor = self.log().cursor(hearing.all().to_vec(), position);
+        let cursor = self.log().cursor(Arc::clone(hearing.all()), position);
         self.seat.note(position, 0);
         self.reading = Reading::Channels(cursor, membership);
         // Who was kicked since the permission was asked for gets nothing of what it would have allowed.
@@ -122,7 +122,7 @@ impl Held {
     pub(super) fn say_beginning(
         &mut self,
         reset: Option<Reason>,
-        initial: &Bytes,
+        initial: &[u8],
         states: Vec<Frame>,
         position: Position,
         told: bool,
@@ -133,7 +133,7 @@ impl Held {
             self.reset(reason, quiet.then_some(id));
         }
         if !initial.is_empty() {
-            self.say(initial.clone());
+            self.say(Frame::new(initial));
         }
         self.delivered(position, states.len());
         self.ready.extend(states);
@@ -143,11 +143,8 @@ impl Held {
     }
 
     fn join(&self, grant: &Grant, hearing: &Hearing) -> Membership {
-        let identity = Identity {
-            user: grant.terms.user.as_ref(),
-            channels: hearing.all(),
-        };
-        self.seat.join(identity, Era(grant.era))
+        let user = grant.terms.user.as_ref();
+        self.seat.join(user, hearing.all(), Era(grant.era))
     }
 
     /// Goes on with the channels of a new grant, from the same place.
@@ -162,14 +159,14 @@ impl Held {
         if matches!(self.seat.ending(), Some(Ending::Kick | Ending::Logout)) {
             return;
         }
-        let before = cursor.channels().to_vec();
+        let before = Arc::clone(cursor.channels());
         let is_new = |channel: &&ChannelName| !before.contains(channel);
         let added: Vec<_> = hearing.all().iter().filter(is_new).cloned().collect();
         if added.is_empty() && before.len() == hearing.all().len() {
             return;
         }
         let position = cursor.position();
-        *cursor = cursor.moved_to(hearing.all().to_vec());
+        *cursor = cursor.moved_to(Arc::clone(hearing.all()));
         // The state of channels that were not there before.
         let states = self.states(&added, &before, position);
         self.say_beginning(None, &grant.initial, states, position, true);

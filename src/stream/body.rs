@@ -1,10 +1,11 @@
 //! The body of any answer on a public listener: what a server polls.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
 
 use super::held::Held;
 use crate::upstream::{AnswerBody, AnswerError};
@@ -13,17 +14,46 @@ use crate::upstream::{AnswerBody, AnswerError};
 #[derive(Debug)]
 pub enum Body {
     /// A stream; boxed, because it is much larger than the others.
-    Held(Box<Held>),
+    Held(Box<Held>, Timer),
     /// Django's.
     Answer(Box<AnswerBody>),
     /// Ours; empty when it was taken.
     Text(Bytes),
 }
 
+/// Wakes a stream that is polled as a body when something of it is due; made at its first silence.
+#[derive(Debug, Default)]
+pub struct Timer(Option<Pin<Box<Sleep>>>);
+
 impl Body {
     /// No body.
     pub const fn empty() -> Self {
         Self::Text(Bytes::new())
+    }
+}
+
+impl From<Held> for Body {
+    fn from(held: Held) -> Self {
+        Self::Held(Box::new(held), Timer::default())
+    }
+}
+
+impl Timer {
+    /// Waits until `due`. The timer is not moved at each write, only when it fires too early or would fire too late.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
+        let timer = self
+            .0
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= due {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(due);
+        }
     }
 }
 
@@ -36,9 +66,15 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         match self.get_mut() {
-            Self::Held(held) => held
-                .poll_next(cx)
-                .map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Held(held, timer) => loop {
+                match held.poll_next(cx, Instant::now()) {
+                    Poll::Ready(next) => {
+                        let data = next.map(|frame| Ok(Frame::data(frame.to_bytes())));
+                        return Poll::Ready(data);
+                    }
+                    Poll::Pending => ready!(timer.poll(cx, held.due())),
+                }
+            },
             Self::Answer(answer) => Pin::new(answer).poll_frame(cx),
             Self::Text(text) if text.is_empty() => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
@@ -47,7 +83,7 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Held(_) => false,
+            Self::Held(..) => false,
             Self::Answer(answer) => answer.is_end_stream(),
             Self::Text(text) => text.is_empty(),
         }
@@ -55,7 +91,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Held(_) => SizeHint::default(),
+            Self::Held(..) => SizeHint::default(),
             Self::Answer(answer) => answer.size_hint(),
             Self::Text(text) => SizeHint::with_exact(text.len() as u64),
         }

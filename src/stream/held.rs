@@ -1,26 +1,28 @@
 //! One held stream: a cursor, a permission and a heartbeat.
 //!
-//! Polled by the connection that owns it. The order of a poll is its meaning: give what is ready; register for wakes;
-//! then look whether the stream must end, whether the permission has changed, what the log has; then the heartbeat.
-//! Because registering comes before looking, nothing that happens in between is missed.
+//! A state without a clock, a timer or a socket of its own: whoever writes it to its client asks for the next frames
+//! ([`Held::poll_next`] one by one, [`Held::fill`] as many as fit one write), tells it the time, and comes again when the
+//! bell has rung or at [`Held::due`]. The order of a look is its meaning: listen for wakes; then see whether the stream
+//! must end, whether the permission has changed, what the log has; then the heartbeat. Because listening comes before
+//! looking, nothing that happens in between is missed.
 //!
-//! Nothing is queued for a stream that is not polled. `ready` holds at most what one read takes.
+//! Nothing is queued for a stream that is not asked. `ready` holds at most what one read takes.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::permission::{Asking, Permission, Renewal, log_verdict};
 use super::place::{self, Hearing, Place, Reason};
 use super::places::{Places, TooMany};
 use super::{Settings, SlowClient, Streams};
 use crate::ask::{Facts, Grant, Verdict};
+use crate::base::bell::Inbox;
+use crate::base::handler::Filled;
 use crate::base::random;
 use crate::domain::{EventId, Frame, Position, RetryMs};
 use crate::history::{Cursor, Log, Progress};
@@ -42,15 +44,16 @@ pub(super) struct Arrival {
     pub(super) last: Option<LastEventId>,
 }
 
-/// A held stream, polled as a body.
+/// A held stream.
 #[derive(Debug)]
 pub struct Held {
     pub(super) ready: VecDeque<Frame>,
     pub(super) seat: Seat,
     pub(super) reading: Reading,
     permission: Permission,
-    heartbeat: Pin<Box<Sleep>>,
     last_write: Instant,
+    /// There is nothing to look for until the bell rings or something is due.
+    settled: bool,
     pub(super) settings: Arc<Settings>,
     streams: Streams,
     places: Places,
@@ -82,8 +85,8 @@ impl Held {
             seat,
             reading: Reading::Nothing(arrival),
             permission,
-            heartbeat: Box::pin(tokio::time::sleep(settings.heartbeat)),
             last_write: Instant::now(),
+            settled: false,
             settings,
             streams,
             places,
@@ -103,40 +106,111 @@ impl Held {
 
     pub(super) fn permit(&mut self, grant: &Grant, renewal: Renewal) {
         let expires = grant.terms.expires.or(self.settings.recheck);
-        let timer = |expires| Box::pin(tokio::time::sleep(expires));
+        let at = |expires| Instant::now() + expires;
         self.permission = match (expires, renewal) {
             (None, _) | (_, Renewal::Never) => Permission::Lasting,
-            (Some(expires), Renewal::Ask(asking)) => Permission::Until(timer(expires), asking),
-            (Some(expires), Renewal::Impossible) => Permission::Ends(timer(expires)),
+            (Some(expires), Renewal::Ask(asking)) => Permission::Until(at(expires), asking),
+            (Some(expires), Renewal::Impossible) => Permission::Ends(at(expires)),
         };
     }
 
-    /// The next bytes; `None` at the end.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// Whatever wakes this stream puts `key` into `inbox`.
+    pub fn attach(&self, inbox: &Inbox, key: u32) {
+        self.seat.attach(inbox, key);
+    }
+
+    /// Whether somebody else's answer is waited for, so that the waker it is polled with will be woken.
+    pub const fn awaits(&self) -> bool {
+        matches!(self.permission, Permission::Asked(_))
+    }
+
+    /// When it is to be asked again, whether or not the bell has rung.
+    pub fn due(&self) -> Instant {
+        let heartbeat = self.last_write + self.settings.heartbeat;
+        let ends = self.permission.ends();
+        ends.map_or(heartbeat, |ends| ends.min(heartbeat))
+    }
+
+    /// The next frame; `None` at the end.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Option<Frame>> {
         loop {
             if let Some(frame) = self.ready.pop_front() {
-                self.last_write = Instant::now();
-                return Poll::Ready(Some(frame.into_bytes()));
+                self.last_write = now;
+                return Poll::Ready(Some(frame));
             }
-            if matches!(self.reading, Reading::Over) {
+            // Its room is given back while it waits.
+            self.ready = VecDeque::new();
+            if self.is_over() {
                 return Poll::Ready(None);
             }
-            self.seat.register(cx.waker());
-            if let Some(ending) = self.seat.ending() {
-                self.leave(ending);
-            } else if !self.poll_permission(cx) && !self.advance() {
-                ready!(self.poll_heartbeat(cx));
-                self.say(self.settings.beat.bytes());
+            if !self.look(cx, now) {
+                return Poll::Pending;
             }
         }
     }
 
+    /// Moves the frames that can be written now into `out`, which is empty: about [`READ`] of them.
+    pub fn fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        out: &mut VecDeque<Frame>,
+    ) -> Filled {
+        // What is read is put where there is room already: this way an event costs no allocation.
+        let lent = self.ready.is_empty();
+        if lent {
+            std::mem::swap(&mut self.ready, out);
+        }
+        let mut idle = false;
+        while self.ready.len() < READ && !self.is_over() && !idle {
+            idle = !self.look(cx, now);
+        }
+        std::mem::swap(&mut self.ready, out);
+        if !lent {
+            self.ready = VecDeque::new();
+        }
+        if !out.is_empty() {
+            self.last_write = now;
+        }
+        match (self.is_over(), idle) {
+            (true, _) => Filled::Over,
+            (false, true) => Filled::Idle,
+            (false, false) => Filled::More,
+        }
+    }
+
+    const fn is_over(&self) -> bool {
+        matches!(self.reading, Reading::Over)
+    }
+
+    /// Looks for something to say; whether anything changed.
+    fn look(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let woken = self.seat.listen(cx.waker());
+        if self.settled && !woken && now < self.due() {
+            return false;
+        }
+        self.settled = false;
+        if let Some(ending) = self.seat.ending() {
+            self.leave(ending, now);
+        } else if !self.poll_permission(cx, now) && !self.advance(now) {
+            // What is ready breaks the silence as well.
+            if now < self.last_write + self.settings.heartbeat || !self.ready.is_empty() {
+                self.settled = !self.awaits();
+                return false;
+            }
+            self.say(self.settings.beat.frame());
+            // In case nobody takes it at once.
+            self.last_write = now;
+        }
+        true
+    }
+
     /// Whether something changed.
-    fn poll_permission(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_permission(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         match &mut self.permission {
             Permission::Lasting => false,
-            Permission::Until(timer, asking) => {
-                let expired = timer.as_mut().poll(cx).is_ready();
+            Permission::Until(until, asking) => {
+                let expired = *until <= now;
                 if expired {
                     let asking = asking.clone();
                     self.permission = Permission::Asked(asking.until_clear(
@@ -147,8 +221,8 @@ impl Held {
                 }
                 expired
             }
-            Permission::Ends(timer) => {
-                let expired = timer.as_mut().poll(cx).is_ready();
+            Permission::Ends(at) => {
+                let expired = *at <= now;
                 if expired {
                     self.end("expired");
                 }
@@ -212,12 +286,18 @@ impl Held {
     }
 
     /// Takes what the log has for this stream; whether anything changed.
-    fn advance(&mut self) -> bool {
-        if !self.permission.allows() {
+    fn advance(&mut self, now: Instant) -> bool {
+        if !self.permission.allows(now) {
             return false;
         }
+        let before = self.ready.len();
         match (self.read(), self.settings.slow_client) {
-            (None | Some(Progress::UpToDate), _) => !self.ready.is_empty(),
+            (None, _) => false,
+            (Some(Progress::UpToDate), _) => {
+                // Whatever was published since this look began has rung the bell.
+                self.settled = true;
+                self.ready.len() > before
+            }
             (Some(Progress::Gap), SlowClient::Close) => {
                 self.end("slow");
                 true
@@ -252,15 +332,9 @@ impl Held {
     pub(super) fn skip(&mut self) {
         if let Reading::Channels(cursor, _) = &mut self.reading {
             let closed = cursor.skip();
-            let (position, channels) = (cursor.position(), cursor.channels().to_vec());
+            let (position, channels) = (cursor.position(), Arc::clone(cursor.channels()));
             let states = self.states(&channels, &[], position);
-            self.say_beginning(
-                Some(Reason::History),
-                &Bytes::new(),
-                states,
-                position,
-                false,
-            );
+            self.say_beginning(Some(Reason::History), &[], states, position, false);
             if closed {
                 self.end("closed");
             }
@@ -277,11 +351,11 @@ impl Held {
         self.say(sse::reset(reason.as_str(), id));
     }
 
-    fn leave(&mut self, ending: Ending) {
+    fn leave(&mut self, ending: Ending, now: Instant) {
         match ending {
             Ending::Drain => {
                 // What was published so far is still the client's; a reader far behind gets the rest when it is back.
-                let may_read = self.permission.allows();
+                let may_read = self.permission.allows(now);
                 while may_read
                     && self.ready.len() < LAST_READS
                     && self.read() == Some(Progress::More)
@@ -310,25 +384,8 @@ impl Held {
         }
     }
 
-    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // The timer is not moved at each write: when it fires too early, it is set to when it is due.
-        loop {
-            ready!(self.heartbeat.as_mut().poll(cx));
-            let due = self.last_write + self.settings.heartbeat;
-            let now = Instant::now();
-            self.heartbeat.as_mut().reset(if due > now {
-                due
-            } else {
-                now + self.settings.heartbeat
-            });
-            if due <= now {
-                return Poll::Ready(());
-            }
-        }
-    }
-
-    pub(super) fn say(&mut self, bytes: Bytes) {
-        self.ready.push_back(Frame::new(bytes));
+    pub(super) fn say(&mut self, frame: Frame) {
+        self.ready.push_back(frame);
     }
 
     pub(super) fn log(&self) -> &Log {

@@ -284,7 +284,7 @@ impl Candidate {
         }
         let mut held = self.held(Permission::Lasting);
         held.begin(grant, place, renewal);
-        respond::stream(id, cors, Body::Held(Box::new(held)))
+        respond::stream(id, cors, held.into())
     }
 
     /// A stream that is told to wait, with its 200, until Django says something clear.
@@ -296,7 +296,7 @@ impl Candidate {
         let hub = self.streams.0.hub.clone();
         let mut held = self.held(Permission::Asked(asking.until_clear(hub, facts, in_vain)));
         held.wait_for_permission();
-        respond::stream(id, HeaderMap::new(), Body::Held(Box::new(held)))
+        respond::stream(id, HeaderMap::new(), held.into())
     }
 
     /// A stream that ends at once and comes back later.
@@ -306,7 +306,7 @@ impl Candidate {
         let body = if self.head_only {
             Body::empty()
         } else {
-            Body::Text(crate::wire::sse::retry(retry))
+            Body::Text(crate::wire::sse::retry(retry).to_bytes())
         };
         respond::stream(id, HeaderMap::new(), body)
     }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::place;
 use crate::ask::{Asker, Facts, Refused, Verdict};
@@ -24,21 +24,29 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 pub(super) enum Permission {
     /// For as long as the stream lasts.
     Lasting,
-    /// Until the timer fires.
-    Until(Pin<Box<Sleep>>, Box<Asking>),
+    /// Until this moment.
+    Until(Instant, Box<Asking>),
     /// Not now.
     Asked(Answering),
-    /// Until the timer fires; then the stream ends, for nobody can be asked again.
-    Ends(Pin<Box<Sleep>>),
+    /// Until this moment; then the stream ends, for nobody can be asked again.
+    Ends(Instant),
 }
 
 impl Permission {
-    /// Whether events may be delivered at this moment, also if no timer was polled yet.
-    pub(super) fn allows(&self) -> bool {
+    /// Whether events may be delivered at this moment.
+    pub(super) fn allows(&self, now: Instant) -> bool {
         match self {
             Self::Lasting => true,
-            Self::Until(timer, _) | Self::Ends(timer) => timer.deadline() > Instant::now(),
+            Self::Until(until, _) | Self::Ends(until) => *until > now,
             Self::Asked(_) => false,
+        }
+    }
+
+    /// When it runs out; `None` if nothing but an answer changes it.
+    pub(super) const fn ends(&self) -> Option<Instant> {
+        match self {
+            Self::Until(at, _) | Self::Ends(at) => Some(*at),
+            Self::Lasting | Self::Asked(_) => None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Where in the log a stream begins: at what the client has seen, at now, or with a reset.
 
+use std::sync::Arc;
+
 use crate::domain::{ChannelName, EventId, Position, PublisherId};
 use crate::history::{Found, Log};
 use crate::wire::ask::Terms;
@@ -8,7 +10,7 @@ use crate::wire::last_event_id::LastEventId;
 /// What a stream hears: the channels that were named, and its user's own.
 #[derive(Debug)]
 pub(super) struct Hearing {
-    all: Vec<ChannelName>,
+    all: Arc<[ChannelName]>,
     /// How many of them were named.
     named: usize,
 }
@@ -23,7 +25,7 @@ impl Hearing {
         }
     }
 
-    pub(super) fn all(&self) -> &[ChannelName] {
+    pub(super) const fn all(&self) -> &Arc<[ChannelName]> {
         &self.all
     }
 

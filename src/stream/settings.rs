@@ -5,9 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::domain::EventName;
+use crate::domain::{EventName, Frame};
 use crate::wire::{cors, sse};
 
 /// What a stream does whose place the log has dropped.
@@ -34,22 +32,22 @@ pub enum BackendDown {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beat {
     event: Option<(EventName, String)>,
-    bytes: Bytes,
+    frame: Frame,
 }
 
 impl Beat {
     /// A comment, which no script sees.
-    pub const fn comment() -> Self {
+    pub fn comment() -> Self {
         Self {
             event: None,
-            bytes: Bytes::from_static(sse::HEARTBEAT),
+            frame: Frame::new(sse::HEARTBEAT),
         }
     }
 
     /// An event with this data.
     pub fn event(name: EventName, data: String) -> Self {
         Self {
-            bytes: sse::named(&name, &data),
+            frame: sse::named(&name, &data),
             event: Some((name, data)),
         }
     }
@@ -65,8 +63,8 @@ impl Beat {
     }
 
     /// As it is on the wire.
-    pub(super) fn bytes(&self) -> Bytes {
-        self.bytes.clone()
+    pub(super) fn frame(&self) -> Frame {
+        self.frame.clone()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::domain::{Epoch, Event, EventName, Keep, PublisherId};
@@ -66,7 +66,7 @@ impl Streams {
 
     async fn held(&self, settings: &Settings, last: Option<&str>) -> Box<Held> {
         match self.public(settings, last).await.into_body() {
-            Body::Held(held) => held,
+            Body::Held(held, _) => held,
             other => panic!("{other:?}"),
         }
     }
@@ -76,8 +76,10 @@ impl Streams {
 pub(super) fn said(held: &mut Held) -> (String, bool) {
     let mut text = String::new();
     loop {
-        match held.poll_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Some(bytes)) => text.push_str(std::str::from_utf8(&bytes).unwrap()),
+        match held.poll_next(&mut Context::from_waker(Waker::noop()), Instant::now()) {
+            Poll::Ready(Some(frame)) => {
+                text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap())
+            }
             Poll::Ready(None) => return (text, true),
             Poll::Pending => return (text, false),
         }
@@ -118,7 +120,7 @@ async fn an_open_event_names_the_stream() {
         .to_str()
         .unwrap()
         .to_owned();
-    let Body::Held(mut held) = response.into_body() else {
+    let Body::Held(mut held, _) = response.into_body() else {
         panic!()
     };
     let expected = format!("event: open\ndata: {{\"stream\":\"{id}\"}}\n\n");
@@ -351,4 +353,35 @@ async fn a_stream_that_skips_past_the_closing_event_ends_all_the_same() {
     });
     let (text, over) = said(&mut held);
     assert!(over && text.contains("event: reset"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_frames_as_are_ready_are_given_at_once() {
+    use crate::base::handler::Filled;
+
+    let streams = streams(history::Settings::default());
+    let mut held = streams.held(&fixed_retry(), None).await;
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut frames = std::collections::VecDeque::new();
+    let mut filled = |held: &mut Held, frames: &mut std::collections::VecDeque<_>| {
+        frames.clear();
+        let filled = held.fill(&mut cx, Instant::now(), frames);
+        (filled, frames.len())
+    };
+    assert_eq!(filled(&mut held, &mut frames), (Filled::Idle, 1));
+    // A heartbeat is due, but there is more to say.
+    advance(Duration::from_secs(20)).await;
+    for _ in 0..40 {
+        streams.publish(event("x"));
+    }
+    assert_eq!(filled(&mut held, &mut frames), (Filled::More, 32));
+    assert_eq!(filled(&mut held, &mut frames), (Filled::Idle, 8));
+    assert_eq!(filled(&mut held, &mut frames), (Filled::Idle, 0));
+    advance(Duration::from_secs(15)).await;
+    assert_eq!(filled(&mut held, &mut frames), (Filled::Idle, 1));
+    streams.publish(Event {
+        close: true,
+        ..event("last")
+    });
+    assert_eq!(filled(&mut held, &mut frames), (Filled::Over, 1));
 }

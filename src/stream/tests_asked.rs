@@ -1,7 +1,7 @@
 //! Asked streams against a small Django on a socket: each test is a bug that was there once.
 
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +9,9 @@ use http::{HeaderMap, Method};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::body::Timer;
 use super::tests::{CLIENT, event, said};
 use super::*;
 use crate::ask::{self, Asker};
@@ -187,7 +188,7 @@ impl Site {
         let settings = Arc::new(settings.clone());
         let response = self.streams.open(&settings, opening).await?;
         match response.into_body() {
-            Body::Held(held) => Ok(held),
+            Body::Held(held, _) => Ok(held),
             other => panic!("{other:?}"),
         }
     }
@@ -199,13 +200,14 @@ impl Site {
 
 /// Runs the stream until `done`.
 async fn run_until(held: &mut Held, mut done: impl FnMut() -> bool) -> bool {
+    let mut timer = Timer::default();
     let run = std::future::poll_fn(|cx| {
         loop {
-            match held.poll_next(cx) {
+            match held.poll_next(cx, Instant::now()) {
                 Poll::Ready(Some(_)) => {}
                 Poll::Ready(None) => return Poll::Ready(true),
                 Poll::Pending if done() => return Poll::Ready(false),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => ready!(timer.poll(cx, held.due())),
             }
         }
     });

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::open::Candidate;
 use super::permission::Renewal;
@@ -37,8 +38,10 @@ fn read_when_woken(held: &mut Held) -> (String, bool) {
     let mut text = String::new();
     loop {
         let before = wakes.0.load(Ordering::Relaxed);
-        match held.poll_next(&mut Context::from_waker(&waker)) {
-            Poll::Ready(Some(bytes)) => text.push_str(std::str::from_utf8(&bytes).unwrap()),
+        match held.poll_next(&mut Context::from_waker(&waker), Instant::now()) {
+            Poll::Ready(Some(frame)) => {
+                text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap())
+            }
             Poll::Ready(None) => return (text, true),
             Poll::Pending if wakes.0.load(Ordering::Relaxed) > before => {}
             Poll::Pending => return (text, false),
@@ -77,7 +80,7 @@ fn open_while(
     between::before_lock(point, meanwhile);
     let grant = grant(&candidate);
     let answer = candidate.granted(&grant, Renewal::Never).unwrap();
-    let Body::Held(mut held) = answer.into_body() else {
+    let Body::Held(mut held, _) = answer.into_body() else {
         panic!("no stream");
     };
     let (text, ended) = read_when_woken(&mut held);

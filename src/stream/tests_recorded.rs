@@ -75,7 +75,7 @@ impl Site {
     /// All that the stream says at first.
     async fn says(&self, recorded: Recorded, last: Option<&str>) -> (String, bool) {
         match self.open(recorded, last).await.into_body() {
-            Body::Held(mut held) => said(&mut held),
+            Body::Held(mut held, _) => said(&mut held),
             other => panic!("{other:?}"),
         }
     }

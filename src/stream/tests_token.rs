@@ -53,7 +53,7 @@ async fn a_stream_ends_with_its_token_and_delivers_nothing_after() {
         ..Settings::default()
     });
     let answer = streams.open(&settings, opening(&token())).await.unwrap();
-    let Body::Held(mut held) = answer.into_body() else {
+    let Body::Held(mut held, _) = answer.into_body() else {
         panic!("a stream");
     };
     assert!(!said(&mut held).1);

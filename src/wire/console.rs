@@ -142,9 +142,7 @@ mod tests {
     #[test]
     fn moments_are_told_in_milliseconds() {
         let at = Timestamp::from_millisecond(1_795_243_380_042).unwrap();
-        let frame = Frame::new(Bytes::from_static(
-            b"event: tick\nid: 7\ndata: a\ndata: b\n\n",
-        ));
+        let frame = Frame::new(b"event: tick\nid: 7\ndata: a\ndata: b\n\n");
         let kept = Kept::of(&frame, "7".to_owned(), at).unwrap();
         assert_eq!(
             history(&[kept], None),
@@ -165,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_frame_without_data_is_no_event() {
-        let frame = Frame::new(Bytes::from_static(b"id: 7\n\n"));
+        let frame = Frame::new(b"id: 7\n\n");
         assert!(Kept::of(&frame, "7".to_owned(), Timestamp::UNIX_EPOCH).is_none());
     }
 }

@@ -23,7 +23,7 @@ pub fn event(channels: &[&ChannelName], user: Option<&str>, event: &Parsed) -> O
         "data": event.data,
     });
     let name = EventName::parse("event").ok()?;
-    Some(sse::named(&name, &data.to_string()))
+    Some(sse::named(&name, &data.to_string()).to_bytes())
 }
 
 #[cfg(test)]

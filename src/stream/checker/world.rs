@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::oracle::{Item, Oracle, Told, items, number_of};
 use crate::ask::Grant;
@@ -239,7 +239,7 @@ impl World {
                 let (id, fresh) = (candidate.id(), one.last_id.is_none());
                 self.counts.resumed += usize::from(!fresh);
                 let answer = candidate.granted(&grant, Renewal::Never).unwrap();
-                if let Body::Held(held) = answer.into_body() {
+                if let Body::Held(held, _) = answer.into_body() {
                     let oracle = Oracle::new(
                         all,
                         id,
@@ -276,11 +276,11 @@ impl World {
             return;
         };
         for _ in 0..most {
-            let next = held.poll_next(&mut Context::from_waker(Waker::noop()));
+            let next = held.poll_next(&mut Context::from_waker(Waker::noop()), Instant::now());
             let failed = match &next {
-                Poll::Ready(Some(bytes)) => {
+                Poll::Ready(Some(frame)) => {
                     let mut failed = None;
-                    for item in items(std::str::from_utf8(bytes).unwrap()) {
+                    for item in items(std::str::from_utf8(frame.as_bytes()).unwrap()) {
                         failed = failed.or_else(|| oracle.take(&self.all, &item).err());
                         match &item {
                             Item::Event { id, .. }

@@ -49,7 +49,7 @@ fn received(body: &Value, cut: usize) -> Vec<Parsed> {
         epoch: Epoch::from_random(1),
         position: Position::after(1),
     };
-    let frame = sse::event(&event, own).into_bytes();
+    let frame = sse::event(&event, own).to_bytes();
     let mut parser = Parser::new(usize::MAX);
     let pieces = frame.chunks(cut);
     pieces

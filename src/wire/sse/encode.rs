@@ -8,8 +8,6 @@
 use std::fmt;
 use std::io::Write as _;
 
-use bytes::Bytes;
-
 use crate::domain::{Event, EventId, EventName, Frame, RetryMs};
 
 /// A comment, which keeps the connection from looking idle and wakes no listener.
@@ -19,12 +17,12 @@ pub const HEARTBEAT: &[u8] = b":\n\n";
 /// id is said, which no browser dispatches: but it comes back with the reconnect, which so is known to have seen the end.
 pub fn event(event: &Event, own: EventId) -> Frame {
     let Some(data) = &event.data else {
-        return Frame::new(match &event.id {
+        return match &event.id {
             Some(id) => place(id),
             None => place(own),
-        });
+        };
     };
-    Frame::new(build(|out| {
+    build(|out| {
         if let Some(name) = &event.name {
             out.field("event", name.as_str());
         }
@@ -36,13 +34,13 @@ pub fn event(event: &Event, own: EventId) -> Frame {
             out.field("retry", ms);
         }
         out.data(data);
-    }))
+    })
 }
 
 /// The first bytes of a stream: `retry:`, a comment (so that `onopen` fires through any proxy), and the position as
 /// `id:`, so that a client cut off before its first event still resumes. An id that could not stand on one line is left
 /// out.
-pub fn head(retry: RetryMs, id: Option<&str>) -> Bytes {
+pub fn head(retry: RetryMs, id: Option<&str>) -> Frame {
     build(|out| {
         out.field("retry", retry.0);
         out.raw(b": stream open\n");
@@ -54,7 +52,7 @@ pub fn head(retry: RetryMs, id: Option<&str>) -> Bytes {
 }
 
 /// Moves the client's last event id without an event.
-pub fn place(id: impl fmt::Display) -> Bytes {
+pub fn place(id: impl fmt::Display) -> Frame {
     build(|out| {
         out.field("id", &id);
         out.raw(b"\n");
@@ -62,7 +60,7 @@ pub fn place(id: impl fmt::Display) -> Bytes {
 }
 
 /// Sets the client's pause before it reconnects.
-pub fn retry(retry: RetryMs) -> Bytes {
+pub fn retry(retry: RetryMs) -> Frame {
     build(|out| {
         out.field("retry", retry.0);
         out.raw(b"\n");
@@ -71,7 +69,7 @@ pub fn retry(retry: RetryMs) -> Bytes {
 
 /// The event that says: between your last event and `id` something is missing, for this `reason`. Without an id the
 /// client keeps the one it has: more belongs to the answer, and the place comes after it.
-pub fn reset(reason: &str, id: Option<EventId>) -> Bytes {
+pub fn reset(reason: &str, id: Option<EventId>) -> Frame {
     let reason = serde_json::Value::from(reason);
     build(|out| {
         out.raw(b"event: reset\n");
@@ -83,7 +81,7 @@ pub fn reset(reason: &str, id: Option<EventId>) -> Bytes {
 }
 
 /// An event without a place in the log, so without an id.
-pub fn named(event: &EventName, data: &str) -> Bytes {
+pub fn named(event: &EventName, data: &str) -> Frame {
     build(|out| {
         out.field("event", event.as_str());
         out.data(data.as_bytes());
@@ -92,12 +90,10 @@ pub fn named(event: &EventName, data: &str) -> Bytes {
 
 /// Runs `write` twice, first counting, then into a buffer of exactly that size: the frames of a log lie in memory for
 /// long, so they carry no spare capacity.
-fn build(write: impl Fn(&mut dyn Sink)) -> Bytes {
+fn build(write: impl Fn(&mut dyn Sink)) -> Frame {
     let mut length = Length(0);
     write(&mut length);
-    let mut buffer = Vec::with_capacity(length.0);
-    write(&mut buffer);
-    buffer.into()
+    Frame::build(length.0, |buffer| write(buffer))
 }
 
 trait Sink {

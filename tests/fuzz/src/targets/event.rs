@@ -39,9 +39,9 @@ pub fn check(data: &[u8]) -> Option<()> {
     is_exactly(&bare);
     if let Some(name) = &event.name {
         let expected = parsed(name.as_str(), data, "", None);
-        assert_eq!(read(&sse::named(name, data)), [expected]);
+        assert_eq!(read(sse::named(name, data).as_bytes()), [expected]);
     }
-    let [reset] = read(&sse::reset(reason, Some(own())))
+    let [reset] = read(sse::reset(reason, Some(own())).as_bytes())
         .try_into()
         .expect("one event");
     assert_eq!(
@@ -50,7 +50,7 @@ pub fn check(data: &[u8]) -> Option<()> {
     );
     let told: serde_json::Value = serde_json::from_str(&reset.data).expect("JSON");
     assert_eq!(told, serde_json::json!({ "reason": reason }));
-    assert_eq!(read(&sse::head(RetryMs(1), Some(id))), []);
+    assert_eq!(read(sse::head(RetryMs(1), Some(id)).as_bytes()), []);
     Some(())
 }
 

@@ -1,0 +1,296 @@
+//! What wakes a stream: a [`Bell`] for each, and an [`Inbox`] for all that one task serves.
+//!
+//! `hub` rings, whoever polls the stream listens: a task of its own by its waker, or, where one task serves thousands, that
+//! task by an inbox of keys. A ring carries nothing. Whoever listens does so *before* it looks, whoever has
+//! something to show rings *after* it is there; so one of the two sees the other, and nothing is missed.
+//!
+//! Bounds: a bell that rings already is not put into its inbox again, so an inbox holds each stream at most once. A task
+//! that falls [`MOST_UNSERVED`] events behind is waited for by publishers ([`Inbox::caught_up`]): by its own work alone,
+//! never by a client.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use tokio::sync::Notify;
+
+use super::sync::lock;
+
+/// Events that may be published while a round through an inbox is under way.
+const MOST_UNSERVED: usize = 32;
+/// Keys for which there is always room.
+const ROOM: usize = 1024;
+
+/// Rings for one stream.
+#[derive(Debug)]
+pub struct Bell {
+    rung: AtomicBool,
+    listener: Mutex<Listener>,
+}
+
+#[derive(Debug)]
+enum Listener {
+    Nobody,
+    Task(Waker),
+    Inbox(Inbox, u32),
+}
+
+impl Default for Bell {
+    fn default() -> Self {
+        Self {
+            rung: AtomicBool::new(false),
+            listener: Mutex::new(Listener::Nobody),
+        }
+    }
+}
+
+impl Bell {
+    /// From now on `key` is put into `inbox`.
+    pub fn attach(&self, inbox: &Inbox, key: u32) {
+        *lock(&self.listener) = Listener::Inbox(inbox.clone(), key);
+    }
+
+    /// Has `waker` woken by the next ring, unless an inbox is told; whether it rang since it was listened to last.
+    pub fn listen(&self, waker: &Waker) -> bool {
+        let mut listener = lock(&self.listener);
+        match &mut *listener {
+            Listener::Inbox(..) => {}
+            Listener::Task(known) => known.clone_from(waker),
+            Listener::Nobody => *listener = Listener::Task(waker.clone()),
+        }
+        drop(listener);
+        self.rung.swap(false, Ordering::AcqRel)
+    }
+
+    /// Rings, once until it is listened to again.
+    pub fn ring(&self) {
+        let mut peal = Peal::default();
+        peal.ring(self);
+        peal.end(0);
+    }
+}
+
+/// Many bells rung for the same reason: each inbox is told once.
+#[derive(Debug, Default)]
+pub struct Peal(Vec<(Inbox, Vec<u32>)>);
+
+impl Peal {
+    /// Rings one more.
+    pub fn ring(&mut self, bell: &Bell) {
+        if bell.rung.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        match &*lock(&bell.listener) {
+            Listener::Nobody => {}
+            Listener::Task(waker) => waker.wake_by_ref(),
+            Listener::Inbox(inbox, key) => {
+                let same = |(known, _): &&mut (Inbox, _)| known == inbox;
+                match self.0.iter_mut().find(same) {
+                    Some((_, keys)) => keys.push(*key),
+                    None => self.0.push((inbox.clone(), vec![*key])),
+                }
+            }
+        }
+    }
+
+    /// Tells the inboxes; the reason were so many events.
+    pub fn end(self, events: usize) {
+        for (inbox, keys) in self.0 {
+            inbox.add(&keys, events);
+        }
+    }
+}
+
+impl PartialEq for Inbox {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// The streams of one task that were rung for. Cheap to clone; clones are equal.
+#[derive(Debug, Clone, Default)]
+pub struct Inbox(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    round: Mutex<Round>,
+    /// Publishers wait for this.
+    begun: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Round {
+    /// The keys of the next round.
+    waiting: Vec<u32>,
+    /// Whether one is under way.
+    serving: bool,
+    /// Events since it began, or since the first key began to wait.
+    unserved: usize,
+    /// The task, while it waits for a key.
+    task: Option<Waker>,
+}
+
+impl Inbox {
+    fn add(&self, keys: &[u32], events: usize) {
+        let mut round = lock(&self.0.round);
+        round.waiting.extend_from_slice(keys);
+        let some = !round.waiting.is_empty();
+        if round.serving || some {
+            round.unserved += events;
+        }
+        let task = if some { round.task.take() } else { None };
+        drop(round);
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    /// Puts one key in.
+    pub fn put(&self, key: u32) {
+        self.add(&[key], 0);
+    }
+
+    /// Counts events of which the task may have heard already, for a stream of its own that it has not come to yet.
+    pub fn count(&self, events: usize) {
+        self.add(&[], events);
+    }
+
+    /// Begins the next round with the keys that wait, which become `keys`. Without any the last round is over, and the
+    /// task of `cx` is woken when there are some.
+    pub fn poll_take(&self, cx: &Context<'_>, keys: &mut Vec<u32>) -> Poll<()> {
+        keys.clear();
+        let mut round = lock(&self.0.round);
+        // The room goes back and forth; after a storm it is given back.
+        if keys.capacity() > ROOM && round.waiting.len() < keys.capacity() / 4 {
+            *keys = Vec::new();
+        }
+        std::mem::swap(&mut round.waiting, keys);
+        let (over, publishers) = (keys.is_empty(), round.unserved >= MOST_UNSERVED);
+        round.serving = !over;
+        round.unserved = 0;
+        if over {
+            round.task = Some(cx.waker().clone());
+        }
+        drop(round);
+        if publishers {
+            self.0.begun.notify_waiters();
+        }
+        if over { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Whether the task is so far behind that publishers should wait for it.
+    pub fn is_behind(&self) -> bool {
+        lock(&self.0.round).unserved >= MOST_UNSERVED
+    }
+
+    /// Waits until the task has begun a new round, if it is too far behind.
+    pub async fn caught_up(&self) {
+        loop {
+            let mut begun = std::pin::pin!(self.0.begun.notified());
+            begun.as_mut().enable();
+            if !self.is_behind() {
+                return;
+            }
+            begun.await;
+        }
+    }
+
+    /// A waker that puts `key` into this inbox, once until it is taken.
+    pub fn waker(&self, key: u32) -> Waker {
+        let (inbox, woken) = (self.clone(), AtomicBool::new(false));
+        Waker::from(Arc::new(Key { inbox, key, woken }))
+    }
+}
+
+struct Key {
+    inbox: Inbox,
+    key: u32,
+    woken: AtomicBool,
+}
+
+impl Wake for Key {
+    fn wake(self: Arc<Self>) {
+        // Polled once, it gets a new waker for the next time.
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.inbox.put(self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(inbox: &Inbox) -> Vec<u32> {
+        let mut keys = Vec::new();
+        let taken = inbox.poll_take(&Context::from_waker(Waker::noop()), &mut keys);
+        assert_eq!(taken.is_pending(), keys.is_empty());
+        keys
+    }
+
+    #[test]
+    fn a_bell_is_in_its_inbox_once_until_it_is_listened_to() {
+        let (inbox, bells) = (Inbox::default(), [Bell::default(), Bell::default()]);
+        for (key, bell) in (7..).zip(&bells) {
+            bell.attach(&inbox, key);
+        }
+        bells[0].ring();
+        bells[1].ring();
+        bells[0].ring();
+        assert_eq!(taken(&inbox), [7, 8]);
+        bells[0].ring();
+        assert_eq!(taken(&inbox), [0_u32; 0], "nobody has looked yet");
+        assert!(bells[0].listen(Waker::noop()));
+        assert!(!bells[0].listen(Waker::noop()));
+        bells[0].ring();
+        assert_eq!(taken(&inbox), [7]);
+    }
+
+    #[test]
+    fn a_waker_is_woken_by_each_first_ring() {
+        struct Count(std::sync::atomic::AtomicUsize);
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let count = Arc::new(Count(std::sync::atomic::AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let bell = Bell::default();
+        for expected in 1..3 {
+            bell.listen(&waker);
+            bell.ring();
+            bell.ring();
+            assert_eq!(count.0.load(Ordering::Relaxed), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn publishers_wait_for_a_task_that_is_far_behind() {
+        let (inbox, bell) = (Inbox::default(), Bell::default());
+        inbox.count(1000);
+        assert!(!inbox.is_behind(), "nobody is to be served");
+        bell.attach(&inbox, 1);
+        bell.ring();
+        inbox.count(MOST_UNSERVED);
+        let mut waiting = std::pin::pin!(inbox.caught_up());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Pending);
+        assert_eq!(taken(&inbox), [1]);
+        assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Ready(()));
+        inbox.count(MOST_UNSERVED);
+        assert!(inbox.is_behind(), "the round is still under way");
+        assert_eq!(taken(&inbox), [0_u32; 0]);
+        inbox.count(MOST_UNSERVED);
+        assert!(!inbox.is_behind(), "the round is over");
+    }
+
+    #[test]
+    fn a_waker_of_an_inbox_puts_its_key_there_once() {
+        let inbox = Inbox::default();
+        let waker = inbox.waker(3);
+        waker.wake_by_ref();
+        waker.wake();
+        assert_eq!(taken(&inbox), [3]);
+    }
+}

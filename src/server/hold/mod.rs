@@ -1,0 +1,446 @@
+//! Held streams, past the HTTP library: a socket, a stream and a due time in one table, served by one task.
+//!
+//! `conn` hands over a connection whose answer is a held stream ([`Holders::adopt`]): the socket, the encoded head, the
+//! stream. From then on this is the whole path of an event to a client: a publisher rings, the key of the stream is in the
+//! inbox, [`Holder::serve`] asks the stream for its frames and gives them to the socket in one write. An idle stream costs
+//! its entry in the table and the kernel's socket; it has no task, no timer, no buffer.
+//!
+//! Invariants:
+//! - The kernel tells of a socket that can be written again, and of a client that is gone, by edges; so a socket is in the
+//!   set of the kernel before it is first written to, and a write that is cut short is gone on with at the next edge.
+//! - Every entry stands once among the due times, at its own or an earlier one: one that is woken too early goes on.
+//! - What is not written yet is at most what one [`Held::fill`] gave, shared with the log. While there is some, nothing
+//!   more is asked for: a slow client's stream lags in the log and queues nothing.
+//! - After so many streams the task lets others run ([`TURN`]).
+//!
+//! Bounds: an entry for each connection, which has its slot; a write that does not go on for `body_idle` ends it.
+
+mod due;
+mod kernel;
+mod socket;
+mod table;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use prometheus_client::metrics::gauge::Gauge;
+use rustix::event::epoll::EventFlags;
+use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
+
+use super::Server;
+use crate::base::bell::Inbox;
+use crate::base::handler::{Filled, Held};
+use crate::base::metrics::Counted;
+use crate::base::sync::lock;
+use crate::domain::Frame;
+use crate::limits::Slot;
+
+use due::{Alarm, Clock};
+use kernel::Epoll;
+pub(super) use socket::Raw;
+use socket::Wrote;
+use table::{Entry, Table};
+
+/// Streams that are served before others may run.
+const TURN: usize = 64;
+/// The key that says: connections have been handed over.
+const ARRIVALS: u32 = u32::MAX;
+/// How long a stream that has ended waits for its client to close.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What a connection occupies, guards.
+#[derive(Debug)]
+pub(super) struct Places {
+    _slot: Slot,
+    _open: Counted,
+}
+
+impl Places {
+    pub(super) const fn new(slot: Slot, open: Counted) -> Self {
+        Self {
+            _slot: slot,
+            _open: open,
+        }
+    }
+}
+
+/// A connection whose answer is a held stream.
+pub(super) struct Arrival<S> {
+    /// Its socket, with nothing written but whole answers.
+    pub(super) socket: Raw,
+    /// The head of the answer.
+    pub(super) head: Vec<u8>,
+    /// What comes after the head.
+    pub(super) stream: S,
+    pub(super) places: Places,
+}
+
+/// Those who serve held streams, one for each core; made when the first stream comes.
+#[derive(Debug)]
+pub(super) struct Holders<S> {
+    server: Server,
+    all: Box<[Mutex<Option<Desk<S>>>]>,
+    next: AtomicUsize,
+}
+
+/// Where one of them is handed connections.
+#[derive(Debug)]
+pub(super) struct Desk<S> {
+    inbox: Inbox,
+    /// Bounded by the slots of the connections.
+    arrivals: Arc<Mutex<Vec<Arrival<S>>>>,
+}
+
+impl<S> Clone for Desk<S> {
+    fn clone(&self) -> Self {
+        Self {
+            inbox: self.inbox.clone(),
+            arrivals: Arc::clone(&self.arrivals),
+        }
+    }
+}
+
+impl<S> std::fmt::Debug for Arrival<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Arrival")
+    }
+}
+
+impl<S: Held> Holders<S> {
+    /// None yet, at most so many.
+    pub(super) fn new(server: Server, most: usize) -> Self {
+        Self {
+            server,
+            all: (0..most).map(|_| Mutex::default()).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// The next of them in turn; `None` if there are to be none, or the system gives none.
+    pub(super) fn desk(&self) -> Option<Desk<S>> {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut known = lock(self.all.get(next.checked_rem(self.all.len())?)?);
+        if known.is_none() {
+            let started = Holder::start(&self.server);
+            *known = started
+                .inspect_err(|error| tracing::warn!(%error, "No fast path for held streams"))
+                .ok();
+        }
+        known.clone()
+    }
+}
+
+impl<S> Desk<S> {
+    /// Hands a connection over.
+    pub(super) fn adopt(&self, arrival: Arrival<S>) {
+        lock(&self.arrivals).push(arrival);
+        self.inbox.put(ARRIVALS);
+    }
+}
+
+/// Serves the streams of its table, a task.
+struct Holder<S> {
+    server: Server,
+    desk: Desk<S>,
+    kernel: AsyncFd<Epoll>,
+    table: Table<S>,
+    clock: Clock,
+    alarm: Alarm,
+    /// The round under way: who was rung for and is not served yet, the next at the end.
+    round: Vec<u32>,
+    scratch: Scratch,
+    held: Gauge,
+}
+
+/// Room that is used again and again.
+struct Scratch {
+    frames: VecDeque<Frame>,
+    events: Vec<(u32, EventFlags)>,
+    due: Vec<u32>,
+}
+
+/// What a turn left behind.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    Done,
+    More,
+}
+
+impl<S: Held> Holder<S> {
+    fn start(server: &Server) -> io::Result<Desk<S>> {
+        let desk = Desk {
+            inbox: Inbox::default(),
+            arrivals: Arc::default(),
+        };
+        let clock = Clock::start();
+        let mut holder = Self {
+            server: server.clone(),
+            desk: desk.clone(),
+            kernel: kernel::watched(Epoll::new()?)?,
+            table: Table::default(),
+            clock,
+            alarm: Alarm::new(),
+            round: Vec::new(),
+            scratch: Scratch {
+                frames: VecDeque::new(),
+                events: Vec::new(),
+                due: Vec::new(),
+            },
+            held: server.0.metrics.held.clone(),
+        };
+        let server = server.clone();
+        drop(server.0.holding.clone().spawn(async move {
+            let abort = server.0.abort.cancelled();
+            let closing = server.0.emptied.cancelled();
+            let mut closing = std::pin::pin!(closing);
+            let mut abort = std::pin::pin!(abort);
+            let mut closes = false;
+            loop {
+                let turn = poll_fn(|cx| {
+                    if abort.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(None);
+                    }
+                    closes = closes || closing.as_mut().poll(cx).is_ready();
+                    let turn = holder.poll_turn(cx);
+                    // Nobody comes any more, and everybody has left.
+                    if closes && holder.table.is_empty() && lock(&holder.desk.arrivals).is_empty() {
+                        return Poll::Ready(None);
+                    }
+                    turn.map(Some)
+                });
+                if turn.await.is_none() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        }));
+        Ok(desk)
+    }
+
+    /// Serves who needs it, but no more than a turn; pending when nobody does.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = self.clock.now();
+        let heard = self.poll_kernel(cx, now);
+        let due = self.serve_due(cx, now);
+        let rung = self.serve_rung(cx, now);
+        if [heard, due, rung].contains(&Turn::More) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Sockets that can be written again, and clients that are gone.
+    fn poll_kernel(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+        loop {
+            let Poll::Ready(Ok(mut ready)) = self.kernel.poll_read_ready(cx) else {
+                return Turn::Done;
+            };
+            let mut events = std::mem::take(&mut self.scratch.events);
+            ready.get_inner().take(&mut events);
+            let (some, full) = (!events.is_empty(), events.len() == kernel::MOST);
+            if !some {
+                ready.clear_ready();
+            }
+            drop(ready);
+            for (key, flags) in events.drain(..) {
+                self.heard(key, flags, now);
+            }
+            self.scratch.events = events;
+            if full {
+                return Turn::More;
+            }
+        }
+    }
+
+    fn heard(&mut self, key: u32, flags: EventFlags, now: Instant) {
+        let gone = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+        if flags.intersects(gone) {
+            self.remove(key);
+        } else if self
+            .table
+            .get_mut(key)
+            .is_some_and(|entry| entry.is_blocked())
+        {
+            self.serve(key, now);
+        }
+    }
+
+    /// Heartbeats, permissions that run out, writes that do not go on.
+    fn serve_due(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+        let mut due = std::mem::take(&mut self.scratch.due);
+        self.table.take_due(self.clock.tick(now), TURN, &mut due);
+        let turn = if due.len() == TURN {
+            Turn::More
+        } else {
+            Turn::Done
+        };
+        for key in due.drain(..) {
+            if self.is_over(key, now) {
+                self.remove(key);
+            } else {
+                self.serve(key, now);
+            }
+        }
+        self.scratch.due = due;
+        let next = self.table.next_due().map(|tick| self.clock.instant(tick));
+        if turn == Turn::Done && self.alarm.poll(cx, next).is_ready() {
+            return Turn::More;
+        }
+        turn
+    }
+
+    /// Whether a stream that is due has waited in vain: for its client to close, or to read.
+    fn is_over(&mut self, key: u32, now: Instant) -> bool {
+        let (tick, patience) = (self.clock.tick(now), self.server.0.settings.body_idle);
+        let stall = self.clock.ticks(patience);
+        let over = |entry: &mut Entry<S>| match entry.blocked_since() {
+            Some(since) => tick.saturating_sub(since) >= stall,
+            None => entry.stream.is_none(),
+        };
+        self.table.get_mut(key).is_some_and(over)
+    }
+
+    /// Streams that were rung for, and connections that were handed over.
+    fn serve_rung(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+        for _ in 0..TURN {
+            let Some(key) = self.round.pop() else {
+                if self.desk.inbox.poll_take(cx, &mut self.round).is_pending() {
+                    return Turn::Done;
+                }
+                // The room of an inbox is a list; served in the order of ringing.
+                self.round.reverse();
+                continue;
+            };
+            if key == ARRIVALS {
+                self.welcome(now);
+            } else if self
+                .table
+                .get_mut(key)
+                .is_some_and(|entry| !entry.is_blocked())
+            {
+                self.serve(key, now);
+            }
+        }
+        Turn::More
+    }
+
+    fn welcome(&mut self, now: Instant) {
+        let arrivals = std::mem::take(&mut *lock(&self.desk.arrivals));
+        for arrival in arrivals {
+            let Arrival {
+                socket,
+                head,
+                stream,
+                places,
+            } = arrival;
+            let held = Counted::new(&self.held);
+            let key = self
+                .table
+                .insert(Entry::new(socket, head, stream, (places, held)));
+            let Some(entry) = self.table.get_mut(key) else {
+                continue;
+            };
+            if let Some(stream) = &entry.stream {
+                stream.attach(&self.desk.inbox, key);
+            }
+            if let Err(error) = self.kernel.get_ref().add(entry.socket(), key) {
+                tracing::debug!(%error, "Held stream dropped");
+                self.remove(key);
+            } else {
+                self.serve(key, now);
+            }
+        }
+    }
+
+    /// Writes what there is to write, as far as the socket takes it.
+    fn serve(&mut self, key: u32, now: Instant) {
+        let tick = self.clock.tick(now);
+        loop {
+            let Some(entry) = self.table.get_mut(key) else {
+                return;
+            };
+            match entry.flush(tick) {
+                Ok(Wrote::All) => {}
+                Ok(Wrote::Some) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "Held stream broken off");
+                    return self.remove(key);
+                }
+            }
+            let Some(stream) = &mut entry.stream else {
+                break;
+            };
+            let frames = &mut self.scratch.frames;
+            let Some(filled) = fill(stream, &self.desk.inbox, key, now, frames) else {
+                self.server.0.metrics.panics.inc();
+                tracing::error!("Held stream panicked");
+                return self.remove(key);
+            };
+            let last = filled == Filled::Over;
+            match entry.write(frames, last, tick) {
+                Ok(Wrote::All) if filled == Filled::More => {}
+                Ok(Wrote::All | Wrote::Some) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "Held stream broken off");
+                    return self.remove(key);
+                }
+            }
+        }
+        self.plan(key, now);
+    }
+
+    /// Puts the stream among the due times, where it is due earlier than it stands there.
+    fn plan(&mut self, key: u32, now: Instant) {
+        let patience = self.server.0.settings.body_idle;
+        let Some(entry) = self.table.get_mut(key) else {
+            return;
+        };
+        let due = match (&entry.stream, entry.is_blocked()) {
+            (_, true) => now + patience,
+            (Some(stream), false) => stream.due(),
+            (None, false) => now + LINGER,
+        };
+        // Rounded up: one that is looked at too early would be looked at again and again.
+        let tick = self.clock.tick_after(due);
+        self.table.plan(key, tick);
+    }
+
+    fn remove(&mut self, key: u32) {
+        if let Some(entry) = self.table.remove(key) {
+            entry.close();
+        }
+    }
+}
+
+/// Asks a stream for its frames; `None` if it panicked.
+fn fill<S: Held>(
+    stream: &mut S,
+    inbox: &Inbox,
+    key: u32,
+    now: Instant,
+    frames: &mut VecDeque<Frame>,
+) -> Option<Filled> {
+    frames.clear();
+    let filled = catch_unwind(AssertUnwindSafe(|| {
+        // Only who waits for somebody else's answer needs a waker beside its bell, and that is seldom.
+        let mut filled = if stream.awaits() {
+            Filled::Idle
+        } else {
+            stream.fill(&mut Context::from_waker(Waker::noop()), now, frames)
+        };
+        if filled == Filled::Idle && frames.is_empty() && stream.awaits() {
+            let waker = inbox.waker(key);
+            filled = stream.fill(&mut Context::from_waker(&waker), now, frames);
+        }
+        filled
+    }));
+    filled.ok()
+}
