@@ -6,7 +6,7 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use socket2::SockRef;
@@ -26,7 +26,7 @@ pub(super) struct Conn {
     pub(super) read: BytesMut,
     /// The head of the request, written or to be written; kept for the next.
     pub(super) head: Vec<u8>,
-    /// Made when somebody waits for the first time, then only moved: that takes no lock.
+    /// Made when somebody waits for the first time.
     timer: Option<Pin<Box<Sleep>>>,
     open: TaskTrackerToken,
 }
@@ -81,15 +81,22 @@ impl Conn {
         }
     }
 
-    /// Ready when `deadline` has passed.
+    /// Ready when `deadline` has passed. The timer is not moved with each deadline, only when it would fire too late or has
+    /// fired too early.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() != deadline {
+        if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
-        timer.as_mut().poll(cx)
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
     }
 
     /// Whether nothing has come since the last answer: neither the end nor a byte that nobody asked for. What the kernel

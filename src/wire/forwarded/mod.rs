@@ -168,7 +168,9 @@ pub fn client(
 impl Forwarded {
     /// The client's address as text: the chain begins with it.
     pub fn client_text(&self) -> &str {
-        self.chain.split(", ").next().unwrap_or_default()
+        let end = self.chain.bytes().position(|byte| byte == b',');
+        end.and_then(|end| self.chain.get(..end))
+            .unwrap_or(&self.chain)
     }
 
     /// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `X-Real-IP`.

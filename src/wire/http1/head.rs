@@ -23,7 +23,8 @@ pub const MOST_FIELDS: usize = 100;
 pub struct Head {
     /// The status.
     pub status: StatusCode,
-    /// All fields, those that frame it as well.
+    /// All fields, those that frame it as well; but no line of `Connection` that says nothing but whether the connection is
+    /// kept.
     pub headers: HeaderMap,
     /// What follows.
     pub framing: Framing,
@@ -115,9 +116,13 @@ pub fn read(bytes: &Bytes, to_head: bool) -> Result<Head, Invalid> {
     let status =
         StatusCode::from_u16(code).map_err(|_| Invalid::Malformed(httparse::Error::Status))?;
     let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    let mut connection = Connection::default();
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| Invalid::Malformed(httparse::Error::HeaderName))?;
+        if name == CONNECTION && !connection.read(field.value) {
+            continue;
+        }
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value))
             .map_err(|_| Invalid::Malformed(httparse::Error::HeaderValue))?;
         headers.append(name, value);
@@ -129,7 +134,7 @@ pub fn read(bytes: &Bytes, to_head: bool) -> Result<Head, Invalid> {
     };
     let framing = framing(status, version, &headers, to_head)?;
     Ok(Head {
-        keep_alive: framing != Framing::UntilClose && keep_alive(version, &headers),
+        keep_alive: framing != Framing::UntilClose && connection.is_kept(version),
         status,
         headers,
         framing,
@@ -202,18 +207,30 @@ fn is_chunked(version: Version, headers: &HeaderMap) -> Result<bool, Invalid> {
     }
 }
 
-/// RFC 9112, section 9.3.
-fn keep_alive(version: Version, headers: &HeaderMap) -> bool {
-    let (mut close, mut keep) = (false, version == Version::HTTP_11);
-    for line in headers.get_all(CONNECTION) {
-        for token in line
-            .as_bytes()
-            .split(|&b| b == b',')
-            .map(<[u8]>::trim_ascii)
-        {
-            close |= token.eq_ignore_ascii_case(b"close");
-            keep |= token.eq_ignore_ascii_case(b"keep-alive");
+/// What `Connection` says of the connection (RFC 9112, section 9.3).
+#[derive(Debug, Default)]
+struct Connection {
+    close: bool,
+    keep_alive: bool,
+}
+
+impl Connection {
+    /// Whether the line also says something else: names of fields, or an upgrade.
+    fn read(&mut self, line: &[u8]) -> bool {
+        let mut says_more = false;
+        for token in line.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+            if token.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if token.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else {
+                says_more = true;
+            }
         }
+        says_more
     }
-    keep && !close
+
+    fn is_kept(&self, version: Version) -> bool {
+        !self.close && (self.keep_alive || version == Version::HTTP_11)
+    }
 }
