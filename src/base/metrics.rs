@@ -87,6 +87,25 @@ impl Registry {
     }
 }
 
+/// The counters of a family by the class of a status, found without a look at the labels.
+#[derive(Debug, Clone)]
+pub struct StatusCounters([Counter; 5]);
+
+impl StatusCounters {
+    /// Makes all counters of `family`, whose label is `status`.
+    pub fn new(family: &CounterBy) -> Self {
+        let counter = |class| family.get_or_create(&[("status", class)]).clone();
+        Self(CLASSES.map(counter))
+    }
+
+    /// Counts an answer.
+    pub fn count(&self, status: http::StatusCode) {
+        if let Some(counter) = self.0.get(class(status)) {
+            counter.inc();
+        }
+    }
+}
+
 /// One more in a gauge for as long as it lives.
 #[derive(Debug)]
 pub struct Counted(Gauge);
@@ -105,13 +124,14 @@ impl Drop for Counted {
     }
 }
 
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
 /// The label of an HTTP status: its class.
 pub fn status_class(status: http::StatusCode) -> &'static str {
-    match status.as_u16() {
-        100..200 => "1xx",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        _ => "5xx",
-    }
+    CLASSES.get(class(status)).copied().unwrap_or("5xx")
+}
+
+/// The place of a status among the classes; what is above 599 counts as 5xx.
+fn class(status: http::StatusCode) -> usize {
+    usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1
 }

@@ -70,7 +70,15 @@ pub struct RequestId(Box<str>);
 impl RequestId {
     /// A new id out of random bits: 32 hexadecimal digits.
     pub fn from_random(bits: u128) -> Self {
-        Self(format!("{bits:032x}").into())
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'0'; 32];
+        for (place, byte) in text.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
+            for (place, digit) in place.iter_mut().zip([byte >> 4, byte & 0xf]) {
+                *place = HEX.get(usize::from(digit)).copied().unwrap_or_default();
+            }
+        }
+        let text = std::str::from_utf8(&text).unwrap_or_default();
+        Self(text.into())
     }
 
     /// An id given by a trusted proxy; `None` if it does not fit.

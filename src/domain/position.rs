@@ -73,8 +73,33 @@ impl EventId {
 }
 
 impl fmt::Display for EventId {
+    /// Every proxied request and every event says one: written by hand, and at once.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.epoch, self.position.0)
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        // Ten digits of the epoch, a dash, at most twenty digits.
+        let mut text = [b'-'; Epoch::DIGITS + 21];
+        let mut epoch = self.epoch.0;
+        for digit in text.iter_mut().take(Epoch::DIGITS).rev() {
+            *digit = HEX
+                .get(usize::try_from(epoch & 0xf).unwrap_or_default())
+                .copied()
+                .unwrap_or_default();
+            epoch >>= 4;
+        }
+        let mut seq = self.position.0;
+        let mut length = 0;
+        for digit in text.iter_mut().skip(Epoch::DIGITS + 1).rev() {
+            *digit = b'0' + u8::try_from(seq % 10).unwrap_or_default();
+            seq /= 10;
+            length += 1;
+            if seq == 0 {
+                break;
+            }
+        }
+        let number = text.len() - length;
+        text.copy_within(number.., Epoch::DIGITS + 1);
+        let text = text.get(..Epoch::DIGITS + 1 + length).unwrap_or_default();
+        f.write_str(std::str::from_utf8(text).unwrap_or_default())
     }
 }
 

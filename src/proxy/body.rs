@@ -1,7 +1,6 @@
 //! The client's body on its way to Django: with the length it has, or gathered until it has one.
 
-use http::header::CONTENT_LENGTH;
-use http::request;
+use http::header::{CONTENT_LENGTH, HeaderMap};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -16,13 +15,13 @@ impl Proxy {
     /// gathered first. The slot is to be kept for as long as the body is.
     pub(super) async fn take_body(
         &self,
-        parts: &request::Parts,
+        headers: &HeaderMap,
         incoming: Incoming,
         limit: ByteSize,
         upstream: &upstream::Settings,
     ) -> Result<(RequestBody, Option<Slot>), Refusal> {
         let idle = self.settings.body_idle;
-        if let Some(length) = parts.headers.get(CONTENT_LENGTH) {
+        if let Some(length) = headers.get(CONTENT_LENGTH) {
             let length = length
                 .to_str()
                 .ok()

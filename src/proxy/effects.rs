@@ -24,7 +24,7 @@ use crate::base::metrics::Registry;
 use crate::hub::{Hub, Whom};
 use crate::limits::Slots;
 use crate::publish::Publisher;
-use crate::upstream::{AnswerBody, Head, RequestBody, Sent, Upstream, UpstreamError};
+use crate::upstream::{AnswerBody, Rebuilt, RequestBody, Sent, Upstream, UpstreamError};
 use crate::wire::cookies::{self, Change};
 use crate::wire::headers;
 use crate::wire::publish::HEADER;
@@ -88,40 +88,35 @@ impl Effects {
 
     /// Sends a client's request and heeds the answer, also if the client leaves before it is there. `kept` is held until
     /// then.
-    pub(super) async fn send<T: Send + 'static>(
+    pub(super) fn send<T: Send + 'static>(
         &self,
         upstream: &Upstream,
-        head: Head,
+        request: Rebuilt,
         body: RequestBody,
         kept: T,
-    ) -> Answer {
-        let (upstream, retry_for) = (upstream.clone(), upstream.settings().retry_for);
-        let sent = Sent::default();
-        if !self.can_matter(&upstream, &head.headers) {
-            return upstream.send_told(&head, body, retry_for, &sent).await;
-        }
-        let effects = self.clone();
-        let asking = {
-            let sent = sent.clone();
-            async move {
-                let answer = upstream.send_told(&head, body, retry_for, &sent).await;
-                drop(kept);
-                if let Ok(answer) = &answer {
-                    effects.heed(&upstream, &head.headers, head.target.path(), answer);
-                }
-                answer
+    ) -> impl Future<Output = Answer> {
+        let (effects, sent) = (self.clone(), Sent::default());
+        let (upstream, told) = (upstream.clone(), sent.clone());
+        let asking = async move {
+            let answer = upstream.send_rebuilt(&request, body, Some(&told)).await;
+            drop(kept);
+            if let Ok(answer) = &answer {
+                let head = &request.head;
+                effects.heed(&upstream, &head.headers, head.target.path(), answer);
             }
+            answer
         };
         Attended {
             asking: Some(Box::pin(asking)),
             sent,
             effects: self,
         }
-        .await
     }
 
-    /// Whether any answer to a request with these headers could do something here.
-    fn can_matter(&self, upstream: &Upstream, asked: &HeaderMap) -> bool {
+    /// Whether any answer to this request could do something here. If not, there is nothing to heed, and nobody to wait for
+    /// an answer when the client has left.
+    pub(super) fn can_matter(&self, upstream: &Upstream, request: &Rebuilt) -> bool {
+        let asked = &request.head.headers;
         let mut names = self.0.session_cookies.iter();
         upstream.settings().publish || names.any(|name| cookies::value(asked, name).is_some())
     }

@@ -5,7 +5,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::respond::Refusal;
-use super::{Exchange, Proxy};
+use super::{Exchange, Kind, Proxy};
 use crate::stream::Body;
 use crate::upstream::{AnswerBody, Upstream};
 use crate::wire::headers;
@@ -15,23 +15,18 @@ impl Proxy {
         &self,
         exchange: Exchange<'_>,
         upstream: &Upstream,
-        websocket: bool,
     ) -> Result<Response<Body>, Refusal> {
-        let Exchange {
-            mut parts,
-            incoming,
-            route,
-            head,
-            ..
-        } = exchange;
-        if is_upgrade(&parts, &incoming, websocket) {
-            return self.tunnel(&mut parts, head, upstream).await;
-        }
-        let settings = upstream.settings();
+        let limit = exchange.route.body_limit;
+        let headers = &exchange.rebuilt.head.headers;
         let (body, memory) = self
-            .take_body(&parts, incoming, route.body_limit, settings)
+            .take_body(headers, exchange.incoming, limit, upstream.settings())
             .await?;
-        let answer = self.effects.send(upstream, head, body, memory).await;
+        let request = exchange.rebuilt;
+        let answer = if self.effects.can_matter(upstream, &request) {
+            self.effects.send(upstream, request, body, memory).await
+        } else {
+            upstream.send_rebuilt(&request, body, None).await
+        };
         pass_on(answer.map_err(|error| Refusal::upstream(upstream, error))?)
     }
 }
@@ -45,14 +40,25 @@ pub(super) fn pass_on(answer: Response<AnswerBody>) -> Result<Response<Body>, Re
     headers::strip_response(&mut answer.headers);
     // An HTTP/1.0 server behind us says nothing about how we speak to the client.
     answer.version = Version::HTTP_11;
-    Ok(Response::from_parts(answer, Body::Answer(Box::new(body))))
+    let body = match body.into_whole() {
+        Ok(whole) => Body::Text(whole),
+        Err(body) => Body::Answer(Box::new(body)),
+    };
+    Ok(Response::from_parts(answer, body))
 }
 
-/// Whether a request asks for a WebSocket on a route that lets WebSockets pass.
-pub(super) fn is_upgrade(parts: &request::Parts, incoming: &Incoming, websocket: bool) -> bool {
-    websocket
-        && parts.version == Version::HTTP_11
-        && parts.method == Method::GET
-        && incoming.is_end_stream()
-        && headers::websocket_upgrade(&parts.headers)
+impl Kind {
+    /// Whether a request asks for a WebSocket, and the route lets it pass.
+    pub(super) fn lets_pass(&self, parts: &request::Parts, incoming: &Incoming) -> bool {
+        matches!(
+            self,
+            Self::Forward {
+                websocket: true,
+                ..
+            }
+        ) && parts.version == Version::HTTP_11
+            && parts.method == Method::GET
+            && incoming.is_end_stream()
+            && headers::websocket_upgrade(&parts.headers)
+    }
 }

@@ -17,12 +17,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::Incoming;
 
 use crate::ask::{Asker, TokenCheck};
 use crate::base::handler::{Handler, MOST_FIELDS};
-use crate::base::metrics::{CounterBy, Registry, status_class};
+use crate::base::metrics::{CounterBy, Registry, StatusCounters};
 use crate::base::random;
 use crate::base::seldom::Seldom;
 use crate::domain::{ByteSize, ConnInfo, Peer, RequestId, is_local};
@@ -32,7 +33,7 @@ use crate::publish::Publisher;
 use crate::record::Recorder;
 use crate::routes::{Captures, ChannelTemplate, Table};
 use crate::stream::{Body, Limit, Streams};
-use crate::upstream::{Head, Upstream};
+use crate::upstream::{Head, Rebuilt, Upstream, Vouched};
 use crate::wire::cors;
 use crate::wire::forwarded::{ClientIpHeader, Forwarded, Own, client, forwarded};
 use crate::wire::host::{self, Host};
@@ -147,19 +148,22 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Metrics {
-    answered: CounterBy,
+    answered: StatusCounters,
     failed: CounterBy,
     limited: CounterBy,
 }
 
 /// A request that may be served.
 struct Exchange<'a> {
+    /// Without the headers where they are not needed any more.
     parts: request::Parts,
     client: IpAddr,
     incoming: Incoming,
     route: &'a Route,
     captures: Captures<'a>,
-    head: Head,
+    /// Whether it becomes a WebSocket.
+    upgrade: bool,
+    rebuilt: Rebuilt,
 }
 
 /// What is told of a request while it is served, and outlives how it is answered.
@@ -184,7 +188,9 @@ impl Proxy {
             rate,
         } = collaborators;
         let metrics = Metrics {
-            answered: registry.counter_by("requests", "Requests on public listeners by status"),
+            answered: StatusCounters::new(
+                &registry.counter_by("requests", "Requests on public listeners by status"),
+            ),
             failed: registry.counter_by(
                 "request_failures",
                 "Requests that were not served, by who is at fault",
@@ -224,7 +230,7 @@ impl Proxy {
         id: &RequestId,
         told: &mut Told,
     ) -> Result<Response<Body>, Refusal> {
-        let (parts, incoming) = request.into_parts();
+        let (mut parts, incoming) = request.into_parts();
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
             return Err(Refusal::Method(
                 "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
@@ -237,8 +243,9 @@ impl Proxy {
         if !self.serves(&host) {
             return Err(Refusal::Misdirected);
         }
-        let raw = parts.uri.path().to_owned();
-        let decoded = path::decode(&raw).map_err(Refusal::Path)?;
+        let root = || PathAndQuery::from_static("/");
+        let target = parts.uri.path_and_query().cloned().unwrap_or_else(root);
+        let decoded = path::decode(target.path()).map_err(Refusal::Path)?;
         let (route, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
         if let Some(entry) = &mut told.entry {
             entry.found(&route.name);
@@ -253,39 +260,64 @@ impl Proxy {
         }
         let forwarded = self.forwarded(&parts, conn, &text);
         self.count(&route.target, forwarded.client)?;
-        let mut head = Head::rebuild(&parts, &text, &forwarded, id);
-        if let ClientIpHeader::Named(name) = &self.settings.trust.client_ip {
+        let upgrade = route.target.kind.lets_pass(&parts, &incoming);
+        // Only what streams and recordings are opened with is looked at again after it was stripped.
+        let headers = match &route.target.kind {
+            Kind::Forward { record: None, .. } => std::mem::take(&mut parts.headers),
+            _ => parts.headers.clone(),
+        };
+        let mut head = Head::rebuild(parts.method.clone(), target.clone(), headers, &text);
+        if let ClientIpHeader::Named(name) = &self.settings.trust.client_ip
+            && !Vouched::says(name)
+        {
             // Whoever reads it in Django takes it for ours.
-            head.vouch(name, &forwarded.client.to_string());
+            head.vouch(name, forwarded.client_text());
         }
         let log = self.hub.log();
-        head.tell_cursor(log.id(log.position()));
         let exchange = Exchange {
             parts,
             client: forwarded.client,
             incoming,
             route: &route.target,
             captures,
-            head,
+            upgrade,
+            rebuilt: Rebuilt {
+                head,
+                vouched: Vouched {
+                    forwarded,
+                    id: id.clone(),
+                    cursor: log.id(log.position()),
+                },
+            },
         };
-        match &route.target.kind {
+        self.dispatch(exchange).await
+    }
+
+    /// Does what the route says. Only the usual way is not boxed: the others are longer, and every request would carry
+    /// their size.
+    async fn dispatch(&self, exchange: Exchange<'_>) -> Result<Response<Body>, Refusal> {
+        let Exchange { route, upgrade, .. } = &exchange;
+        match &route.kind {
+            Kind::Forward { upstream, .. } if *upgrade => {
+                Box::pin(self.tunnel(exchange, upstream)).await
+            }
             Kind::Forward {
                 upstream,
-                websocket,
                 record: Some(record),
-            } if exchange.can_be_recorded(*websocket) => {
-                self.forward_recorded(exchange, upstream, record).await
-            }
-            Kind::Forward {
-                upstream,
-                websocket,
                 ..
-            } => self.forward(exchange, upstream, *websocket).await,
-            Kind::Public { channels, settings } => {
-                self.open_public(exchange, channels, settings).await
+            } if exchange.can_be_recorded() => {
+                Box::pin(self.forward_recorded(exchange, upstream, record)).await
             }
-            Kind::Token { check, settings } => self.open_token(exchange, check, settings).await,
-            Kind::Ask { asker, settings } => self.open_asked(exchange, asker, settings).await,
+            Kind::Forward { upstream, .. } => self.forward(exchange, upstream).await,
+            Kind::Public { channels, settings } => {
+                Box::pin(self.open_public(exchange, channels, settings)).await
+            }
+            Kind::Token { check, settings } => {
+                Box::pin(self.open_token(exchange, check, settings)).await
+            }
+            Kind::Ask { asker, settings } => {
+                Box::pin(self.open_asked(exchange, asker, settings)).await
+            }
         }
     }
 
@@ -315,7 +347,8 @@ impl Proxy {
         let client_ip = &self.settings.trust.client_ip;
         let read = |headers| forwarded(headers, conn.peer.ip(), &trusted, own, client_ip);
         let told = read(&parts.headers);
-        if host::parse(&told.host).is_some_and(|told| self.serves(&told)) {
+        // That of the request itself has been looked at.
+        if told.host == host || host::parse(&told.host).is_some_and(|told| self.serves(&told)) {
             return told;
         }
         // Many proxies pass on what their client said here; a host that is not served must not reach Django by it.
@@ -398,11 +431,7 @@ impl Handler for Proxy {
                 refusal.into_response(&id)
             }
         };
-        let class = status_class(response.status());
-        self.metrics
-            .answered
-            .get_or_create(&[("status", class)])
-            .inc();
+        self.metrics.answered.count(response.status());
         // Every answer of the route, also a refusal: a page that may not read it could not tell it from a lost network.
         if let Some(cors) = told.cors {
             cors.write(response.headers_mut());

@@ -3,7 +3,7 @@
 use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 
-use super::forward::{is_upgrade, pass_on};
+use super::forward::pass_on;
 use super::respond::Refusal;
 use super::{Exchange, Proxy, Recorded};
 use crate::record::{Opened, Replay, Viewer, Visit};
@@ -14,10 +14,8 @@ use crate::wire::publish::HEADER;
 
 impl Exchange<'_> {
     /// Whether the answer may be another request's as well: only that of a bare GET.
-    pub(super) fn can_be_recorded(&self, websocket: bool) -> bool {
-        self.parts.method == Method::GET
-            && self.incoming.is_end_stream()
-            && !is_upgrade(&self.parts, &self.incoming, websocket)
+    pub(super) fn can_be_recorded(&self) -> bool {
+        self.parts.method == Method::GET && self.incoming.is_end_stream() && !self.upgrade
     }
 }
 
@@ -31,13 +29,13 @@ impl Proxy {
         let Exchange {
             parts,
             client,
-            head,
+            rebuilt,
             ..
         } = exchange;
         let last = last_event_id::of_request(&parts.headers, parts.uri.query());
         let session = self.session(&parts.headers, &record.stream);
         let visit = Visit {
-            head,
+            head: rebuilt.into_head(),
             last: last.clone(),
             session_cookie: record.stream.session_cookie.as_deref(),
             session,

@@ -81,19 +81,19 @@ impl Proxy {
         // A preflight asks about the route (Fetch, section 4.8) and must not be held as if it were the request itself.
         // Where the route has rules of its own, it was answered before it came here.
         if exchange.parts.method == Method::OPTIONS {
-            return self.forward(exchange, asker.upstream(), false).await;
+            return self.forward(exchange, asker.upstream()).await;
         }
         let Exchange {
             parts,
             client,
             incoming,
             route,
-            head,
+            rebuilt,
             ..
         } = exchange;
         let (body, _memory) = self
             .take_body(
-                &parts,
+                &parts.headers,
                 incoming,
                 route.body_limit,
                 asker.upstream().settings(),
@@ -105,7 +105,7 @@ impl Proxy {
             settings,
             Source::Ask {
                 asker: asker.clone(),
-                head: Box::new(head),
+                head: Box::new(rebuilt.into_head()),
                 body,
             },
         )

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, Response, StatusCode, request};
-use hyper::upgrade::{OnUpgrade, on};
+use http::{HeaderValue, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncWriteExt, copy, split};
@@ -15,12 +15,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Proxy;
 use super::respond::Refusal;
+use super::{Exchange, Proxy};
 use crate::base::metrics::{Counted, Registry};
 use crate::limits::{Slot, Slots};
 use crate::stream::Body;
-use crate::upstream::{AnswerBody, Head, RequestBody, Upstream};
+use crate::upstream::{RequestBody, Switched, Upstream};
 use crate::wire::headers;
 
 /// The open WebSockets.
@@ -51,24 +51,24 @@ impl Tunnels {
         }
     }
 
-    /// Copies between the two sides. `answer` keeps the count of requests in flight until the end.
-    fn start(&self, client: OnUpgrade, upstream: OnUpgrade, answer: AnswerBody, slot: Slot) {
+    /// Copies between the two sides.
+    fn start(&self, client: OnUpgrade, upstream: Switched, slot: Slot) {
         let (abort, open) = (self.abort.clone(), Counted::new(&self.open));
         self.tasks.spawn(async move {
             let copied = abort.run_until_cancelled(pass(client, upstream)).await;
             if let Some(Err(error)) = copied {
                 tracing::debug!(error = error.as_ref(), "WebSocket ended");
             }
-            drop((answer, slot, open));
+            drop((slot, open));
         });
     }
 }
 
 async fn pass(
     client: OnUpgrade,
-    upstream: OnUpgrade,
+    upstream: Switched,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let (mut from_upstream, mut to_upstream) = split(TokioIo::new(upstream.await?));
+    let (mut from_upstream, mut to_upstream) = split(upstream);
     let (mut from_client, mut to_client) = split(TokioIo::new(client.await?));
     // A WebSocket is not used half open (RFC 6455, section 7.1.1), so the end of one side ends the other: a client that
     // never closes must not keep its slot. What Django said last goes first.
@@ -85,23 +85,28 @@ async fn pass(
 impl Proxy {
     pub(super) async fn tunnel(
         &self,
-        parts: &mut request::Parts,
-        mut head: Head,
+        exchange: Exchange<'_>,
         upstream: &Upstream,
     ) -> Result<Response<Body>, Refusal> {
+        let Exchange {
+            mut parts,
+            mut rebuilt,
+            ..
+        } = exchange;
         let slot = self.tunnels.slots.take().ok_or(Refusal::Full)?;
-        head.ask_for_websocket();
-        let answer = self
-            .effects
-            .send(upstream, head, RequestBody::Empty, ())
-            .await;
-        let mut answer = answer.map_err(|error| Refusal::upstream(upstream, error))?;
+        rebuilt.head.ask_for_websocket();
+        let body = RequestBody::Empty;
+        let answer = if self.effects.can_matter(upstream, &rebuilt) {
+            self.effects.send(upstream, rebuilt, body, ()).await
+        } else {
+            upstream.send_rebuilt(&rebuilt, body, None).await
+        };
+        let answer = answer.map_err(|error| Refusal::upstream(upstream, error))?;
         let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
         let agreed = switched && headers::websocket_upgrade(answer.headers());
         if switched && !agreed {
             return Err(Refusal::BadUpgrade);
         }
-        let far = on(&mut answer);
         let (mut answer, body) = answer.into_parts();
         headers::strip_response(&mut answer.headers);
         if !agreed {
@@ -117,7 +122,8 @@ impl Proxy {
             .extensions
             .remove::<OnUpgrade>()
             .ok_or(Refusal::BadUpgrade)?;
-        self.tunnels.start(near, far, body, slot);
+        let far = body.switched().ok_or(Refusal::BadUpgrade)?;
+        self.tunnels.start(near, far, slot);
         Ok(Response::from_parts(answer, Body::empty()))
     }
 }

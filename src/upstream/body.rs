@@ -8,7 +8,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -32,8 +31,8 @@ pub enum RequestBody {
     Memory(Bytes),
     /// In a temp file that has no name any more.
     File(Stored),
-    /// As the client sends it.
-    Streamed(Streamed),
+    /// As the client sends it; boxed, because it is larger than the others.
+    Streamed(Box<Streamed>),
 }
 
 /// A body in a file.
@@ -51,47 +50,25 @@ pub struct Streamed {
     incoming: Incoming,
     length: u64,
     idle: Duration,
-    pause: Pin<Box<Sleep>>,
-    progress: Progress,
-}
-
-/// When the client's body last moved, so that the wait for an answer begins after it.
-#[derive(Debug, Clone)]
-pub(super) struct Progress {
-    since: Instant,
-    millis: Arc<AtomicU64>,
-}
-
-impl Progress {
-    pub(super) fn new() -> Self {
-        Self {
-            since: Instant::now(),
-            millis: Arc::default(),
-        }
-    }
-
-    fn moved(&self) {
-        let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.millis.store(millis, Ordering::Relaxed);
-    }
-
-    pub(super) fn last(&self) -> Instant {
-        self.since + Duration::from_millis(self.millis.load(Ordering::Relaxed))
-    }
+    /// Taken before, but not sent: given again first.
+    back: Bytes,
+    /// Made at the first pause.
+    pause: Option<Pin<Box<Sleep>>>,
+    pausing: bool,
 }
 
 impl RequestBody {
     /// The client's body of `length` bytes (its `Content-Length`; hyper holds it to that), cut off when it pauses for
     /// longer than `idle`.
     pub fn streamed(incoming: Incoming, length: u64, idle: Duration) -> Self {
-        let pause = Box::pin(tokio::time::sleep(idle));
-        Self::Streamed(Streamed {
+        Self::Streamed(Box::new(Streamed {
             incoming,
             length,
             idle,
-            pause,
-            progress: Progress::new(),
-        })
+            back: Bytes::new(),
+            pause: None,
+            pausing: false,
+        }))
     }
 
     pub(super) fn stored(file: File, length: u64) -> Self {
@@ -128,10 +105,16 @@ impl RequestBody {
         }
     }
 
-    pub(super) fn progress(&self) -> Progress {
+    /// The body as it was before `piece`, the first of it, was taken; empty if nothing was.
+    pub(super) fn put_back(self, piece: Bytes) -> Option<Self> {
         match self {
-            Self::Streamed(streamed) => streamed.progress.clone(),
-            Self::Empty | Self::Memory(_) | Self::File(_) => Progress::new(),
+            Self::Empty | Self::Memory(_) if !piece.is_empty() => Some(Self::Memory(piece)),
+            Self::Streamed(mut streamed) => {
+                streamed.back = piece;
+                Some(Self::Streamed(streamed))
+            }
+            Self::File(_) => self.again(),
+            Self::Empty | Self::Memory(_) => Some(self),
         }
     }
 }
@@ -158,7 +141,9 @@ impl Body for RequestBody {
             Self::Empty => true,
             Self::Memory(bytes) => bytes.is_empty(),
             Self::File(stored) => stored.at >= stored.length,
-            Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
+            Self::Streamed(streamed) => {
+                streamed.back.is_empty() && streamed.incoming.is_end_stream()
+            }
         }
     }
 
@@ -204,11 +189,13 @@ impl Streamed {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        if !self.back.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.back)))));
+        }
         loop {
             match Pin::new(&mut self.incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    self.progress.moved();
-                    self.pause.as_mut().reset(Instant::now() + self.idle);
+                    self.pausing = false;
                     // Trailers of a request are dropped: WSGI has no place for them.
                     if frame.is_data() {
                         return Poll::Ready(Some(Ok(frame)));
@@ -217,15 +204,25 @@ impl Streamed {
                 Poll::Ready(Some(Err(error))) => {
                     return Poll::Ready(Some(Err(RequestBodyError::Client(error))));
                 }
-                Poll::Ready(None) => {
-                    self.progress.moved();
-                    return Poll::Ready(None);
-                }
+                Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
-                    ready!(self.pause.as_mut().poll(cx));
+                    ready!(self.poll_pause(cx));
                     return Poll::Ready(Some(Err(RequestBodyError::Idle)));
                 }
             }
         }
+    }
+
+    /// Ready when the client has paused for too long; the pause begins when this is first asked.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let pause = self.pause.get_or_insert_with(|| {
+            self.pausing = true;
+            Box::pin(tokio::time::sleep(self.idle))
+        });
+        if !self.pausing {
+            self.pausing = true;
+            pause.as_mut().reset(Instant::now() + self.idle);
+        }
+        pause.as_mut().poll(cx)
     }
 }

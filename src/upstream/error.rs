@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::domain::Failure;
+use crate::wire::http1::{BadChunk, Invalid};
 
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -27,10 +28,10 @@ pub enum UpstreamError {
     Queue,
     /// The connection ended before the head of an answer was read.
     #[error("the connection ended before the answer")]
-    Reset(#[source] hyper::Error),
+    Reset(#[source] io::Error),
     /// What came back is not an HTTP/1.1 answer.
     #[error("the answer is not valid HTTP")]
-    Invalid(#[source] hyper::Error),
+    Invalid(#[source] Invalid),
     /// It switched to another protocol, which nobody had asked for.
     #[error("the server switched protocols unasked")]
     Switched,
@@ -60,6 +61,13 @@ pub enum RequestBodyFault {
 }
 
 impl UpstreamError {
+    pub(super) const fn invalid(why: Invalid) -> Self {
+        match why {
+            Invalid::Coding => Self::Ambiguous,
+            _ => Self::Invalid(why),
+        }
+    }
+
     /// Who is at fault.
     pub const fn failure(&self) -> Failure {
         match self {
@@ -86,6 +94,9 @@ pub enum RequestBodyError {
     /// The client's connection broke, or its chunks are malformed.
     #[error("the client's body broke off")]
     Client(#[source] hyper::Error),
+    /// It is shorter or longer than its `Content-Length`.
+    #[error("the client's body has another length than it said")]
+    Length,
     /// The temp file could not be read.
     #[error("the gathered body could not be read back")]
     Disk(#[source] io::Error),
@@ -95,7 +106,7 @@ impl RequestBodyError {
     pub(super) const fn fault(&self) -> RequestBodyFault {
         match self {
             Self::Idle => RequestBodyFault::Idle,
-            Self::Client(_) => RequestBodyFault::Client,
+            Self::Client(_) | Self::Length => RequestBodyFault::Client,
             Self::Disk(_) => RequestBodyFault::Disk,
         }
     }
@@ -121,9 +132,15 @@ pub enum GatherError {
 /// An answer that broke off. The client must see that it did.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
-    /// The upstream's connection broke, or its framing is malformed.
+    /// The upstream's connection ended or broke.
     #[error("the upstream's answer broke off")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] io::Error),
+    /// Its chunks are malformed.
+    #[error("the upstream's answer is malformed")]
+    Chunks(#[source] BadChunk),
+    /// The client's own body, which was still being passed on, broke off.
+    #[error("the request's body broke off")]
+    Request(#[source] RequestBodyError),
     /// Nothing came for `response_timeout`.
     #[error("the upstream paused for too long")]
     Idle,

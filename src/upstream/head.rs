@@ -1,15 +1,15 @@
 //! The head of a request as Django gets it: the header contract in one place, for proxied requests and asks alike.
 
+use http::Method;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE,
 };
 use http::uri::PathAndQuery;
-use http::{Method, Request, Uri, request};
 
 use super::body::RequestBody;
-use crate::domain::{EventId, RequestId};
-use crate::wire::forwarded::Forwarded;
-use crate::wire::{headers, query};
+use super::vouched::Vouched;
+use crate::domain::EventId;
+use crate::wire::{headers, http1, query};
 
 /// What Django is sent, the body aside.
 #[derive(Debug, Clone)]
@@ -23,31 +23,25 @@ pub struct Head {
 }
 
 impl Head {
-    /// Rebuilds the head of a client's request: what must not pass is removed first, what the gateway vouches for is
-    /// added then. `host` is the one valid host of the request, as the client wrote it.
+    /// Rebuilds the head of a client's request out of its `headers`: what must not pass is removed. What the gateway
+    /// vouches for comes on top ([`Rebuilt`](super::Rebuilt)). `host` is the one valid host of the request, as the client
+    /// wrote it.
     pub fn rebuild(
-        parts: &request::Parts,
+        method: Method,
+        target: PathAndQuery,
+        mut headers: HeaderMap,
         host: &str,
-        forwarded: &Forwarded,
-        id: &RequestId,
     ) -> Self {
-        let mut headers = parts.headers.clone();
         headers::strip_request(&mut headers);
         join_cookies(&mut headers);
-        if let Ok(host) = HeaderValue::from_str(host) {
+        // Over HTTP/1 it is the very header it was read from.
+        if !headers.contains_key(HOST)
+            && let Ok(host) = HeaderValue::from_str(host)
+        {
             headers.insert(HOST, host);
         }
-        forwarded.apply(&mut headers);
-        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-            headers.insert(HeaderName::from_static("x-request-id"), id);
-        }
-        let target = parts
-            .uri
-            .path_and_query()
-            .cloned()
-            .unwrap_or_else(|| PathAndQuery::from_static("/"));
         Self {
-            method: parts.method.clone(),
+            method,
             target,
             headers,
         }
@@ -103,19 +97,27 @@ impl Head {
         )
     }
 
-    pub(super) fn request(&self, body: RequestBody) -> Request<RequestBody> {
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from(self.target.clone());
-        *request.headers_mut() = self.headers.clone();
-        let length = request.body().length();
-        // A length the client gave is given again, also 0, and so is that of an empty chunked body; none is made up for a
-        // request without a body.
-        let empty = matches!(request.body(), RequestBody::Empty);
-        if !empty || self.headers.contains_key(CONTENT_LENGTH) {
-            request.headers_mut().insert(CONTENT_LENGTH, length.into());
+    /// Writes it, with what is vouched for and the length of `body`, in place of what is in `out`.
+    pub(super) fn write(&self, out: &mut Vec<u8>, vouched: Option<&Vouched>, body: &RequestBody) {
+        out.clear();
+        http1::request_line(out, &self.method, &self.target);
+        let mut has_length = !matches!(body, RequestBody::Empty);
+        for (name, value) in &self.headers {
+            if *name == CONTENT_LENGTH {
+                // A length the client gave is given again, also 0, and so is that of an empty chunked body; none is made
+                // up for a request without a body.
+                has_length = true;
+            } else {
+                http1::field(out, name, value);
+            }
         }
-        request
+        if let Some(vouched) = vouched {
+            vouched.write(out);
+        }
+        if has_length {
+            http1::number(out, &CONTENT_LENGTH, body.length());
+        }
+        out.extend_from_slice(b"\r\n");
     }
 }
 

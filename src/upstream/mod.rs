@@ -9,12 +9,20 @@
 mod answer;
 mod backoff;
 mod body;
+mod conn;
 mod error;
+mod exchange;
 mod gather;
 mod head;
 mod pool;
 mod send;
 mod settings;
+mod switched;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_sending;
+mod vouched;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -36,6 +44,8 @@ pub use head::Head;
 use pool::Pool;
 pub use send::Sent;
 pub use settings::{Server, Settings};
+pub use switched::Switched;
+pub use vouched::{Rebuilt, Vouched};
 
 /// One upstream. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -49,8 +59,8 @@ struct Inner {
     next: AtomicUsize,
     /// Who may be in flight, if there is a limit.
     turns: Option<Slots>,
-    /// The tasks that drive the connections.
-    drivers: TaskTracker,
+    /// The connections that are there, idle or in use.
+    open: TaskTracker,
     metrics: Metrics,
 }
 
@@ -102,7 +112,7 @@ impl Upstream {
             settings,
             pools,
             next: AtomicUsize::new(0),
-            drivers: TaskTracker::new(),
+            open: TaskTracker::new(),
             metrics,
         }))
     }
@@ -114,8 +124,9 @@ impl Upstream {
 
     /// Closes the idle connections and waits, at most for `patience`, until those in use are done.
     pub async fn close(&self, patience: Duration) {
+        // First, so that what is given back from now on is closed.
+        self.0.open.close();
         self.0.pools.iter().for_each(Pool::clear);
-        self.0.drivers.close();
-        drop(tokio::time::timeout(patience, self.0.drivers.wait()).await);
+        drop(tokio::time::timeout(patience, self.0.open.wait()).await);
     }
 }

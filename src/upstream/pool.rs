@@ -5,14 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::body::RequestBody;
+use super::conn::{Conn, Socket};
 use super::error::UpstreamError;
 use super::settings::Server;
 use crate::base::sync::lock;
@@ -38,15 +35,15 @@ struct Inner {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    conn: Box<Conn>,
     since: Instant,
 }
 
-/// A connection in use, a guard of the count of requests in flight.
+/// A connection in use, a guard of the count of requests in flight. Dropped, it closes the connection.
 #[derive(Debug)]
 pub(super) struct Lease {
-    pub(super) sender: SendRequest<RequestBody>,
-    _in_flight: InFlight,
+    pub(super) conn: Box<Conn>,
+    in_flight: InFlight,
 }
 
 #[derive(Debug)]
@@ -81,37 +78,35 @@ impl Pool {
         lock(&self.0.idle).clear();
     }
 
-    /// A connection that was idle for less than `longest`, the most recently used first.
-    pub(super) fn idle(&self, longest: Duration) -> Option<Lease> {
-        let in_flight = self.count();
+    /// A connection that was idle for less than `longest` until `now`, the most recently used first. `certain`: whether
+    /// the kernel is asked if it is still open.
+    pub(super) fn idle(&self, longest: Duration, now: Instant, certain: bool) -> Option<Lease> {
         let mut idle = lock(&self.0.idle);
-        while let Some(Idle { sender, since }) = idle.pop() {
-            if since.elapsed() >= longest {
+        while let Some(Idle { mut conn, since }) = idle.pop() {
+            if now.saturating_duration_since(since) >= longest {
                 // The rest has been idle for longer still.
                 idle.clear();
-            } else if sender.is_ready() {
-                return Some(Lease {
-                    sender,
-                    _in_flight: in_flight,
-                });
+            } else if conn.is_silent(certain) {
+                let in_flight = self.count();
+                return Some(Lease { conn, in_flight });
             }
         }
         None
     }
 
-    /// A new connection.
+    /// A new connection. `open` is asked for a token that is held for as long as it is there.
     pub(super) async fn connect(
         &self,
         patience: Duration,
-        drivers: &TaskTracker,
+        open: &TaskTracker,
     ) -> Result<Lease, UpstreamError> {
         let in_flight = self.count();
         let server = || self.0.server.to_string();
-        let opened = timeout(patience, self.open(drivers)).await;
+        let opened = timeout(patience, self.open()).await;
         let reached = matches!(opened, Ok(Ok(_)));
         *lock(&self.0.avoided) = (!reached).then(|| Instant::now() + AVOID);
-        let sender = match opened {
-            Ok(Ok(sender)) => sender,
+        let socket = match opened {
+            Ok(Ok(socket)) => socket,
             Ok(Err(source)) => {
                 return Err(UpstreamError::Connect {
                     server: server(),
@@ -120,20 +115,27 @@ impl Pool {
             }
             Err(_) => return Err(UpstreamError::ConnectTimeout { server: server() }),
         };
-        Ok(Lease {
-            sender,
-            _in_flight: in_flight,
-        })
+        let conn = Box::new(Conn::new(socket, open.token()));
+        Ok(Lease { conn, in_flight })
     }
 
-    async fn open(&self, drivers: &TaskTracker) -> io::Result<SendRequest<RequestBody>> {
-        match &self.0.server {
+    async fn open(&self) -> io::Result<Socket> {
+        Ok(match &self.0.server {
             Server::Tcp(address) => {
                 let socket = TcpStream::connect(address).await?;
                 socket.set_nodelay(true)?;
-                handshake(socket, drivers).await
+                Socket::Tcp(socket)
             }
-            Server::Unix(path) => handshake(UnixStream::connect(path).await?, drivers).await,
+            Server::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),
+        })
+    }
+
+    /// A connection over `socket`.
+    #[cfg(test)]
+    pub(super) fn over(&self, socket: Socket, open: &TaskTracker) -> Lease {
+        Lease {
+            conn: Box::new(Conn::new(socket, open.token())),
+            in_flight: self.count(),
         }
     }
 
@@ -144,34 +146,20 @@ impl Pool {
 }
 
 impl Lease {
-    /// Returns the connection; the answer must have been read to its end.
-    pub(super) fn give_back(self) {
+    /// Returns the connection; the answer must have been read to its end, which is `now`. What came after it, or an
+    /// upstream that closes, ends the connection.
+    pub(super) fn give_back(self, now: Instant) {
         let Self {
-            sender,
-            _in_flight: in_flight,
+            mut conn,
+            in_flight,
         } = self;
+        if !conn.can_be_kept() {
+            return;
+        }
+        conn.shrink();
         let mut idle = lock(&in_flight.0.0.idle);
-        if !sender.is_closed() && idle.len() < MOST_IDLE {
-            idle.push(Idle {
-                sender,
-                since: Instant::now(),
-            });
+        if idle.len() < MOST_IDLE {
+            idle.push(Idle { conn, since: now });
         }
     }
-}
-
-async fn handshake<S>(socket: S, drivers: &TaskTracker) -> io::Result<SendRequest<RequestBody>>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(socket))
-        .await
-        .map_err(io::Error::other)?;
-    drivers.spawn(async move {
-        // The request on the connection is told the same error; nobody else needs to know.
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::trace!(%error, "Upstream connection ended");
-        }
-    });
-    Ok(sender)
 }

@@ -4,25 +4,25 @@
 //! because nothing was sent; a connection that ended before the answer, for safe methods only, and only a few times,
 //! so that a request which kills its worker is not sent for ever.
 
-use std::error::Error;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::Response;
-use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
-use hyper::body::Incoming;
 use rustix::io::Errno;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Upstream;
 use super::answer::AnswerBody;
 use super::backoff::Backoff;
-use super::body::{Progress, RequestBody};
-use super::error::{RequestBodyError, UpstreamError};
+use super::body::RequestBody;
+use super::error::UpstreamError;
+use super::exchange::{Answered, Exchange};
 use super::head::Head;
 use super::pool::{Lease, Pool};
+use super::vouched::{Rebuilt, Vouched};
 use crate::limits::Slot;
 use crate::wire::headers;
 
@@ -47,12 +47,23 @@ impl Sent {
     }
 }
 
+/// What is asked, and who is told how far it is.
+#[derive(Debug, Clone, Copy)]
+struct Asking<'a> {
+    head: &'a Head,
+    vouched: Option<&'a Vouched>,
+    sent: Option<&'a Sent>,
+}
+
 /// A try that failed.
 struct Failed {
     error: UpstreamError,
     /// The body, if no byte of the request was sent.
     unsent: Option<RequestBody>,
 }
+
+/// A try that was answered, and when.
+type Attempt = Result<(Answered, Instant), Failed>;
 
 impl Upstream {
     /// Sends a request and returns the answer once its head is there. While the upstream cannot be reached it is tried
@@ -63,26 +74,45 @@ impl Upstream {
         body: RequestBody,
         retry_for: Duration,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
-        self.send_told(head, body, retry_for, &Sent::default())
-            .await
+        let asking = Asking {
+            head,
+            vouched: None,
+            sent: None,
+        };
+        self.tried(asking, body, retry_for).await
     }
 
-    /// The same, and tells in `sent` how far it is.
-    pub async fn send_told(
+    /// Sends a client's request in the same way, for as long as the settings say, and tells in `sent` how far it is.
+    pub async fn send_rebuilt(
         &self,
-        head: &Head,
+        request: &Rebuilt,
+        body: RequestBody,
+        sent: Option<&Sent>,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
+        let asking = Asking {
+            head: &request.head,
+            vouched: Some(&request.vouched),
+            sent,
+        };
+        self.tried(asking, body, self.0.settings.retry_for).await
+    }
+
+    async fn tried(
+        &self,
+        asking: Asking<'_>,
         mut body: RequestBody,
         retry_for: Duration,
-        sent: &Sent,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
+        let head = asking.head;
         let turn = self.turn().await?;
-        let until = Instant::now() + retry_for;
+        let began = Instant::now();
+        let mut now = began;
         let mut backoff = Backoff::new(Duration::from_millis(25), Duration::from_millis(500));
         let mut resets = 0;
         loop {
             let copy = if head.is_safe() { body.again() } else { None };
-            let failed = match self.attempt(head, body, sent).await {
-                Ok(response) => return Ok(response.map(|body| body.with_turn(turn))),
+            let failed = match self.attempt(asking, body, now).await {
+                Ok((answered, at)) => return Ok(self.received(answered, turn, at)),
                 Err(failed) => failed,
             };
             let next = match (&failed.error, failed.unsent) {
@@ -98,11 +128,12 @@ impl Upstream {
             };
             let pause = backoff.pause();
             match next {
-                Some(next) if Instant::now() + pause < until => body = next,
+                Some(next) if began.elapsed() + pause < retry_for => body = next,
                 _ => return Err(failed.error),
             }
             self.0.metrics.retries.inc();
             sleep(pause).await;
+            now = Instant::now();
         }
     }
 
@@ -111,16 +142,20 @@ impl Upstream {
         let Some(turns) = &self.0.turns else {
             return Ok(None);
         };
+        // Who waits is served in order: a place is free only while nobody does.
+        if let Some(turn) = turns.take() {
+            return Ok(Some(turn));
+        }
         let turn = timeout(self.0.settings.queue_timeout, turns.wait()).await;
         turn.map(Some).map_err(|_| UpstreamError::Queue)
     }
 
     async fn attempt(
         &self,
-        head: &Head,
-        body: RequestBody,
-        sent: &Sent,
-    ) -> Result<Response<AnswerBody>, Failed> {
+        asking: Asking<'_>,
+        mut body: RequestBody,
+        mut now: Instant,
+    ) -> Attempt {
         let Some(pool) = self.choose() else {
             let source = io::Error::from(io::ErrorKind::NotFound);
             return Err(Failed {
@@ -131,20 +166,36 @@ impl Upstream {
                 unsent: None,
             });
         };
-        let reuse = if head.is_safe() {
+        let is_safe = asking.head.is_safe();
+        let reuse = if is_safe {
             self.0.settings.idle_reuse
         } else {
             JUST_USED.min(self.0.settings.idle_reuse)
         };
-        let mut body = body;
-        if let Some(lease) = pool.idle(reuse) {
-            let copy = if head.is_safe() { body.again() } else { None };
-            match self.exchange(lease, head, body, sent).await {
+        let mut copy = if is_safe { body.again() } else { None };
+        let mut idle = pool.idle(reuse, now, !is_safe);
+        loop {
+            let was_idle = idle.is_some();
+            let lease = match idle.take() {
+                Some(lease) => lease,
+                // Boxed, for it is rare, and larger than all the rest.
+                None => match Box::pin(self.connect(pool)).await {
+                    Ok(lease) => {
+                        now = Instant::now();
+                        lease
+                    }
+                    Err(error) => {
+                        let unsent = Some(body);
+                        return Err(Failed { error, unsent });
+                    }
+                },
+            };
+            match self.exchange(lease, asking, body, now).await {
+                // The server closed an idle connection in the same moment: that says nothing about the server.
                 Err(Failed {
                     error: UpstreamError::Reset(error),
                     unsent,
-                }) => match unsent.or(copy) {
-                    // The server closed an idle connection in the same moment: that says nothing about the server.
+                }) if was_idle => match unsent.or_else(|| copy.take()) {
                     Some(again) => body = again,
                     None => {
                         return Err(Failed {
@@ -156,18 +207,14 @@ impl Upstream {
                 done => return done,
             }
         }
-        match self.connect(pool).await {
-            Ok(lease) => self.exchange(lease, head, body, sent).await,
-            Err(error) => Err(Failed {
-                error,
-                unsent: Some(body),
-            }),
-        }
     }
 
     /// A server that is not avoided, of those the one with the fewest requests in flight; ties take turns.
     fn choose(&self) -> Option<&Pool> {
         let pools = &self.0.pools;
+        if let [only] = &**pools {
+            return Some(only);
+        }
         let first = self.0.next.fetch_add(1, Ordering::Relaxed) % pools.len().max(1);
         let (before, after) = pools.split_at_checked(first)?;
         after
@@ -178,7 +225,7 @@ impl Upstream {
 
     async fn connect(&self, pool: &Pool) -> Result<Lease, UpstreamError> {
         let lease = pool
-            .connect(self.0.settings.connect_timeout, &self.0.drivers)
+            .connect(self.0.settings.connect_timeout, &self.0.open)
             .await?;
         self.0.metrics.connects.inc();
         Ok(lease)
@@ -186,75 +233,50 @@ impl Upstream {
 
     async fn exchange(
         &self,
-        mut lease: Lease,
-        head: &Head,
+        lease: Lease,
+        asking: Asking<'_>,
         body: RequestBody,
-        sent: &Sent,
-    ) -> Result<Response<AnswerBody>, Failed> {
-        let started = Instant::now();
-        let progress = body.progress();
-        sent.set(true);
-        let answer = lease.sender.try_send_request(head.request(body));
-        let answer = self.in_time(answer, &progress).await;
-        sent.set(false);
-        let Some(answer) = answer else {
-            return Err(Failed {
-                error: UpstreamError::ResponseTimeout,
-                unsent: None,
-            });
+        started: Instant,
+    ) -> Attempt {
+        let Asking {
+            head,
+            vouched,
+            sent,
+        } = asking;
+        let patience = self.0.settings.response_timeout;
+        let mut exchange = Exchange::new(lease, head, vouched, body, started, patience);
+        let tell = |on_its_way| {
+            if let Some(sent) = sent {
+                sent.set(on_its_way);
+            }
         };
-        let response = answer.map_err(|mut error| {
-            let unsent = error.take_message().map(http::Request::into_body);
-            Failed {
-                error: classify(error.into_error()),
-                unsent,
+        tell(true);
+        let answer = poll_fn(|cx| exchange.poll(cx)).await;
+        tell(false);
+        match answer {
+            Ok(answer) => {
+                let now = Instant::now();
+                let seconds = now.saturating_duration_since(started).as_secs_f64();
+                self.0.metrics.seconds.observe(seconds);
+                Ok((exchange.answered(answer), now))
             }
-        })?;
-        self.0
-            .metrics
-            .seconds
-            .observe(started.elapsed().as_secs_f64());
-        if is_ambiguous(response.headers()) {
-            return Err(Failed {
-                error: UpstreamError::Ambiguous,
-                unsent: None,
-            });
-        }
-        Ok(self.received(response, lease))
-    }
-
-    /// Waits for the answer for `response_timeout`, counted from the last move of the request's body.
-    async fn in_time<T>(&self, answer: impl Future<Output = T>, progress: &Progress) -> Option<T> {
-        let mut answer = std::pin::pin!(answer);
-        loop {
-            let deadline = progress.last() + self.0.settings.response_timeout;
-            match timeout_at(deadline, answer.as_mut()).await {
-                Ok(answer) => return Some(answer),
-                Err(_) if progress.last() + self.0.settings.response_timeout > deadline => {}
-                Err(_) => return None,
+            Err(error) => {
+                let unsent = exchange.unsent();
+                Err(Failed { error, unsent })
             }
         }
     }
 
-    fn received(&self, response: Response<Incoming>, lease: Lease) -> Response<AnswerBody> {
-        let endless = headers::is_event_stream(response.headers());
+    fn received(
+        &self,
+        answered: Answered,
+        turn: Option<Slot>,
+        now: Instant,
+    ) -> Response<AnswerBody> {
+        let endless = headers::is_event_stream(&answered.head.headers);
         let pause = (!endless).then_some(self.0.settings.response_timeout);
-        let status = response.status();
-        response.map(|incoming| AnswerBody::new(status, incoming, lease, pause))
+        AnswerBody::response(answered, pause, turn, now)
     }
-}
-
-/// Whether the body could be read in two ways (RFC 9112, section 6.1); hyper reads it in one, the client might in the other.
-fn is_ambiguous(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else {
-        return false;
-    };
-    let chunked = coding
-        .as_bytes()
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"chunked");
-    !chunked || codings.next().is_some() || headers.contains_key(CONTENT_LENGTH)
 }
 
 /// What it looks like while gunicorn restarts: nobody listens, the socket is not there yet, or its backlog is full. We
@@ -271,18 +293,4 @@ fn is_restarting(error: &io::Error) -> bool {
             error.kind(),
             ConnectionAborted | ConnectionRefused | ConnectionReset | NotFound | WouldBlock
         )
-}
-
-fn classify(error: hyper::Error) -> UpstreamError {
-    let ours = error
-        .source()
-        .and_then(|source| source.downcast_ref::<RequestBodyError>());
-    if let Some(ours) = ours {
-        return UpstreamError::RequestBody(ours.fault());
-    }
-    if error.is_parse() {
-        UpstreamError::Invalid(error)
-    } else {
-        UpstreamError::Reset(error)
-    }
 }

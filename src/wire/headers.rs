@@ -49,7 +49,7 @@ pub fn strip_request(headers: &mut HeaderMap) {
     remove_named_by_connection(headers);
     remove_all(headers, |name| {
         is_hop_by_hop(name)
-            || name.contains('_')
+            || name.as_bytes().contains(&b'_')
             || OURS.contains(&name)
             || starts_with_any(name, &OUR_PREFIXES)
             || starts_with_any(name, &SPOKEN)
@@ -146,7 +146,15 @@ fn tokens<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item =
 /// such a field, and taking one off would change which site and which bytes the request means. Any other name goes, as
 /// the RFC says: a client that takes its own cookie off has only fewer rights.
 fn remove_named_by_connection(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    // What goes in any case needs no look: nearly always that is all there is.
     let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+        .filter(|token| {
+            let is_usual = |usual: &[u8]| token.eq_ignore_ascii_case(usual);
+            !is_usual(b"keep-alive") && !is_usual(b"close") && !is_usual(b"upgrade")
+        })
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
         .collect();
@@ -156,6 +164,7 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
 }
 
 fn remove_all(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
+    // Without an allocation unless there is something to remove.
     let doomed: Vec<HeaderName> = headers
         .keys()
         .filter(|name| goes(name.as_str()))

@@ -55,7 +55,8 @@ pub fn parse(text: &str) -> Option<Host> {
         let address: Ipv6Addr = address.parse().ok()?;
         (format!("[{address}]"), port)
     } else {
-        let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+        let name = text.bytes().position(|b| b == b':').unwrap_or(text.len());
+        let (name, port) = text.split_at_checked(name)?;
         (dns_name(name)?, port)
     };
     let port = match port.strip_prefix(':') {
@@ -68,13 +69,20 @@ pub fn parse(text: &str) -> Option<Host> {
 
 fn dns_name(text: &str) -> Option<String> {
     let name = text.strip_suffix('.').unwrap_or(text);
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    };
-    (name.len() <= LONGEST && name.split('.').all(is_label)).then(|| name.to_ascii_lowercase())
+    // Labels, none of them empty, with dots between them.
+    let mut before = b'.';
+    for byte in name.bytes() {
+        let fits = match byte {
+            b'.' => before != b'.',
+            b'-' | b'_' => true,
+            _ => byte.is_ascii_alphanumeric(),
+        };
+        if !fits {
+            return None;
+        }
+        before = byte;
+    }
+    (name.len() <= LONGEST && before != b'.').then(|| name.to_ascii_lowercase())
 }
 
 /// Whether the host names this machine itself: `localhost` and below, 127.0.0.0/8, `[::1]`. Other spellings of such an

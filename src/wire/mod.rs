@@ -12,6 +12,7 @@ pub mod forwarded;
 pub mod guard;
 pub mod headers;
 pub mod host;
+pub mod http1;
 pub mod idempotency;
 pub mod kick;
 pub mod last_event_id;

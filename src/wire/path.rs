@@ -43,6 +43,9 @@ pub fn decode(raw: &str) -> Result<Cow<'_, str>, PathError> {
     if !raw.starts_with('/') {
         return Err(PathError::Start);
     }
+    if is_plain(raw) {
+        return Ok(Cow::Borrowed(raw));
+    }
     if raw.contains(['?', '#']) {
         return Err(PathError::Delimiter);
     }
@@ -59,6 +62,20 @@ pub fn decode(raw: &str) -> Result<Cow<'_, str>, PathError> {
         return Err(PathError::Dots);
     }
     Ok(path)
+}
+
+/// Whether each byte stands for itself and no segment begins with a dot: most paths.
+fn is_plain(raw: &str) -> bool {
+    let mut before = 0;
+    raw.bytes().all(|byte| {
+        let is_plain = match byte {
+            b'.' => before != b'/',
+            b'%' | b'?' | b'#' | b'\\' => false,
+            _ => byte.is_ascii_graphic(),
+        };
+        before = byte;
+        is_plain
+    })
 }
 
 /// Whether `raw` hides a separator from one reader that another may see: an escaped `/` or `\`, a backslash, or an
@@ -109,6 +126,7 @@ mod tests {
             ("/.well-known", "/.well-known"),
             ("/a%3Fb", "/a?b"),
             ("/a..b/.c", "/a..b/.c"),
+            ("/a.b/c..", "/a.b/c.."),
         ] {
             assert_eq!(decode(raw).as_deref(), Ok(path), "{raw}");
         }

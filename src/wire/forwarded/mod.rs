@@ -13,11 +13,16 @@ use http::{HeaderMap, HeaderValue};
 
 use super::host;
 
-const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// The chain of addresses.
+pub const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The scheme.
+pub const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The host.
+pub const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The port.
+pub const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+/// The client's address.
+pub const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The scheme the client used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +97,20 @@ pub fn forwarded(
 ) -> Forwarded {
     let peer = peer.to_canonical();
     let believed = trusted(peer);
-    let chain = chain(headers, peer, trusted, client_header);
-    let told = |name: HeaderName| single(headers, &name).filter(|_| believed);
+    let (client, chain) = if believed {
+        let chain = chain(headers, peer, trusted, client_header);
+        let texts: Vec<_> = chain.iter().copied().map(text).collect();
+        (chain.first().copied().unwrap_or(peer), texts.join(", "))
+    } else {
+        (peer, text(peer))
+    };
+    let told = |name: HeaderName| {
+        if believed {
+            single(headers, &name)
+        } else {
+            None
+        }
+    };
     let proto =
         told(PROTO)
             .and_then(proto)
@@ -109,16 +126,31 @@ pub fn forwarded(
         of_host.unwrap_or_else(|| proto.port())
     });
     Forwarded {
-        client: chain.first().copied().unwrap_or(peer),
-        chain: chain
-            .iter()
-            .map(IpAddr::to_string)
-            .collect::<Vec<_>>()
-            .join(", "),
+        client,
+        chain,
         proto,
         host: host.to_owned(),
         port,
     }
+}
+
+/// An address as text. The usual kind is written by hand, for every request is told its own.
+fn text(address: IpAddr) -> String {
+    let IpAddr::V4(v4) = address else {
+        return address.to_string();
+    };
+    let mut text = String::with_capacity(15);
+    for (place, octet) in v4.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
+            if octet >= least {
+                text.push(char::from(b'0' + octet / unit % 10));
+            }
+        }
+    }
+    text
 }
 
 /// The client of [`forwarded`], also for a request that names no valid host.
@@ -134,13 +166,20 @@ pub fn client(
 }
 
 impl Forwarded {
+    /// The client's address as text: the chain begins with it.
+    pub fn client_text(&self) -> &str {
+        let end = self.chain.bytes().position(|byte| byte == b',');
+        end.and_then(|end| self.chain.get(..end))
+            .unwrap_or(&self.chain)
+    }
+
     /// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `X-Real-IP`.
     pub fn apply(&self, headers: &mut HeaderMap) {
         put(headers, FOR, &self.chain);
         put(headers, PROTO, self.proto.as_str());
         put(headers, HOST, &self.host);
         put(headers, PORT, &self.port.to_string());
-        put(headers, REAL_IP, &self.client.to_string());
+        put(headers, REAL_IP, self.client_text());
     }
 }
 

@@ -83,10 +83,15 @@ pub(super) struct Name {
 
 impl Name {
     fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.length) {
+        self.extend(&[byte]);
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        let free = self.bytes.get_mut(self.length..).unwrap_or_default();
+        for (place, byte) in free.iter_mut().zip(bytes) {
             *place = byte.to_ascii_lowercase();
         }
-        self.length = self.length.saturating_add(1);
+        self.length = self.length.saturating_add(bytes.len());
     }
 
     /// Empty if it did not fit: then it is none that matters.
@@ -98,7 +103,6 @@ impl Name {
 impl Guard {
     /// Moves over the bytes at the front of `rest` that need no look at each, and says how many.
     pub(super) fn plain(&mut self, rest: &[u8]) -> usize {
-        let run = |odd: fn(u8) -> bool| rest.iter().position(|&b| odd(b)).unwrap_or(rest.len());
         match self.state {
             State::Http2 | State::Open => rest.len(),
             State::Body(left) => {
@@ -118,13 +122,18 @@ impl Guard {
                 skipped
             }
             State::Target { empty } => {
-                let skipped = run(|b| b <= b' ' || b == 0x7f);
+                let skipped = run(rest, |b| b <= b' ' || b == 0x7f);
                 self.state = State::Target {
                     empty: empty && skipped == 0,
                 };
                 skipped
             }
-            State::Value if self.trailers_left.is_none() => run(|b| !is_field_byte(b)),
+            State::Value if self.trailers_left.is_none() => run(rest, |b| !is_field_byte(b)),
+            State::Name if self.trailers_left.is_none() => {
+                let skipped = rest.iter().take_while(|&&b| is_token(b)).count();
+                self.name.extend(rest.get(..skipped).unwrap_or_default());
+                skipped
+            }
             _ => 0,
         }
     }
@@ -332,8 +341,19 @@ fn is_field_byte(byte: u8) -> bool {
 }
 
 /// RFC 9110, 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+const fn is_token(byte: u8) -> bool {
+    matches!(byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.'
+        | b'^'..=b'`' | b'|' | b'~')
+}
+
+/// How many bytes stand before the first odd one. Whole blocks are looked at together, for nearly all bytes are not.
+fn run(rest: &[u8], odd: impl Fn(u8) -> bool) -> usize {
+    const BLOCK: usize = 16;
+    let is_plain = |block: &&[u8]| !block.iter().fold(false, |found, &b| found | odd(b));
+    let plain = rest.chunks_exact(BLOCK).take_while(is_plain).count() * BLOCK;
+    let tail = rest.get(plain..).unwrap_or_default();
+    plain + tail.iter().position(|&b| odd(b)).unwrap_or(tail.len())
 }
 
 /// How many bytes of `rest` belong to a body that lacks `left`, and what it lacks then.
@@ -341,5 +361,18 @@ fn take(rest: &[u8], left: u64) -> (usize, u64) {
     match usize::try_from(left) {
         Ok(short) if short <= rest.len() => (short, 0),
         _ => (rest.len(), left.saturating_sub(rest.len() as u64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_those_of_the_rfc() {
+        for byte in 0..=u8::MAX {
+            let expected = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(is_token(byte), expected, "{byte}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The targets by their names. Each has a file here, seeds in `corpus/`, and is run by `tests/fuzz/run`.
 
 mod access;
+mod answer;
 mod config;
 mod cookies;
 mod cors;
@@ -25,6 +26,7 @@ pub type Target = fn(&[u8]) -> Option<()>;
 pub fn find(name: &str) -> Option<Target> {
     Some(match name {
         "access" => access::check,
+        "answer" => answer::check,
         "config" => config::check,
         "cookies" => cookies::check,
         "cors" => cors::check,
