@@ -1,0 +1,32 @@
+//! Streams that come and go: each is closed as soon as it is open.
+
+use serde_json::json;
+
+use super::listener::Listener;
+use super::{BUFFER, Crowd, Origin, per_second};
+use crate::arguments::ChurnOptions;
+use crate::clock;
+use crate::error::Error;
+use crate::net::Poll;
+use crate::output::say;
+
+/// Opens and closes all streams.
+pub fn churn(options: &ChurnOptions) -> Result<(), Error> {
+    let origin = Origin::new(&options.streams)?;
+    let crowd = Crowd {
+        size: options.streams.streams,
+        at_once: options.streams.at_once,
+        keep: false,
+    };
+    let mut poll = Poll::new()?;
+    let (conns, time) = crowd.open(&mut poll, &mut vec![0; BUFFER], |stream| {
+        Listener::start(&origin, stream)
+    })?;
+    say(&json!({
+        "state": "done",
+        "streams": conns.len(),
+        "seconds": clock::seconds(time),
+        "connects_per_s": per_second(conns.len() as u64, time),
+    }));
+    Ok(())
+}
