@@ -19,6 +19,7 @@ pub fn churn(options: &ChurnOptions) -> Result<(), Error> {
         keep: false,
     };
     let mut poll = Poll::new()?;
+    let watch = clock::Watch::start();
     let (conns, time) = crowd.open(&mut poll, &mut vec![0; BUFFER], |stream| {
         Listener::start(&origin, stream)
     })?;
@@ -27,6 +28,7 @@ pub fn churn(options: &ChurnOptions) -> Result<(), Error> {
         "streams": conns.len(),
         "seconds": clock::seconds(time),
         "connects_per_s": per_second(conns.len() as u64, time),
+        "busy": watch.busy(),
     }));
     Ok(())
 }

@@ -98,7 +98,7 @@ pub fn fanout(options: &FanoutOptions) -> Result<(), Error> {
         wait_for_line();
     }
     let mut tally = Tally::new(listeners.len(), origin.channels, publishers.slots);
-    let mut schedule = Schedule::new(options);
+    let (mut schedule, watch) = (Schedule::new(options), clock::Watch::start());
     run(
         options,
         &mut schedule,
@@ -110,6 +110,7 @@ pub fn fanout(options: &FanoutOptions) -> Result<(), Error> {
     )?;
     let mut result = tally.json();
     let began = schedule.began;
+    result["busy"] = watch.busy().into();
     result["state"] = "done".into();
     result["publishes"] = publishers.answered.into();
     result["publishes_per_s"] =

@@ -63,7 +63,7 @@ pub fn proxy(options: &ProxyOptions) -> Result<(), Error> {
     }
     let (mut buffer, mut times) = (vec![0; BUFFER], Histogram::new());
     let (mut requests, mut open) = (0_u64, options.connections);
-    let began = clock::now();
+    let (began, watch) = (clock::now(), clock::Watch::start());
     let (end, mut last) = (began + clock::nanoseconds(options.seconds), began);
     while open > 0 {
         for at in 0..poll.wait(Some(1000))? {
@@ -119,6 +119,7 @@ pub fn proxy(options: &ProxyOptions) -> Result<(), Error> {
         "seconds": clock::seconds(last - began),
         "requests_per_s": per_second(requests, last - began),
         "answer": times.json(),
+        "busy": watch.busy(),
     }));
     Ok(())
 }
