@@ -47,8 +47,8 @@ def running(server: Server, *arguments: object) -> Iterator[Load]:
 def hold(server: Server, streams: int, channels: int, *more: object) -> Numbers:
     """Bytes of the server's memory for each stream that is held."""
     before = server.memory()
-    arguments = ("hold", "--url", server.stream_url, "-n", streams, "--channels", channels, *more)
-    with running(server, *arguments) as load:
+    arguments = ("hold", "--url", server.stream_url, "-n", streams, "--channels", channels)
+    with running(server, *arguments, *server.open_options, *more) as load:
         held = load.said("held")
         time.sleep(SETTLE)
         after = server.memory()
@@ -56,22 +56,22 @@ def hold(server: Server, streams: int, channels: int, *more: object) -> Numbers:
         gone = load.said("left")["disconnected"]
     if gone:
         raise Failed(f"{gone} streams were closed while they were held")
-    return {"bytes": (after - before) / held["streams"], "held_connects": held["connects_per_s"]}
+    return {"bytes": (after - before) / held["streams"], "held_connects": held["connects_per_s"], "flaw_failed": held["failed"]}
 
 
 def churn(server: Server, url: str, streams: int) -> Numbers:
-    with running(server, "churn", "--url", url, "-n", streams, "--channels", 1) as load:
+    with running(server, "churn", "--url", url, "-n", streams, "--channels", 1, *server.open_options) as load:
         done = load.said("done")
-    return {"connects": done["connects_per_s"], "load_busy": done["busy"]}
+    return {"connects": done["connects_per_s"], "load_busy": done["busy"], "flaw_failed": done["failed"]}
 
 
 def fanout(server: Server, streams: int, channels: int, publishers: int, seconds: float, *more: object) -> Numbers:
     arguments = (
-        *("fanout", "--url", server.stream_url, "--publish", server.publish_url, *server.publish_options),
+        *("fanout", "--url", server.stream_url, "--publish", server.publish_url, *server.open_options, *server.publish_options),
         *("-n", streams, "--channels", channels, "--publishers", publishers, "--seconds", seconds, "--wait", *more),
     )
     with running(server, *arguments) as load:
-        load.said("open")
+        failed = load.said("open")["failed"]
         time.sleep(SETTLE)
         before = server.cpu()
         load.tell()
@@ -89,6 +89,7 @@ def fanout(server: Server, streams: int, channels: int, publishers: int, seconds
         "last_p50": done["last"]["p50_ms"],
         "last_p99": done["last"]["p99_ms"],
         "load_busy": done["busy"],
+        "flaw_failed": failed,
         **{f"flaw_{name}": done[name] for name in ("lost", "duplicated", "disordered", "disconnected")},
     }
 

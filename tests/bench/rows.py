@@ -189,7 +189,7 @@ def channels(server: Server, scale: Scale) -> Numbers:
     Line("delivery_p50", "p50 ms"),
 )
 def single(server: Server, scale: Scale) -> Numbers:
-    return fanout(server, scale.streams(10_000), 0, 1, scale.seconds(5))
+    return fanout(server, scale.streams(10_000), 0, 1, scale.seconds(5), "--in-turn")
 
 
 PROXIES = ("tidegate", "nginx", "haproxy")

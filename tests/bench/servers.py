@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+import textwrap
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,7 @@ class Server:
         self.public = f"http://{self.authority}"
         self.stream_url = f"{self.public}/events/c{{i}}/"
         self.publish_url = f"{self.public}/pub/c{{i}}"
+        self.open_options: list[str] = []
         self.publish_options: list[str] = []
 
     def prepare(self) -> list[list[str]]:
@@ -258,7 +260,7 @@ class Haproxy(Server):
     def prepare(self) -> list[list[str]]:
         program = needed("haproxy", "haproxy")
         config = self.folder / "haproxy.cfg"
-        config.write_text(f"""
+        config.write_text(textwrap.dedent(f"""
             global
                 nbthread 1
                 maxconn 4000
@@ -275,8 +277,8 @@ class Haproxy(Server):
                 default_backend origin
             backend origin
                 server origin {self.machine.origin}
-        """.replace("\n            ", "\n"))
-        return [[program, "-f", str(config), "-db", "-q"]]
+        """))
+        return [[program, "-f", str(config), "-db"]]
 
 
 class Pushpin(Server):
@@ -286,6 +288,8 @@ class Pushpin(Server):
         super().__post_init__()
         self.publish_url = f"http://127.0.0.1:{self.internal}/publish/"
         event = r'{"items":[{"channel":"c{i}","formats":{"http-stream":{"content":"data: {payload}\n\n"}}}]}'
+        # It breaks off a stream now and then when many open at once.
+        self.open_options = ["--at-once", "32", "--tolerate", "1000"]
         self.publish_options = ["--body", event, "--content-type", "application/json"]
 
     def prepare(self) -> list[list[str]]:
@@ -335,20 +339,18 @@ stats_spec=ipc://{run}/stats
 message_rate=100000000
 message_hwm=100000000
 """)
-        return [[programs["zurl"], f"--config={zurl}"], [programs["pushpin"], f"--config={config}"]]
+        quiet = "--loglevel=1"
+        return [[programs["zurl"], f"--config={zurl}", quiet], [programs["pushpin"], f"--config={config}", quiet]]
 
-    def answers(self) -> bool:
-        """Its parts find each other some time after the ports are open."""
-        if not super().answers():
-            return False
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
-        try:
-            connection.request("GET", "/events/c0/", headers={"Accept": "text/event-stream"})
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
+    def start(self) -> None:
+        """Its parts find each other some time after the ports are open, and break off many streams until then."""
+        super().start()
+        opening = [str(self.machine.bench), "load", "churn", "--url", self.stream_url, "-n", "300", "--channels", "1"]
+
+        def warm() -> bool:
+            return subprocess.run(opening, capture_output=True, check=False).returncode == 0
+
+        until(lambda: warm() and warm(), "pushpin to keep its streams", 60)
 
 
 SERVERS: dict[str, type[Server]] = {

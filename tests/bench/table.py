@@ -11,6 +11,9 @@ from statistics import median
 from loads import Numbers
 from rows import Line, Row
 
+# Deliveries that went wrong, and streams that the server refused or closed at first and that were opened again.
+FLAWS = ("lost", "duplicated", "disordered", "disconnected", "failed")
+
 # A load generator that has no idle time left is what was measured.
 SATURATED = 0.97
 
@@ -34,10 +37,10 @@ class Results:
         return {server: value for server, value in found.items() if value is not None}
 
     def flaws(self, row: Row, server: str) -> list[str]:
-        """What makes a number doubtful: deliveries that went wrong, and a load that had no time left."""
+        """What makes a number doubtful."""
         rounds = self.numbers.get((row.name, server), [])
         found = []
-        for name in ("lost", "duplicated", "disordered", "disconnected"):
+        for name in FLAWS:
             if count := sum(int(numbers.get(f"flaw_{name}", 0)) for numbers in rounds):
                 found.append(f"{count:,} {name}")
         return found
@@ -97,7 +100,7 @@ def row_notes(row: Row, results: Results) -> list[str]:
     return notes
 
 
-def machine(rounds: int) -> str:
+def machine(rounds: int, quick: bool) -> str:
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     versions = {
@@ -111,6 +114,7 @@ def machine(rounds: int) -> str:
         f"{date.today()}; {model[1] if model else platform.machine()}, {len(os.sched_getaffinity(0))} cores, "
         f"{memory:.0f} GiB, Linux {platform.release()}; {known}; "
         f"medians of {rounds} interleaved round{'s' if rounds > 1 else ''}, payloads of 200 bytes, loopback."
+        f"{' A smoke run: a twentieth of the streams, a second of each load; the numbers mean nothing.' if quick else ''}"
     )
 
 

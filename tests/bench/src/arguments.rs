@@ -49,6 +49,9 @@ pub struct StreamOptions {
     /// How many may be on their way at the same time.
     #[arg(long, default_value_t = 128)]
     pub at_once: usize,
+    /// How many may be refused, or closed while they open, and are then opened again; one more ends the run.
+    #[arg(long, default_value_t = 0)]
+    pub tolerate: usize,
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +85,9 @@ pub struct FanoutOptions {
     /// For how many seconds to publish.
     #[arg(long, default_value_t = 5.0)]
     pub seconds: f64,
+    /// Publish only when all that was published has been delivered to everybody.
+    #[arg(long)]
+    pub in_turn: bool,
     /// The most publishes.
     #[arg(long)]
     pub publishes: Option<u32>,

@@ -14,6 +14,18 @@ pub struct Head {
     pub body: Body,
     /// Bytes up to the body.
     pub length: usize,
+    /// Whether the server closes the connection behind it.
+    pub closes: bool,
+}
+
+/// An answer that is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// Bytes of its body.
+    pub length: u64,
+    /// Whether the server closes the connection behind it.
+    pub closes: bool,
 }
 
 /// Reads a head; `None` if it is not complete.
@@ -26,13 +38,15 @@ pub fn head(bytes: &[u8], what: &'static str) -> Result<Option<Head>, Error> {
         _ => return Err(unexpected(what, bytes)),
     };
     let status = response.code.unwrap_or(0);
-    let mut body = Body::Rest;
+    let (mut body, mut closes) = (Body::Rest, false);
     for field in response.headers.iter() {
         if field.name.eq_ignore_ascii_case("content-length") {
             let text = std::str::from_utf8(field.value).unwrap_or_default();
             body = Body::Length(text.parse().map_err(|_| unexpected(what, bytes))?);
         } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
             body = Body::CHUNKED;
+        } else if field.name.eq_ignore_ascii_case("connection") {
+            closes = field.value.eq_ignore_ascii_case(b"close");
         }
     }
     if matches!(status, 204 | 304) {
@@ -42,6 +56,7 @@ pub fn head(bytes: &[u8], what: &'static str) -> Result<Option<Head>, Error> {
         status,
         body,
         length,
+        closes,
     }))
 }
 
@@ -60,7 +75,7 @@ pub struct Answers {
     /// A head that came in parts.
     partial: Vec<u8>,
     /// The answer whose body is being read.
-    current: Option<(u16, Body, u64)>,
+    current: Option<(Answer, Body)>,
 }
 
 impl Answers {
@@ -71,9 +86,8 @@ impl Answers {
         }
     }
 
-    /// Goes on with these bytes; status and length of the body once the answer is complete. There is one request in flight,
-    /// so nothing may follow the answer.
-    pub fn feed(&mut self, input: &[u8], what: &'static str) -> Result<Option<(u16, u64)>, Error> {
+    /// Goes on with these bytes; the answer once it is complete. There is one request in flight, so nothing may follow it.
+    pub fn feed(&mut self, input: &[u8], what: &'static str) -> Result<Option<Answer>, Error> {
         let joined;
         let mut input = input;
         if self.current.is_none() {
@@ -86,18 +100,23 @@ impl Answers {
                 self.partial = input.to_vec();
                 return Ok(None);
             };
-            self.current = Some((head.status, head.body, 0));
+            let answer = Answer {
+                status: head.status,
+                length: 0,
+                closes: head.closes,
+            };
+            self.current = Some((answer, head.body));
             input = &input[head.length..];
         }
-        let Some((status, body, length)) = &mut self.current else {
+        let Some((answer, body)) = &mut self.current else {
             return Ok(None);
         };
         loop {
             match body.step(&mut input) {
-                Step::Data(data) => *length += data.len() as u64,
+                Step::Data(data) => answer.length += data.len() as u64,
                 Step::More => return Ok(None),
                 Step::End if input.is_empty() => {
-                    let answer = (*status, *length);
+                    let answer = *answer;
                     self.current = None;
                     return Ok(Some(answer));
                 }
@@ -114,15 +133,21 @@ mod tests {
     #[test]
     fn answers_are_counted_however_they_are_cut() {
         let one = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello";
-        let two = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        let two = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         let mut answers = Answers::new();
         for cut in 1..60 {
-            for (bytes, expected) in [(&one[..], (201, 5)), (two, (200, 3))] {
+            for (bytes, expected) in [(&one[..], (201, 5, false)), (two, (200, 3, true))] {
+                let (status, length, closes) = expected;
                 let mut found = Vec::new();
                 for piece in bytes.chunks(cut) {
                     found.extend(answers.feed(piece, "a test").unwrap());
                 }
-                assert_eq!(found, [expected]);
+                let answer = Answer {
+                    status,
+                    length,
+                    closes,
+                };
+                assert_eq!(found, [answer]);
             }
         }
     }

@@ -16,18 +16,20 @@ pub fn churn(options: &ChurnOptions) -> Result<(), Error> {
     let crowd = Crowd {
         size: options.streams.streams,
         at_once: options.streams.at_once,
+        tolerate: options.streams.tolerate,
         keep: false,
     };
     let mut poll = Poll::new()?;
     let watch = clock::Watch::start();
-    let (conns, time) = crowd.open(&mut poll, &mut vec![0; BUFFER], |stream| {
+    let opened = crowd.open(&mut poll, &mut vec![0; BUFFER], |stream| {
         Listener::start(&origin, stream)
     })?;
     say(&json!({
         "state": "done",
-        "streams": conns.len(),
-        "seconds": clock::seconds(time),
-        "connects_per_s": per_second(conns.len() as u64, time),
+        "streams": opened.conns.len(),
+        "failed": opened.failed,
+        "seconds": clock::seconds(opened.nanoseconds),
+        "connects_per_s": per_second(opened.conns.len() as u64, opened.nanoseconds),
         "busy": watch.busy(),
     }));
     Ok(())

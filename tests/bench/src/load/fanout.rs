@@ -27,6 +27,8 @@ struct Schedule {
     most: u32,
     /// Nanoseconds between publishes.
     interval: Option<f64>,
+    /// Whether each publish waits for the deliveries of the last.
+    in_turn: bool,
     sent: u32,
 }
 
@@ -38,6 +40,7 @@ impl Schedule {
             end: began + clock::nanoseconds(options.seconds),
             most: options.publishes.unwrap_or(u32::MAX),
             interval: options.rate.map(|rate| 1e9 / rate),
+            in_turn: options.in_turn,
             sent: 0,
         }
     }
@@ -54,11 +57,16 @@ impl Schedule {
     }
 
     /// Publishes what is due.
-    fn publish(&mut self, publishers: &mut Publishers, tally: &mut Tally) -> Result<(), Error> {
-        while publishers.any_idle() {
+    fn publish(
+        &mut self,
+        publishers: &mut Publishers,
+        poll: &Poll,
+        tally: &mut Tally,
+    ) -> Result<(), Error> {
+        while publishers.any_idle() && (!self.in_turn || tally.complete()) {
             let now = clock::now();
             match self.due(now) {
-                Some(due) if due <= now => publishers.publish(due, tally)?,
+                Some(due) if due <= now => publishers.publish(due, poll, tally)?,
                 _ => break,
             }
             self.sent += 1;
@@ -70,7 +78,9 @@ impl Schedule {
     fn pause(&self, publishers: &Publishers) -> u64 {
         let now = clock::now();
         match self.due(now) {
-            Some(due) if publishers.any_idle() => due.saturating_sub(now) / 1_000_000,
+            Some(due) if self.interval.is_some() && publishers.any_idle() => {
+                due.saturating_sub(now) / 1_000_000
+            }
             _ => 50,
         }
     }
@@ -83,16 +93,19 @@ pub fn fanout(options: &FanoutOptions) -> Result<(), Error> {
     let crowd = Crowd {
         size: options.streams.streams,
         at_once: options.streams.at_once,
+        tolerate: options.streams.tolerate,
         keep: true,
     };
-    let (mut listeners, time) = crowd.open(&mut poll, &mut buffer, |stream| {
+    let opened = crowd.open(&mut poll, &mut buffer, |stream| {
         Listener::start(&origin, stream)
     })?;
+    let mut listeners = opened.conns;
     let mut publishers = Publishers::connect(options, origin.channels, &poll, listeners.len())?;
     say(&json!({
         "state": "open",
         "streams": listeners.len(),
-        "connects_per_s": per_second(listeners.len() as u64, time),
+        "failed": opened.failed,
+        "connects_per_s": per_second(listeners.len() as u64, opened.nanoseconds),
     }));
     if options.wait {
         wait_for_line();
@@ -137,7 +150,7 @@ fn run(
 ) -> Result<(), Error> {
     let patience = clock::nanoseconds(options.patience);
     loop {
-        schedule.publish(publishers, tally)?;
+        schedule.publish(publishers, poll, tally)?;
         let now = clock::now();
         let latest = tally.latest.max(publishers.latest).max(schedule.began);
         if schedule.due(now).is_none()
@@ -158,8 +171,8 @@ fn run(
         for at in 0..poll.wait(Some(schedule.pause(publishers)))? {
             let (number, _) = poll.ready(at);
             if let Some(publisher) = number.checked_sub(listeners.len()) {
-                publishers.receive(publisher, buffer)?;
-                schedule.publish(publishers, tally)?;
+                publishers.ready(publisher, poll, buffer)?;
+                schedule.publish(publishers, poll, tally)?;
             } else if let Some(listener) = &mut listeners[number] {
                 let progress = listener.receive(buffer, options.size, |stamp, now| {
                     tally.delivered(number, stamp, now)

@@ -32,18 +32,20 @@ fn held<C: Conn>(
     let crowd = Crowd {
         size: options.streams.streams.div_ceil(each),
         at_once: options.streams.at_once.div_ceil(each),
+        tolerate: options.streams.tolerate,
         keep: true,
     };
-    let (mut conns, time) = crowd.open(&mut poll, &mut buffer, start)?;
-    let streams = conns.len() * each;
+    let mut opened = crowd.open(&mut poll, &mut buffer, start)?;
+    let streams = opened.conns.len() * each;
     say(&json!({
         "state": "held",
         "streams": streams,
-        "connections": conns.len(),
-        "seconds": clock::seconds(time),
-        "connects_per_s": per_second(streams as u64, time),
+        "connections": opened.conns.len(),
+        "failed": opened.failed,
+        "seconds": clock::seconds(opened.nanoseconds),
+        "connects_per_s": per_second(streams as u64, opened.nanoseconds),
     }));
-    let closed = until_end(&mut poll, &mut conns, &mut buffer)?;
+    let closed = until_end(&mut poll, &mut opened.conns, &mut buffer)?;
     say(&json!({"state": "left", "disconnected": closed * each}));
     Ok(())
 }

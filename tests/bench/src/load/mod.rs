@@ -1,7 +1,8 @@
 //! The load: many connections in one epoll, opened with a bounded number on their way.
 //!
 //! Each way of loading has a file of its own; what they share is how connections are opened. A stream that is refused or
-//! closed while it opens ends the run with the server's own words: a result with a hole in it would be no result.
+//! closed while it opens ends the run with the server's own words: a result with a hole in it would be no result. A rival
+//! that cannot do without may be tolerated a number of them, which the result then names.
 
 mod churn;
 mod fanout;
@@ -89,47 +90,60 @@ impl Origin {
 struct Crowd {
     size: usize,
     at_once: usize,
+    /// How many may fail and are opened again.
+    tolerate: usize,
     /// Whether a connection stays once it is open.
     keep: bool,
 }
 
+/// What came of it.
+#[derive(Debug)]
+struct Opened<C> {
+    /// Those that stay, by their index.
+    conns: Vec<Option<C>>,
+    nanoseconds: u64,
+    /// How many were opened again.
+    failed: usize,
+}
+
 impl Crowd {
-    /// Opens all; each is registered under its index. The connections, and how many nanoseconds it took.
+    /// Opens all; each is registered under its index.
     fn open<C: Conn>(
         self,
         poll: &mut Poll,
         buffer: &mut [u8],
         start: impl Fn(usize) -> Result<C, Error>,
-    ) -> Result<(Vec<Option<C>>, u64), Error> {
+    ) -> Result<Opened<C>, Error> {
         let mut conns: Vec<Option<C>> = Vec::with_capacity(self.size);
-        let (began, mut done) = (clock::now(), 0);
-        let mut last = began;
+        let (began, mut done, mut failed) = (clock::now(), 0, 0);
+        let (mut last, mut open) = (began, Vec::with_capacity(self.size));
         while done < self.size {
             while conns.len() < self.size && conns.len() - done < self.at_once {
                 let conn = start(conns.len())?;
-                let interest = if conn.wants_room() { READ_WRITE } else { READ };
-                poll.add(conn.fd(), conns.len(), interest)
-                    .map_err(system("epoll_ctl"))?;
+                register(poll, conns.len(), &conn)?;
                 conns.push(Some(conn));
+                open.push(false);
             }
             for at in 0..poll.wait(Some(1000))? {
                 let (number, _) = poll.ready(at);
                 let Some(Some(conn)) = conns.get_mut(number) else {
                     continue;
                 };
-                match advance(poll, number, conn, buffer)? {
-                    Progress::Same => {}
-                    Progress::Opened => {
+                match advance(poll, number, conn, buffer) {
+                    Ok(Progress::Same) => {}
+                    Ok(Progress::Opened) => {
                         (done, last) = (done + 1, clock::now());
+                        open[number] = true;
                         if !self.keep {
                             conns[number] = None;
                         }
                     }
-                    Progress::Closed => {
-                        return Err(Error::Closed {
-                            what: "a stream",
-                            good: done,
-                        });
+                    failure if failed == self.tolerate => return Err(reason(failure, done)),
+                    _ => {
+                        failed += 1;
+                        done -= usize::from(std::mem::take(&mut open[number]));
+                        *conn = start(number)?;
+                        register(poll, number, conn)?;
                     }
                 }
             }
@@ -143,8 +157,24 @@ impl Crowd {
                 });
             }
         }
-        Ok((conns, last - began))
+        Ok(Opened {
+            conns,
+            nanoseconds: last - began,
+            failed,
+        })
     }
+}
+
+/// Why a connection did not open.
+fn reason(failure: Result<Progress, Error>, good: usize) -> Error {
+    let what = "a stream";
+    failure.err().unwrap_or(Error::Closed { what, good })
+}
+
+fn register(poll: &Poll, number: usize, conn: &impl Conn) -> Result<(), Error> {
+    let interest = if conn.wants_room() { READ_WRITE } else { READ };
+    poll.add(conn.fd(), number, interest)
+        .map_err(system("epoll_ctl"))
 }
 
 /// Lets a connection go on, and waits for room no longer than it has to.

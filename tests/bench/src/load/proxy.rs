@@ -88,7 +88,7 @@ pub fn proxy(options: &ProxyOptions) -> Result<(), Error> {
             };
             let input = &buffer[..length];
             if let Some(answer) = client.answers.feed(input, WHAT)? {
-                if answer != (200, options.length) {
+                if (answer.status, answer.length) != (200, options.length) || answer.closes {
                     return Err(unexpected(WHAT, input));
                 }
                 last = clock::now();

@@ -1,5 +1,6 @@
 //! Publishers: keep-alive connections, each with one publish in flight.
 //!
+//! A server that closes the connection behind an answer is connected to again, which its publishes per second then show.
 //! With as many channels as publishers or more, each publisher has channels of its own and goes through them in turn; with
 //! fewer, several share one and are told apart by their slot.
 
@@ -16,7 +17,7 @@ use crate::clock;
 use crate::error::{Error, system};
 use crate::histogram::Histogram;
 use crate::http::{Answers, unexpected};
-use crate::net::{Poll, READ, Sources};
+use crate::net::{Poll, READ, READ_WRITE, Sources};
 use crate::stamp::{self, Stamp};
 use crate::target::{Target, Template};
 
@@ -26,6 +27,10 @@ const WHAT: &str = "a publish";
 struct Publisher {
     fd: OwnedFd,
     answers: Answers,
+    /// The publish that waits for the connection.
+    unsent: Vec<u8>,
+    /// Whether a publish is in flight.
+    busy: bool,
     /// From when the publish in flight counts.
     at: u64,
     /// Publishes so far.
@@ -35,6 +40,9 @@ struct Publisher {
 #[derive(Debug)]
 pub struct Publishers {
     all: Vec<Publisher>,
+    sources: Sources,
+    /// The number of the first among what is waited for.
+    first: usize,
     idle: VecDeque<usize>,
     target: Target,
     content_type: String,
@@ -68,10 +76,11 @@ impl Publishers {
             let fd = sources.connect(number, target.address)?;
             poll.add(&fd, first + number, READ)
                 .map_err(system("epoll_ctl"))?;
-            let answers = Answers::new();
             all.push(Publisher {
                 fd,
-                answers,
+                answers: Answers::new(),
+                unsent: Vec::new(),
+                busy: false,
                 at: 0,
                 sent: 0,
             });
@@ -80,6 +89,8 @@ impl Publishers {
         Ok(Self {
             idle: (0..all.len()).collect(),
             all,
+            sources,
+            first,
             target,
             content_type: options.content_type.clone(),
             body: Template::parse(&options.body),
@@ -116,7 +127,7 @@ impl Publishers {
     }
 
     /// One idle publisher publishes; the time counts from `at`.
-    pub fn publish(&mut self, at: u64, tally: &mut Tally) -> Result<(), Error> {
+    pub fn publish(&mut self, at: u64, poll: &Poll, tally: &mut Tally) -> Result<(), Error> {
         let Some(index) = self.idle.pop_front() else {
             return Ok(());
         };
@@ -138,30 +149,64 @@ impl Publishers {
         let publisher = &mut self.all[index];
         publisher.at = at;
         publisher.sent += 1;
+        publisher.busy = true;
         match rustix::net::send(&publisher.fd, &self.request, SendFlags::NOSIGNAL) {
             Ok(sent) if sent == self.request.len() => Ok(()),
-            Ok(_) | Err(Errno::AGAIN) => Err(Error::TooLarge),
+            Ok(_) => Err(Error::TooLarge),
+            // The connection is on its way.
+            Err(Errno::AGAIN) => {
+                publisher.unsent.clone_from(&self.request);
+                poll.change(&publisher.fd, self.first + index, READ_WRITE)
+            }
             Err(source) => Err(system("send")(source)),
         }
     }
 
-    /// Reads what came for a publisher.
-    pub fn receive(&mut self, index: usize, buffer: &mut [u8]) -> Result<(), Error> {
+    /// Sends what waited for the connection.
+    fn flush(&mut self, index: usize, poll: &Poll) -> Result<(), Error> {
+        let publisher = &mut self.all[index];
+        let unsent = std::mem::take(&mut publisher.unsent);
+        match rustix::net::send(&publisher.fd, &unsent, SendFlags::NOSIGNAL) {
+            Ok(sent) if sent == unsent.len() => {
+                poll.change(&publisher.fd, self.first + index, READ)
+            }
+            sent => sent.map_err(system("send")).and(Err(Error::TooLarge)),
+        }
+    }
+
+    fn connect_again(&mut self, index: usize, poll: &Poll) -> Result<(), Error> {
+        let fd = self.sources.connect(index, self.target.address)?;
+        poll.add(&fd, self.first + index, READ)
+            .map_err(system("epoll_ctl"))?;
+        self.all[index].fd = fd;
+        Ok(())
+    }
+
+    /// Goes on with a publisher whose connection is ready.
+    pub fn ready(&mut self, index: usize, poll: &Poll, buffer: &mut [u8]) -> Result<(), Error> {
+        if !self.all[index].unsent.is_empty() {
+            return self.flush(index, poll);
+        }
         let good = usize::try_from(self.answered).unwrap_or(0);
         let publisher = &mut self.all[index];
         let length = match rustix::io::read(&publisher.fd, &mut *buffer) {
+            Ok(0) if !publisher.busy => return self.connect_again(index, poll),
             Ok(0) => return Err(Error::Closed { what: WHAT, good }),
             Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
             read => read.map_err(system("read"))?,
         };
         let input = &buffer[..length];
-        if let Some((status, _)) = publisher.answers.feed(input, WHAT)? {
-            if !(200..300).contains(&status) {
+        if let Some(answer) = publisher.answers.feed(input, WHAT)? {
+            if !(200..300).contains(&answer.status) {
                 return Err(unexpected(WHAT, input));
             }
             self.latest = clock::now();
             self.answer.record(self.latest.saturating_sub(publisher.at));
             self.answered += 1;
+            publisher.busy = false;
+            if answer.closes {
+                self.connect_again(index, poll)?;
+            }
             self.idle.push_back(index);
         }
         Ok(())
