@@ -140,8 +140,11 @@ class Session:
     def tell(self) -> None:
         """Let it go on."""
         assert self.popen.stdin
-        self.popen.stdin.write(b"\n")
-        self.popen.stdin.flush()
+        try:
+            self.popen.stdin.write(b"\n")
+            self.popen.stdin.flush()
+        except BrokenPipeError:
+            raise Failed(self.last_words()) from None
 
     def let_go(self) -> None:
         """End its input, and wait until it has left."""

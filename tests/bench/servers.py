@@ -235,12 +235,17 @@ class Nginx(Server):
 
 class Nchan(Nginx):
     modules = ["ngx_nchan_module"]
+    listening: ClassVar[str] = ""
+
+    def certificate(self) -> str:
+        return ""
 
     def locations(self) -> str:
         return f"""
             nchan_shared_memory_size 1024M;
             server {{
-                listen {self.authority} backlog=65535;
+                listen {self.authority} backlog=65535 {self.listening};
+                {self.certificate()}
                 location ~ ^/events/([^/]+)/$ {{
                     nchan_subscriber eventsource;
                     nchan_subscriber_first_message newest;
@@ -254,6 +259,22 @@ class Nchan(Nginx):
                 }}
             }}
         """
+
+
+class NchanTls(Nchan):
+    listening = "ssl"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.stream_url = f"https://{self.authority}/events/c{{i}}/"
+
+    def certificate(self) -> str:
+        cert, key = certificate(self.machine.folder)
+        return f"ssl_certificate {cert}; ssl_certificate_key {key};"
+
+
+class NchanHttp2(Nchan):
+    listening = "http2"
 
 
 class Haproxy(Server):
@@ -360,6 +381,8 @@ SERVERS: dict[str, type[Server]] = {
     "floor": Floor,
     "coalesce": Coalesce,
     "nchan": Nchan,
+    "nchan, TLS": NchanTls,
+    "nchan, HTTP/2": NchanHttp2,
     "pushpin": Pushpin,
     "nginx": Nginx,
     "haproxy": Haproxy,

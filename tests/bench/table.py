@@ -95,6 +95,8 @@ def row_notes(row: Row, results: Results) -> list[str]:
             notes.append(f"- {row.name}: {server}: {words}")
         if flaws := results.flaws(row, server):
             notes.append(f"- {row.name}: {server}: {', '.join(flaws)} in all rounds")
+        if "," in server and " workers" in server and len(os.sched_getaffinity(0)) < 3:
+            notes.append(f"- {row.name}: with two cores the second worker shares its core with the load")
         if results.saturated(row, server):
             notes.append(f"- {row.name}: {server}: the load generator had no time left; the server may do more")
     return notes

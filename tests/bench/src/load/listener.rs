@@ -65,13 +65,13 @@ impl Listener {
 
     fn ask(&mut self) -> Result<(), Error> {
         if let Some(tls) = &mut self.tls {
-            // It is kept until the handshake is over.
+            // It is kept there until the handshake is over.
             tls.writer().write_all(&self.aside).map_err(tls_failed)?;
-            if !push(tls, &self.fd)? {
-                self.aside.clear();
+            self.aside.clear();
+            if push(tls, &self.fd)? {
                 return Ok(());
             }
-        } else if !self.aside.is_empty() {
+        } else {
             match rustix::net::send(&self.fd, &self.aside, SendFlags::NOSIGNAL) {
                 // The connection is on its way.
                 Err(Errno::AGAIN) => return Ok(()),
