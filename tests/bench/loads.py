@@ -56,7 +56,11 @@ def hold(server: Server, streams: int, channels: int, *more: object) -> Numbers:
         gone = load.said("left")["disconnected"]
     if gone:
         raise Failed(f"{gone} streams were closed while they were held")
-    return {"bytes": (after - before) / held["streams"], "held_connects": held["connects_per_s"], "flaw_failed": held["failed"]}
+    return {
+        "bytes": (after - before) / held["streams"],
+        "held_connects": held["connects_per_s"],
+        "flaw_failed": held["failed"],
+    }
 
 
 def churn(server: Server, url: str, streams: int) -> Numbers:
@@ -67,7 +71,8 @@ def churn(server: Server, url: str, streams: int) -> Numbers:
 
 def fanout(server: Server, streams: int, channels: int, publishers: int, seconds: float, *more: object) -> Numbers:
     arguments = (
-        *("fanout", "--url", server.stream_url, "--publish", server.publish_url, *server.open_options, *server.publish_options),
+        *("fanout", "--url", server.stream_url, *server.open_options),
+        *("--publish", server.publish_url, *server.publish_options),
         *("-n", streams, "--channels", channels, "--publishers", publishers, "--seconds", seconds, "--wait", *more),
     )
     with running(server, *arguments) as load:

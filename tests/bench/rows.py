@@ -1,7 +1,8 @@
-"""What is compared. A row is one small function that puts one load on one server and returns numbers; its lines say which
-of them stand in the table, and what is wanted of them.
+"""What is compared. A row is one small function that puts one load on one server and returns numbers; its lines say
+which of them stand in the table, and what is wanted of them.
 
-A new row: a function under `@row`, with the servers it is for. Rounds, order, medians and the table are not its business.
+A new row: a function under `@row`, with the servers it is for. Rounds, order, medians and the table are not its
+business.
 """
 
 import time

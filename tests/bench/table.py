@@ -111,12 +111,12 @@ def machine(rounds: int, quick: bool) -> str:
         "pushpin": version("pushpin", "--version"),
         "haproxy": version("haproxy", "-v"),
     }
+    smoke = " A smoke run: a twentieth of the streams, a second of each load; the numbers mean nothing." if quick else ""
     known = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
     return (
         f"{date.today()}; {model[1] if model else platform.machine()}, {len(os.sched_getaffinity(0))} cores, "
         f"{memory:.0f} GiB, Linux {platform.release()}; {known}; "
-        f"medians of {rounds} interleaved round{'s' if rounds > 1 else ''}, payloads of 200 bytes, loopback."
-        f"{' A smoke run: a twentieth of the streams, a second of each load; the numbers mean nothing.' if quick else ''}"
+        f"medians of {rounds} interleaved round{'s' if rounds > 1 else ''}, payloads of 200 bytes, loopback.{smoke}"
     )
 
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::listener::Listener;
-use super::{BUFFER, Crowd, Origin, per_second};
+use super::{BUFFER, Crowd, Streams, per_second};
 use crate::arguments::ChurnOptions;
 use crate::clock;
 use crate::error::Error;
@@ -12,7 +12,7 @@ use crate::output::say;
 
 /// Opens and closes all streams.
 pub fn churn(options: &ChurnOptions) -> Result<(), Error> {
-    let origin = Origin::new(&options.streams)?;
+    let streams = Streams::new(&options.streams)?;
     let crowd = Crowd {
         size: options.streams.streams,
         at_once: options.streams.at_once,
@@ -22,7 +22,7 @@ pub fn churn(options: &ChurnOptions) -> Result<(), Error> {
     let mut poll = Poll::new()?;
     let watch = clock::Watch::start();
     let opened = crowd.open(&mut poll, &mut vec![0; BUFFER], |stream| {
-        Listener::start(&origin, stream)
+        Listener::start(&streams, stream)
     })?;
     say(&json!({
         "state": "done",

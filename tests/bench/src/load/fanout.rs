@@ -9,7 +9,7 @@ use serde_json::json;
 use super::listener::Listener;
 use super::publishers::Publishers;
 use super::tally::Tally;
-use super::{BUFFER, Crowd, Origin, Progress, per_second};
+use super::{BUFFER, Crowd, Progress, Streams, per_second};
 use crate::arguments::FanoutOptions;
 use crate::clock::{self, SECOND};
 use crate::error::Error;
@@ -88,7 +88,7 @@ impl Schedule {
 
 /// Opens the listeners, publishes, and waits until all is delivered.
 pub fn fanout(options: &FanoutOptions) -> Result<(), Error> {
-    let origin = Origin::new(&options.streams)?;
+    let streams = Streams::new(&options.streams)?;
     let (mut poll, mut buffer) = (Poll::new()?, vec![0; BUFFER]);
     let crowd = Crowd {
         size: options.streams.streams,
@@ -97,10 +97,10 @@ pub fn fanout(options: &FanoutOptions) -> Result<(), Error> {
         keep: true,
     };
     let opened = crowd.open(&mut poll, &mut buffer, |stream| {
-        Listener::start(&origin, stream)
+        Listener::start(&streams, stream)
     })?;
     let mut listeners = opened.conns;
-    let mut publishers = Publishers::connect(options, origin.channels, &poll, listeners.len())?;
+    let mut publishers = Publishers::connect(options, streams.channels, &poll, listeners.len())?;
     say(&json!({
         "state": "open",
         "streams": listeners.len(),
@@ -110,7 +110,7 @@ pub fn fanout(options: &FanoutOptions) -> Result<(), Error> {
     if options.wait {
         wait_for_line();
     }
-    let mut tally = Tally::new(listeners.len(), origin.channels, publishers.slots);
+    let mut tally = Tally::new(listeners.len(), streams.channels, publishers.slots);
     let (mut schedule, watch) = (Schedule::new(options), clock::Watch::start());
     run(
         options,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::http2::Http2;
 use super::listener::Listener;
-use super::{BUFFER, Conn, Crowd, Origin, Progress, advance, per_second};
+use super::{BUFFER, Conn, Crowd, Progress, Streams, advance, per_second};
 use crate::arguments::HoldOptions;
 use crate::clock;
 use crate::error::Error;
@@ -13,11 +13,11 @@ use crate::output::say;
 
 /// Opens, says so, and holds until the end of standard input.
 pub fn hold(options: &HoldOptions) -> Result<(), Error> {
-    let origin = Origin::new(&options.streams)?;
+    let streams = Streams::new(&options.streams)?;
     match options.http2 {
-        None => held(options, 1, |stream| Listener::start(&origin, stream)),
+        None => held(options, 1, |stream| Listener::start(&streams, stream)),
         Some(each) => held(options, each.max(1), |conn| {
-            Http2::start(&origin, conn, each.max(1))
+            Http2::start(&streams, conn, each.max(1))
         }),
     }
 }

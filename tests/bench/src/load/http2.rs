@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::{Conn, Origin, Progress};
+use super::{Conn, Progress, Streams};
 use crate::error::{Error, system};
 use crate::http::unexpected;
 
@@ -48,19 +48,19 @@ pub struct Http2 {
 
 impl Http2 {
     /// Connects and asks for so many streams.
-    pub fn start(origin: &Origin, conn: usize, streams: usize) -> Result<Self, Error> {
-        let fd = origin.sources.connect(conn, origin.target.address)?;
+    pub fn start(streams: &Streams, conn: usize, count: usize) -> Result<Self, Error> {
+        let fd = streams.sources.connect(conn, streams.target.address)?;
         let mut unsent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         // INITIAL_WINDOW_SIZE as large as it can be, and the same for the connection.
         frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff], &mut unsent);
         frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0, 0], &mut unsent);
-        for stream in 0..streams {
-            let fields = fields(origin, conn * streams + stream);
+        for stream in 0..count {
+            let fields = fields(streams, conn * count + stream);
             frame(HEADERS, WHOLE, identifier(stream), &fields, &mut unsent);
         }
         let mut conn = Self {
             fd,
-            streams: vec![(false, false); streams],
+            streams: vec![(false, false); count],
             open: 0,
             unsent,
             partial: Vec::new(),
@@ -181,13 +181,13 @@ fn status(flags: u8, payload: &[u8]) -> Option<u8> {
 }
 
 /// The fields of a request: `GET` and `http` from the static table, the rest as literals that are not indexed.
-fn fields(origin: &Origin, stream: usize) -> Vec<u8> {
+fn fields(streams: &Streams, stream: usize) -> Vec<u8> {
     let mut path = Vec::new();
-    origin
+    streams
         .target
         .path
-        .write(origin.channel(stream), b"", &mut path);
-    let authority = origin.target.address.to_string();
+        .write(streams.channel(stream), b"", &mut path);
+    let authority = streams.target.address.to_string();
     let mut fields = vec![0x82, 0x86, 0x04];
     text(&path, &mut fields);
     fields.push(0x01);

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustls::ClientConnection;
 
-use super::{Conn, Origin, Progress};
+use super::{Conn, Progress, Streams};
 use crate::body::{Body, Step};
 use crate::clock;
 use crate::error::{Error, system};
@@ -41,13 +41,13 @@ enum Stage {
 
 impl Listener {
     /// Connects and asks for the channel of this stream.
-    pub fn start(origin: &Origin, stream: usize) -> Result<Self, Error> {
-        let fd = origin.sources.connect(stream, origin.target.address)?;
+    pub fn start(streams: &Streams, stream: usize) -> Result<Self, Error> {
+        let fd = streams.sources.connect(stream, streams.target.address)?;
         let mut request = Vec::new();
-        origin
+        streams
             .target
-            .event_source(origin.channel(stream), &mut request);
-        let tls = match &origin.clients {
+            .event_source(streams.channel(stream), &mut request);
+        let tls = match &streams.clients {
             Some(clients) => Some(Box::new(clients.client()?)),
             None => None,
         };

@@ -57,14 +57,14 @@ trait Conn {
 
 /// What all connections of a run have in common.
 #[derive(Debug)]
-struct Origin {
+struct Streams {
     target: Target,
     sources: Sources,
     clients: Option<Clients>,
     channels: usize,
 }
 
-impl Origin {
+impl Streams {
     fn new(options: &StreamOptions) -> Result<Self, Error> {
         let target = Target::parse(&options.url)?;
         let clients = target.tls.then(Clients::new).transpose()?;
