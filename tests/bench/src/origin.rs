@@ -1,0 +1,66 @@
+//! An origin behind the proxies: two pages, a view that may be asked, and one that lets Pushpin hold.
+//!
+//! `/small` is 64 bytes, `/big` 100 KiB. Below `/ask/` it answers Tidegate's question who may listen, below `/events/` it
+//! gives Pushpin the instruction to hold; both name the last segment of the path as the channel. Anything else is 404.
+
+use std::borrow::Cow;
+
+use crate::arguments::OriginOptions;
+use crate::error::Error;
+use crate::serve::{self, Conns, Request, Service};
+
+const SMALL: usize = 64;
+const BIG: usize = 100 * 1024;
+
+#[derive(Debug)]
+struct Origin {
+    small: &'static [u8],
+    big: &'static [u8],
+}
+
+impl Service for Origin {
+    fn request(&mut self, request: &Request<'_>, conns: &mut Conns) -> Result<(), Error> {
+        let name = || String::from_utf8_lossy(request.name());
+        let answer = if request.path == b"/small" {
+            Cow::Borrowed(self.small)
+        } else if request.path == b"/big" {
+            Cow::Borrowed(self.big)
+        } else if request.path.starts_with(b"/ask/") {
+            let fields = format!("SSE-Channel: {}\r\n", name());
+            Cow::Owned(answer("200 OK", &fields, ""))
+        } else if request.path.starts_with(b"/events/") {
+            let fields = format!(
+                "Content-Type: text/event-stream\r\nGrip-Hold: stream\r\nGrip-Channel: {}\r\n",
+                name()
+            );
+            Cow::Owned(answer("200 OK", &fields, ": hi\n\n"))
+        } else {
+            Cow::Owned(answer("404 Not Found", "", ""))
+        };
+        conns.answer(request.conn, answer)
+    }
+}
+
+fn answer(status: &str, fields: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+/// A page that lives as long as the process.
+fn page(length: usize) -> &'static [u8] {
+    answer(
+        "200 OK",
+        "Content-Type: text/plain\r\n",
+        &"x".repeat(length),
+    )
+    .leak()
+}
+
+/// Serves until the process is ended.
+pub fn run(options: &OriginOptions) -> Result<(), Error> {
+    let mut origin = Origin {
+        small: page(SMALL),
+        big: page(BIG),
+    };
+    serve::run(options.listen, &mut origin)
+}
