@@ -186,17 +186,17 @@ impl Inbox {
     /// A waker that puts `key` into this inbox, once until it is taken.
     pub fn waker(&self, key: u32) -> Waker {
         let (inbox, woken) = (self.clone(), AtomicBool::new(false));
-        Waker::from(Arc::new(Key { inbox, key, woken }))
+        Waker::from(Arc::new(Summons { inbox, key, woken }))
     }
 }
 
-struct Key {
+struct Summons {
     inbox: Inbox,
     key: u32,
     woken: AtomicBool,
 }
 
-impl Wake for Key {
+impl Wake for Summons {
     fn wake(self: Arc<Self>) {
         // Polled once, it gets a new waker for the next time.
         if !self.woken.swap(true, Ordering::AcqRel) {

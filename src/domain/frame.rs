@@ -8,6 +8,7 @@ use bytes::Bytes;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame(Bytes);
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
 /// What ends a chunk.
 const END: &[u8] = b"\r\n";
 
@@ -25,12 +26,10 @@ impl Frame {
         }
         let digits = (length.ilog2() / 4 + 1) as usize;
         let mut chunk = Vec::with_capacity(digits + length + 2 * END.len());
-        chunk.extend(
-            (0..digits)
-                .rev()
-                .filter_map(|digit| char::from_digit((length >> (4 * digit)) as u32 & 0xf, 16))
-                .map(|digit| digit as u8),
-        );
+        chunk.extend((0..digits).rev().map(|digit| {
+            let digit = (length >> (4 * digit)) & 0xf;
+            HEX.get(digit).copied().unwrap_or_default()
+        }));
         chunk.extend_from_slice(END);
         let before = chunk.len();
         write(&mut chunk);
@@ -81,7 +80,7 @@ mod tests {
     #[test]
     fn a_frame_is_a_chunk_around_its_bytes() {
         for length in [1, 9, 10, 15, 16, 17, 255, 256, 4095, 4096, 70_000] {
-            let bytes: Vec<u8> = (0..length).map(|n| n as u8).collect();
+            let bytes: Vec<u8> = b"0123456789".iter().copied().cycle().take(length).collect();
             let frame = Frame::new(&bytes);
             let mut expected = format!("{length:x}\r\n").into_bytes();
             expected.extend_from_slice(&bytes);

@@ -15,7 +15,7 @@ pub(super) enum Audience {
 }
 
 /// The key of one that stands alone.
-const ALONE: u32 = 0;
+pub(super) const ALONE: u32 = 0;
 
 impl Audience {
     pub(super) fn len(&self) -> usize {

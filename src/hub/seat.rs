@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::SystemTime;
 
+use super::audience::ALONE;
 use super::kicks::{Era, Session};
 use super::presence::Now;
 use super::{Hub, Table};
@@ -263,13 +264,11 @@ impl Table {
     fn join(&mut self, channels: &[ChannelName], listener: &Arc<Listener>) -> Keys {
         let mut join = |name: &ChannelName| {
             let listener = Arc::clone(listener);
-            match self.channels.get_mut(name) {
-                Some(on) => on.insert(listener),
-                None => {
-                    self.channels.insert(name.clone(), listener.into());
-                    0
-                }
+            if let Some(on) = self.channels.get_mut(name) {
+                return on.insert(listener);
             }
+            self.channels.insert(name.clone(), listener.into());
+            ALONE
         };
         channels.iter().map(&mut join).collect()
     }

@@ -78,7 +78,7 @@ pub(super) fn said(held: &mut Held) -> (String, bool) {
     loop {
         match held.poll_next(&mut Context::from_waker(Waker::noop()), Instant::now()) {
             Poll::Ready(Some(frame)) => {
-                text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap())
+                text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap());
             }
             Poll::Ready(None) => return (text, true),
             Poll::Pending => return (text, false),

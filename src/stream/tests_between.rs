@@ -40,7 +40,7 @@ fn read_when_woken(held: &mut Held) -> (String, bool) {
         let before = wakes.0.load(Ordering::Relaxed);
         match held.poll_next(&mut Context::from_waker(&waker), Instant::now()) {
             Poll::Ready(Some(frame)) => {
-                text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap())
+                text.push_str(std::str::from_utf8(frame.as_bytes()).unwrap());
             }
             Poll::Ready(None) => return (text, true),
             Poll::Pending if wakes.0.load(Ordering::Relaxed) > before => {}

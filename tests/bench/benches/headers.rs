@@ -1,12 +1,11 @@
 //! `wire::headers` and `upstream::Head`: the header contract, once for each request and each answer.
 
-use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{BatchSize, Criterion};
 use http::{HeaderMap, Request, Response, request};
-use tidegate::domain::RequestId;
-use tidegate::upstream::Head;
+use tidegate::domain::{Epoch, EventId, Position, RequestId};
+use tidegate::upstream::{Head, Rebuilt, Vouched};
 use tidegate::wire::forwarded::{Forwarded, Proto};
 use tidegate::wire::headers;
 
@@ -57,6 +56,10 @@ fn answer() -> HeaderMap {
 pub fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("headers");
     let (parts, id) = (request(), RequestId::from_random(7));
+    let cursor = EventId {
+        epoch: Epoch::from_random(7),
+        position: Position::after(1042),
+    };
     let forwarded = Forwarded {
         client: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
         chain: "203.0.113.9".to_owned(),
@@ -65,7 +68,19 @@ pub fn benches(criterion: &mut Criterion) {
         port: 443,
     };
     group.bench_function("a request is rebuilt", |bencher| {
-        bencher.iter(|| Head::rebuild(black_box(&parts), "shop.example.com", &forwarded, &id));
+        let target = || parts.uri.path_and_query().cloned().expect("a path");
+        let taken = || (parts.method.clone(), target(), parts.headers.clone());
+        let rebuild = |(method, target, headers)| {
+            let head = Head::rebuild(method, target, headers, "shop.example.com");
+            let (forwarded, id) = (forwarded.clone(), id.clone());
+            let vouched = Vouched {
+                forwarded,
+                id,
+                cursor,
+            };
+            Rebuilt { head, vouched }.into_head()
+        };
+        bencher.iter_batched(taken, rebuild, BatchSize::SmallInput);
     });
     group.bench_function("a request is stripped", |bencher| {
         let headers = || parts.headers.clone();
