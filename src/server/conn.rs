@@ -180,9 +180,8 @@ impl<H: Handler> Conn<H> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.activity.upgrade();
         }
-        // An older client knows no chunks, a newer version has frames of its own, and who holds streams speaks no TLS.
+        // An older client knows no chunks, a newer version has frames of its own.
         if version == Version::HTTP_11
-            && !self.info.tls
             && response.body().is_held()
             && let Some(desk) = self.holders.desk()
         {

@@ -324,8 +324,10 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Ok(OwnedFd::from(socket.into_std()?).into()),
             Self::Unix(socket) => Ok(OwnedFd::from(socket.into_std()?).into()),
-            // What TLS has to say to a client, only TLS can.
-            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            Self::Tls(stream) => {
+                let (socket, session) = stream.into_inner();
+                Ok(Raw::over_tls(socket.into_std()?.into(), session))
+            }
             Self::Taken => Err(taken()),
         }
     }

@@ -226,14 +226,16 @@ class Disturber(threading.Thread):
 
 
 @pytest.mark.timeout(120 + 3 * SECONDS)
+@pytest.mark.parametrize("fast_path", ["true", "false"])
 def test_under_load_every_listener_gets_every_event_once_and_in_order_or_one_reset(
-    new_site: SiteMaker, new_gateway: GatewayMaker, capsys: pytest.CaptureFixture[str]
+    new_site: SiteMaker, new_gateway: GatewayMaker, capsys: pytest.CaptureFixture[str], fast_path: str
 ) -> None:
     seed = int(os.environ.get("CHECKER_SEED") or random.randrange(1_000_000))
     everything = ", ".join(f'"{channel}"' for channel in CHANNELS)
     site = new_site("unix")
     gateway = new_gateway(
         site,
+        server=f"fast_path = {fast_path}",
         sse=f'history = {{ events = {KEPT} }}\nretry = "100ms..200ms"\nper_ip = 10000',
         routes=f"""
 [[route]]
@@ -274,6 +276,7 @@ sse = {{ ask = "django" }}
     violations = check(order, [listener.trace for listener in crowd.listeners])
     received = [e.event.type for each in crowd.listeners for e in each.trace.entries if isinstance(e, Received)]
     statistic = {
+        "fast path": fast_path,
         "seed": seed,
         "events": len(order.events),
         "deliveries": len(received) - received.count("reset"),

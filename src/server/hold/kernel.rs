@@ -20,9 +20,11 @@ impl Epoll {
         Ok(Self(epoll::create(CreateFlags::CLOEXEC)?))
     }
 
-    /// Tells of the edges of this socket, until it is closed: it can be written again, its client is gone.
-    pub(super) fn add(&self, socket: BorrowedFd<'_>, key: u32) -> io::Result<()> {
-        let edges = EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+    /// Tells of the edges of this socket, until it is closed: it can be written again, its client is gone, and, where
+    /// somebody reads, it has sent something.
+    pub(super) fn add(&self, socket: BorrowedFd<'_>, key: u32, reads: bool) -> io::Result<()> {
+        let mut edges = EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        edges.set(EventFlags::IN, reads);
         let data = EventData::new_u64(u64::from(key));
         Ok(epoll::add(&self.0, socket, data, edges)?)
     }

@@ -17,7 +17,8 @@
 
 mod due;
 mod kernel;
-mod socket;
+mod raw;
+mod rest;
 mod table;
 
 use std::collections::VecDeque;
@@ -44,8 +45,8 @@ use crate::limits::Slot;
 
 use due::{Alarm, Clock};
 use kernel::Epoll;
-pub(super) use socket::Raw;
-use socket::Wrote;
+pub(super) use raw::Raw;
+use rest::Wrote;
 use table::{Entry, Table};
 
 /// Streams that are served before others may run.
@@ -265,8 +266,15 @@ impl<S: Held> Holder<S> {
     fn heard(&mut self, key: u32, flags: EventFlags, now: Instant) {
         let gone = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
         if flags.intersects(gone) {
-            self.remove(key);
-        } else if self
+            return self.remove(key);
+        }
+        if flags.contains(EventFlags::IN)
+            && let Some(entry) = self.table.get_mut(key)
+            && !entry.listen().is_ok_and(|there| there)
+        {
+            return self.remove(key);
+        }
+        if self
             .table
             .get_mut(key)
             .is_some_and(|entry| entry.is_blocked())
@@ -353,7 +361,8 @@ impl<S: Held> Holder<S> {
             if let Some(stream) = &entry.stream {
                 stream.attach(&self.desk.inbox, key);
             }
-            if let Err(error) = self.kernel.get_ref().add(entry.socket(), key) {
+            let (socket, reads) = (entry.socket().as_fd(), entry.socket().is_tls());
+            if let Err(error) = self.kernel.get_ref().add(socket, key, reads) {
                 tracing::debug!(%error, "Held stream dropped");
                 self.remove(key);
             } else {

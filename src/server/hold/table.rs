@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::os::fd::BorrowedFd;
 
 use slab::Slab;
 
 use super::Places;
-use super::socket::{Raw, Rest, Wrote};
+use super::raw::Raw;
+use super::rest::{Rest, Wrote};
 use crate::base::metrics::Counted;
 use crate::domain::Frame;
 
@@ -37,32 +37,41 @@ impl<S> Entry<S> {
         }
     }
 
-    pub(super) fn socket(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+    pub(super) const fn socket(&self) -> &Raw {
+        &self.socket
     }
 
     /// Whether it waits for room in the socket.
-    pub(super) const fn is_blocked(&self) -> bool {
-        self.blocked_since().is_some()
+    pub(super) fn is_blocked(&self) -> bool {
+        self.rest.is_cut() || self.socket.is_behind()
     }
 
     /// The tick at which the last write was cut short, if it still is.
-    pub(super) const fn blocked_since(&self) -> Option<u32> {
-        if self.rest.is_cut() {
-            Some(self.blocked)
-        } else {
-            None
-        }
+    pub(super) fn blocked_since(&self) -> Option<u32> {
+        self.is_blocked().then_some(self.blocked)
+    }
+
+    /// Looks at what the client sent; whether it is still there.
+    pub(super) fn listen(&mut self) -> io::Result<bool> {
+        self.socket.listen()
     }
 
     /// Goes on with a write that was cut short.
     pub(super) fn flush(&mut self, tick: u32) -> io::Result<Wrote> {
-        if !self.rest.is_cut() {
+        if !self.is_blocked() {
             return Ok(Wrote::All);
         }
         let before = self.rest.left();
-        let wrote = self.rest.flush(&self.socket)?;
-        if self.rest.left() < before {
+        let mut moved = self.socket.flush()?;
+        let wrote = if self.rest.is_cut() && !self.socket.is_behind() {
+            self.rest.flush(&mut self.socket)?
+        } else if self.is_blocked() {
+            Wrote::Some
+        } else {
+            Wrote::All
+        };
+        moved |= self.rest.left() < before;
+        if moved {
             self.blocked = tick;
         }
         if wrote == Wrote::All && self.stream.is_none() {
@@ -82,7 +91,7 @@ impl<S> Entry<S> {
             // It leaves its channels now, not when its client has read the end.
             self.stream = None;
         }
-        let wrote = self.rest.write(&self.socket, frames, last)?;
+        let wrote = self.rest.write(&mut self.socket, frames, last)?;
         if wrote == Wrote::Some {
             self.blocked = tick;
         } else if last {

@@ -1,5 +1,6 @@
 //! The world the checker runs: its steps, and what it counts.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -10,10 +11,11 @@ use tokio::time::{Instant, advance};
 
 use super::oracle::{Item, Oracle, Told, items, number_of};
 use crate::ask::Grant;
+use crate::base::handler::Filled;
 use crate::domain::{
     ByteSize, ChannelName, Epoch, Event, EventName, Keep, PublisherId, StreamId, UserId,
 };
-use crate::history::{self, Log};
+use crate::history::{self, Log, Memo};
 use crate::hub::{Hub, Whom};
 use crate::limits::Slots;
 use crate::stream::open::Candidate;
@@ -77,6 +79,8 @@ pub(super) struct World {
     settings: Arc<Settings>,
     longest_pause: Duration,
     has_all_states: bool,
+    /// What the last of those read who read as the fast path does.
+    memo: Memo,
     all: Vec<Told>,
     listeners: Vec<Listener>,
     pub(super) counts: Counts,
@@ -108,6 +112,7 @@ impl World {
             settings: Arc::new(settings),
             longest_pause,
             has_all_states,
+            memo: Memo::default(),
             all: vec![],
             listeners: vec![],
             counts: Counts::default(),
@@ -270,38 +275,48 @@ impl World {
         self.read_most(listener, most);
     }
 
+    /// As a body one by one, or as the fast path does, which reads once for all who stand in one place.
     fn read_most(&mut self, listener: usize, most: usize) {
-        let one = &mut self.listeners[listener];
-        let At::Open(held, oracle, _) = &mut one.at else {
-            return;
-        };
+        let at_once = self.rng.bool();
+        let mut frames = VecDeque::new();
         for _ in 0..most {
-            let next = held.poll_next(&mut Context::from_waker(Waker::noop()), Instant::now());
-            let failed = match &next {
-                Poll::Ready(Some(frame)) => {
-                    let mut failed = None;
-                    for item in items(std::str::from_utf8(frame.as_bytes()).unwrap()) {
-                        failed = failed.or_else(|| oracle.take(&self.all, &item).err());
-                        match &item {
-                            Item::Event { id, .. }
-                            | Item::Place { id }
-                            | Item::Reset { id: Some(id) } => {
-                                one.last_id = Some(id.clone());
-                            }
-                            Item::Reset { id: None } => {}
-                        }
-                        one.history.push(item);
-                    }
-                    failed
-                }
-                Poll::Ready(None) => {
-                    self.leave(listener);
-                    return;
-                }
-                Poll::Pending => oracle
-                    .next_owed(&self.all)
-                    .map(|missing| format!("{missing} is missing, and nothing more comes")),
+            let one = &mut self.listeners[listener];
+            let At::Open(held, oracle, _) = &mut one.at else {
+                return;
             };
+            let (mut cx, now) = (Context::from_waker(Waker::noop()), Instant::now());
+            let filled = if at_once {
+                held.fill(&mut cx, now, &mut frames, &mut self.memo)
+            } else {
+                match held.poll_next(&mut cx, now) {
+                    Poll::Ready(Some(frame)) => {
+                        frames.push_back(frame);
+                        Filled::More
+                    }
+                    Poll::Ready(None) => Filled::Over,
+                    Poll::Pending => Filled::Idle,
+                }
+            };
+            let mut failed = None;
+            for frame in frames.drain(..) {
+                for item in items(std::str::from_utf8(frame.as_bytes()).unwrap()) {
+                    failed = failed.or_else(|| oracle.take(&self.all, &item).err());
+                    match &item {
+                        Item::Event { id, .. }
+                        | Item::Place { id }
+                        | Item::Reset { id: Some(id) } => {
+                            one.last_id = Some(id.clone());
+                        }
+                        Item::Reset { id: None } => {}
+                    }
+                    one.history.push(item);
+                }
+            }
+            if filled == Filled::Idle && failed.is_none() {
+                let missing = oracle.next_owed(&self.all);
+                failed =
+                    missing.map(|missing| format!("{missing} is missing, and nothing more comes"));
+            }
             if let Some(failed) = failed {
                 let last: Vec<_> = one.history.iter().rev().take(20).collect();
                 panic!(
@@ -309,8 +324,10 @@ impl World {
                     self.seed, one.terms
                 );
             }
-            if next.is_pending() {
-                return;
+            match filled {
+                Filled::More => {}
+                Filled::Over => return self.leave(listener),
+                Filled::Idle => return,
             }
         }
     }
