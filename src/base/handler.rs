@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use super::bell::Inbox;
 use crate::domain::{ConnInfo, Frame};
 
-/// Header fields of one request; the crumbs of an HTTP/2 cookie count singly. `server` has HTTP/1 held to it, a public
-/// service answers 431 itself: small fields are cheap to send and dear to keep.
+/// Header fields of one request; the crumbs of an HTTP/2 cookie count singly. Over HTTP/1 it is hyper's own limit, and to
+/// name it would cost more than to parse a head; a public service answers 431 itself: small fields are cheap to send and
+/// dear to keep.
 pub const MOST_FIELDS: usize = 100;
 
 /// A service for one role of listeners.

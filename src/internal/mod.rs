@@ -16,7 +16,7 @@ use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 
 use crate::base::handler::Handler;
-use crate::base::metrics::{CounterBy, Registry, status_class};
+use crate::base::metrics::{Registry, StatusCounters};
 use crate::base::random;
 use crate::console::{Console, NoPage, Wanted, Which};
 use crate::domain::{ByteSize, ChannelName, ConnInfo, Peer, RequestId};
@@ -45,7 +45,7 @@ pub struct Internal {
     tokens: Tokens,
     publisher: Publisher,
     console: Console,
-    answered: CounterBy,
+    answered: StatusCounters,
 }
 
 impl Internal {
@@ -65,7 +65,7 @@ impl Internal {
             tokens,
             publisher,
             console,
-            answered,
+            answered: StatusCounters::new(&answered),
         }
     }
 
@@ -255,9 +255,7 @@ impl Handler for Internal {
         let id = RequestId::from_random(random::quick());
         let answer = self.serve(request, &conn).await;
         let response = answer.unwrap_or_else(|problem| respond::problem(problem, &id, &conn));
-        self.answered
-            .get_or_create(&[("status", status_class(response.status()))])
-            .inc();
+        self.answered.count(response.status());
         // A HEAD answer has no body to hold open.
         if head {
             response.map(Body::head_only)

@@ -110,16 +110,23 @@ impl Listener {
         &self.name
     }
 
-    async fn accept(&self) -> io::Result<(Socket, Peer, Option<u16>)> {
+    /// The port that clients come in on.
+    fn port(&self) -> Option<u16> {
+        match self.address() {
+            Address::Tcp(address) => Some(address.port()),
+            Address::Unix(_) => None,
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match &self.socket {
             Bound::Tcp(listener) => {
                 let (socket, peer) = listener.accept().await?;
-                let port = socket.local_addr().map(|address| address.port()).ok();
-                Ok((Socket::Tcp(socket), Peer::Tcp(peer), port))
+                Ok((Socket::Tcp(socket), Peer::Tcp(peer)))
             }
             Bound::Unix(_, listener) => {
                 let (socket, _) = listener.accept().await?;
-                Ok((Socket::Unix(socket), Peer::Unix, None))
+                Ok((Socket::Unix(socket), Peer::Unix))
             }
         }
     }
@@ -154,6 +161,8 @@ async fn unix(path: &Path) -> io::Result<UnixListener> {
 
 /// Accepts until the server stops, then waits for the connections.
 pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler: Arc<H>) {
+    tune(&server, &listener);
+    let local_port = listener.port();
     let mut connections = JoinSet::new();
     // One for each thread of the runtime.
     let most = if server.0.settings.fast_path {
@@ -163,7 +172,7 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
     };
     let holders = Arc::new(Holders::new(server.clone(), most));
     let mut pause = Duration::ZERO;
-    let mut resume = Instant::now();
+    let mut resume = None;
     let mut waiting = None;
     loop {
         tokio::select! {
@@ -172,10 +181,9 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
             () = server.0.stop.cancelled() => break,
             Some(ended) = connections.join_next() => notice(&server, ended),
             slot = server.0.slots.wait(), if waiting.is_some() => {
-                if let Some((socket, peer, local_port)) = waiting.take() {
+                if let Some((socket, peer)) = waiting.take() {
                     let id = ConnId(server.0.next_conn.fetch_add(1, Ordering::Relaxed));
                     let info = Arc::new(ConnInfo { id, peer, local_port, tls: listener.speech.is_tls() });
-                    tune(&server, &socket);
                     let speech = listener.speech.clone();
                     let open = Counted::new(&server.0.metrics.open);
                     server.0.metrics.accepted.inc();
@@ -191,12 +199,12 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
             }
             accepted = next(&listener, resume), if waiting.is_none() => match accepted {
                 Ok(accepted) => {
-                    pause = Duration::ZERO;
+                    (pause, resume) = (Duration::ZERO, None);
                     waiting = Some(accepted);
                 }
                 Err(error) => {
                     pause = after(&server, &listener, &error, pause);
-                    resume = Instant::now() + pause;
+                    resume = Some(Instant::now() + pause);
                 }
             },
         }
@@ -209,9 +217,11 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
 
 /// The next client. At the limit one for each listener waits here and all others in the kernel: a listener that took its
 /// slot before anybody came would keep it from the others.
-async fn next(listener: &Listener, resume: Instant) -> io::Result<(Socket, Peer, Option<u16>)> {
+async fn next(listener: &Listener, resume: Option<Instant>) -> io::Result<(Socket, Peer)> {
     // A moment, not a duration: connections that end meanwhile must not make the pause begin again.
-    sleep_until(resume).await;
+    if let Some(resume) = resume {
+        sleep_until(resume).await;
+    }
     listener.accept().await
 }
 
@@ -233,11 +243,12 @@ fn after(server: &Server, listener: &Listener, error: &io::Error, before: Durati
 
 /// Small writes go out at once. A peer that is gone without a word is noticed: by what it does not acknowledge for
 /// `body_idle`, by probes when there is nothing to acknowledge. The kernel keeps little unsent, so that a client which reads
-/// slowly but steadily is seen to. A socket that refuses any of this works all the same.
-fn tune(server: &Server, socket: &Socket) {
-    if let Socket::Tcp(socket) = socket {
-        let _best_effort = socket.set_nodelay(true);
+/// slowly but steadily is seen to. Each accepted socket has all this from the one that listens (Linux), which spares it four
+/// calls. A socket that refuses any of it works all the same.
+fn tune(server: &Server, listener: &Listener) {
+    if let Bound::Tcp(socket) = &listener.socket {
         let socket = SockRef::from(socket);
+        let _best_effort = socket.set_tcp_nodelay(true);
         let _best_effort = socket.set_tcp_user_timeout(Some(server.0.settings.body_idle));
         let _best_effort = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER));
         let _best_effort = socket.set_tcp_notsent_lowat(UNSENT);

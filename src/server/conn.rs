@@ -22,7 +22,7 @@ use super::head;
 use super::hold::{Arrival, Desk, Holders, Places};
 use super::io::{ClientIo, Socket};
 use super::{Server, Settings};
-use crate::base::handler::{Handler, Holdable, MOST_FIELDS};
+use crate::base::handler::{Handler, Holdable};
 use crate::base::sync::lock;
 use crate::domain::ConnInfo;
 
@@ -211,7 +211,6 @@ fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // `ClientIo` has this timer, and tells a silent connection from a slow head.
         .header_read_timeout(None)
-        .max_headers(MOST_FIELDS)
         // hyper knows no smaller buffer.
         .max_buf_size(settings.header.as_len().max(8192));
     builder

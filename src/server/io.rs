@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use prometheus_client::metrics::counter::Counter;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -33,6 +34,9 @@ use crate::wire::guard::{Guard, Limits, POISON, Verdict};
 
 /// How long a closing connection is still read from.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// What is read at once of a connection of which the first bytes are asked for: nearly always the whole head.
+const AHEAD: usize = 2048;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -66,6 +70,8 @@ enum Poisoned {
 #[derive(Debug)]
 pub(super) struct ClientIo {
     socket: Socket,
+    /// Bytes that were read and not asked for yet.
+    ahead: BytesMut,
     guard: Guard,
     versions: Versions,
     poisoned: Option<Poisoned>,
@@ -94,6 +100,7 @@ impl ClientIo {
         let guard = Guard::new(Limits::default());
         Self {
             socket,
+            ahead: BytesMut::new(),
             guard,
             versions,
             poisoned: None,
@@ -131,6 +138,30 @@ impl ClientIo {
             .as_mut()
             .poll(cx)
             .map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    /// Reads; more than there is room for, where somebody wants the first few bytes only. What came ahead is given first.
+    fn read_ahead(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() && buffer.remaining() < AHEAD / 2 {
+            let mut room = [0; AHEAD];
+            let mut read = ReadBuf::new(&mut room);
+            ready!(self.socket.poll_read(cx, &mut read))?;
+            self.ahead.extend_from_slice(read.filled());
+        } else if self.ahead.is_empty() {
+            return self.socket.poll_read(cx, buffer);
+        }
+        let now = self
+            .ahead
+            .split_to(self.ahead.len().min(buffer.remaining()));
+        buffer.put_slice(&now);
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Lets the guard look at what was read since `before`.
@@ -230,7 +261,7 @@ impl AsyncRead for ClientIo {
             return Poll::Ready(refused.unwrap_or_else(|| this.poison(buffer)));
         }
         let before = buffer.filled().len();
-        match this.socket.poll_read(cx, buffer) {
+        match this.read_ahead(cx, buffer) {
             Poll::Ready(Ok(())) => Poll::Ready(this.examine(buffer, before)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => this.poll_patience(cx).map(Err),

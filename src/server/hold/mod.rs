@@ -1,6 +1,6 @@
 //! Held streams, past the HTTP library: a socket, a stream and a due time in one table, served by one task.
 //!
-//! `conn` hands over a connection whose answer is a held stream ([`Holders::adopt`]): the socket, the encoded head, the
+//! `conn` hands over a connection whose answer is a held stream ([`Desk::adopt`]): the socket, the encoded head, the
 //! stream. From then on this is the whole path of an event to a client: a publisher rings, the key of the stream is in the
 //! inbox, [`Holder::serve`] asks the stream for its frames and gives them to the socket in one write. An idle stream costs
 //! its entry in the table and the kernel's socket; it has no task, no timer, no buffer.

@@ -5,15 +5,19 @@
 //! who reads the wire sees what it is before a long text. Invariant: a value is cut or split at CR, LF and CRLF, and
 //! nothing else ends a line for a browser.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::Write as _;
 
 use crate::domain::{Event, EventId, EventName, Frame, RetryMs};
 
+/// The room that is kept for the next event, at most.
+const MOST_ROOM: usize = 64 << 10;
+
 /// A comment, which keeps the connection from looking idle and wakes no listener.
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
-/// Encodes `event`, whose id is the publisher's or else `own`, in one allocation. Without data (a bare close) only the
+/// Encodes `event`, whose id is the publisher's or else `own`, in one allocation once there is room. Without data (a bare close) only the
 /// id is said, which no browser dispatches: but it comes back with the reconnect, which so is known to have seen the end.
 pub fn event(event: &Event, own: EventId) -> Frame {
     let Some(data) = &event.data else {
@@ -88,30 +92,41 @@ pub fn named(event: &EventName, data: &str) -> Frame {
     })
 }
 
-/// Runs `write` twice, first counting, then into a buffer of exactly that size: the frames of a log lie in memory for
-/// long, so they carry no spare capacity.
-fn build(write: impl Fn(&mut dyn Sink)) -> Frame {
-    let mut length = Length(0);
-    write(&mut length);
-    Frame::build(length.0, |buffer| write(buffer))
+/// Writes into room that is used again and again, and copies from there: the frames of a log lie in memory for long, so
+/// they carry no spare capacity.
+fn build(write: impl FnOnce(&mut Vec<u8>)) -> Frame {
+    thread_local! {
+        static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    let mut room = ROOM.take();
+    room.clear();
+    write(&mut room);
+    let frame = Frame::new(&room);
+    if room.capacity() <= MOST_ROOM {
+        ROOM.set(room);
+    }
+    frame
 }
 
 trait Sink {
-    fn raw(&mut self, bytes: &[u8]);
+    /// One line. The value must not contain a line end: it is a number, an id or a name, valid by its type.
+    fn field(&mut self, name: &str, value: impl fmt::Display);
 
-    fn display(&mut self, value: &dyn fmt::Display);
+    /// The `data:` lines, at least one, and the blank line that dispatches the event.
+    fn data(&mut self, data: &[u8]);
+
+    fn raw(&mut self, bytes: &[u8]);
 }
 
-impl dyn Sink + '_ {
-    /// One line. The value must not contain a line end: it is a number, an id or a name, valid by its type.
+impl Sink for Vec<u8> {
     fn field(&mut self, name: &str, value: impl fmt::Display) {
         self.raw(name.as_bytes());
         self.raw(b": ");
-        self.display(&value);
+        // A vector refuses no byte, so the only error would be of the value's `Display`.
+        let _written: std::io::Result<()> = write!(self, "{value}");
         self.raw(b"\n");
     }
 
-    /// The `data:` lines, at least one, and the blank line that dispatches the event.
     fn data(&mut self, data: &[u8]) {
         let mut rest = Some(data);
         while let Some(text) = rest {
@@ -123,44 +138,18 @@ impl dyn Sink + '_ {
         }
         self.raw(b"\n");
     }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
 }
 
 /// The text up to the first CR, LF or CRLF, and what follows it.
 fn split_line(text: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let end = text.iter().position(|b| matches!(b, b'\r' | b'\n'));
+    let end = memchr::memchr2(b'\r', b'\n', text);
     match end.and_then(|end| text.split_at_checked(end)) {
         None => (text, None),
         Some((line, [b'\r', b'\n', after @ ..] | [_, after @ ..])) => (line, Some(after)),
         Some((line, [])) => (line, None),
-    }
-}
-
-struct Length(usize);
-
-impl Sink for Length {
-    fn raw(&mut self, bytes: &[u8]) {
-        self.0 = self.0.saturating_add(bytes.len());
-    }
-
-    fn display(&mut self, value: &dyn fmt::Display) {
-        // Neither a counter nor a vector refuses a byte, so the only error would be of the value's `Display`.
-        let _written: fmt::Result = fmt::Write::write_fmt(self, format_args!("{value}"));
-    }
-}
-
-impl fmt::Write for Length {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.raw(text.as_bytes());
-        Ok(())
-    }
-}
-
-impl Sink for Vec<u8> {
-    fn raw(&mut self, bytes: &[u8]) {
-        self.extend_from_slice(bytes);
-    }
-
-    fn display(&mut self, value: &dyn fmt::Display) {
-        let _written: std::io::Result<()> = write!(self, "{value}");
     }
 }
