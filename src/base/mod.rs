@@ -8,6 +8,7 @@ pub mod handler;
 pub mod keys;
 pub mod log;
 pub mod metrics;
+pub mod named;
 pub mod random;
 pub mod seldom;
 pub mod sync;

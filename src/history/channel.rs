@@ -31,34 +31,49 @@ pub(super) struct Entry {
 pub(super) struct Channel {
     /// The trail, then the window.
     kept: VecDeque<Arc<Entry>>,
-    /// How many of the kept are the trail, and the bytes of their frames.
-    trail: (usize, usize),
-    /// What most channels never have.
+    /// What a channel has that was busy once, or is not of the common kind.
     aside: Option<Box<Aside>>,
     dropped: Position,
     freed: Position,
-    faded: Position,
-    stateless: Position,
-    /// Whether its window is as long as it gets and outlives the age of history: a recording.
-    pub(super) whole: bool,
-    /// The closing event, if nothing was published after it, and when it was.
-    pub(super) closed: Option<(Position, Instant)>,
-    /// Readers; the channel is not forgotten while there are any.
-    pub(super) cursors: usize,
     /// When it last became idle.
     pub(super) idle_since: Option<Instant>,
+    /// Readers; the channel is not forgotten while there are any.
+    pub(super) cursors: u32,
+    /// Whether its window is as long as it gets and outlives the age of history: a recording.
+    pub(super) whole: bool,
     /// Whether the log has it on its list of idle channels.
     pub(super) listed_idle: bool,
-    /// Since when the log has it on its list of channels with something for open streams only.
-    pub(super) listed_trailing: Option<Instant>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Aside {
+    /// How many of the kept are the trail, and the bytes of their frames.
+    trail: (usize, usize),
     passing: VecDeque<Arc<Entry>>,
     /// The bytes of their frames.
     passing_bytes: usize,
     states: VecDeque<(Option<EventName>, Arc<Entry>)>,
+    faded: Position,
+    stateless: Position,
+    /// The closing event, if nothing was published after it, and when it was.
+    closed: Option<(Position, Instant)>,
+    /// Since when the log has it on its list of channels with something for open streams only.
+    listed_trailing: Option<Instant>,
+}
+
+impl Default for Aside {
+    fn default() -> Self {
+        Self {
+            trail: (0, 0),
+            passing: VecDeque::new(),
+            passing_bytes: 0,
+            states: VecDeque::new(),
+            faded: Position::START,
+            stateless: Position::START,
+            closed: None,
+            listed_trailing: None,
+        }
+    }
 }
 
 impl Channel {
@@ -66,18 +81,13 @@ impl Channel {
     pub(super) const fn new(floor: Position) -> Self {
         Self {
             kept: VecDeque::new(),
-            trail: (0, 0),
             aside: None,
             dropped: floor,
             freed: floor,
-            faded: Position::START,
-            stateless: Position::START,
-            whole: false,
-            closed: None,
-            cursors: 0,
             idle_since: None,
+            cursors: 0,
+            whole: false,
             listed_idle: false,
-            listed_trailing: None,
         }
     }
 
@@ -92,13 +102,44 @@ impl Channel {
     }
 
     /// The newest event that only passed and is gone.
-    pub(super) const fn faded(&self) -> Position {
-        self.faded
+    pub(super) fn faded(&self) -> Position {
+        let aside = self.aside.as_deref();
+        aside.map_or(Position::START, |aside| aside.faded)
     }
 
     /// The newest event that was a state and is none any more, though nothing took its place.
-    pub(super) const fn stateless(&self) -> Position {
-        self.stateless
+    pub(super) fn stateless(&self) -> Position {
+        let aside = self.aside.as_deref();
+        aside.map_or(Position::START, |aside| aside.stateless)
+    }
+
+    /// The closing event, if nothing was published after it, and when it was.
+    pub(super) fn closed(&self) -> Option<(Position, Instant)> {
+        self.aside.as_deref()?.closed
+    }
+
+    pub(super) fn set_closed(&mut self, closed: Option<(Position, Instant)>) {
+        if closed.is_some() || self.aside.is_some() {
+            self.aside_mut().closed = closed;
+        }
+    }
+
+    /// Since when the log has it on its list of channels with something for open streams only.
+    pub(super) fn listed_trailing(&self) -> Option<Instant> {
+        self.aside.as_deref()?.listed_trailing
+    }
+
+    pub(super) fn list_trailing(&mut self, since: Option<Instant>) {
+        self.aside_mut().listed_trailing = since;
+    }
+
+    fn aside_mut(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
+    }
+
+    /// How many of the kept are the trail.
+    fn trail(&self) -> usize {
+        self.aside.as_deref().map_or(0, |aside| aside.trail.0)
     }
 
     /// Whether it holds nothing, nobody reads it and nothing is to be done about it.
@@ -112,24 +153,25 @@ impl Channel {
 
     /// How many events can be resumed from.
     pub(super) fn window(&self) -> usize {
-        self.kept.len() - self.trail.0 + self.states().count()
+        self.kept.len() - self.trail() + self.states().count()
     }
 
     /// Whether something trails behind the window.
-    pub(super) const fn has_trail(&self) -> bool {
-        self.trail.0 > 0
+    pub(super) fn has_trail(&self) -> bool {
+        self.trail() > 0
     }
 
     /// How many entries are there for open streams only, and their bytes.
     pub(super) fn trailing(&self) -> (usize, usize) {
-        let passing = self.aside.as_deref();
-        let passing = passing.map_or((0, 0), |aside| (aside.passing.len(), aside.passing_bytes));
-        (self.trail.0 + passing.0, self.trail.1 + passing.1)
+        self.aside.as_deref().map_or((0, 0), |aside| {
+            let (count, bytes) = aside.trail;
+            (count + aside.passing.len(), bytes + aside.passing_bytes)
+        })
     }
 
     /// The oldest entry that is there for open streams only.
     pub(super) fn oldest_trailing(&self) -> Option<&Arc<Entry>> {
-        let trail = self.kept.front().filter(|_| self.trail.0 > 0);
+        let trail = self.kept.front().filter(|_| self.has_trail());
         let passing = self.passing_front();
         match (trail, passing) {
             (Some(one), Some(other)) if other.position < one.position => Some(other),
@@ -141,18 +183,21 @@ impl Channel {
     /// Adds the newest entry; what no longer fits into a window of `most` begins to trail, and its place is returned.
     pub(super) fn keep(&mut self, entry: Arc<Entry>, most: usize) -> Option<Position> {
         self.kept.push_back(entry);
-        if self.whole || self.kept.len() - self.trail.0 <= most {
+        let trail = self.trail();
+        if self.whole || self.kept.len() - trail <= most {
             return None;
         }
-        let oldest = self.kept.get(self.trail.0)?;
-        self.trail = (self.trail.0 + 1, self.trail.1 + oldest.frame.len());
-        self.dropped = self.dropped.max(oldest.position);
+        let oldest = self.kept.get(trail)?;
+        let (bytes, position) = (oldest.frame.len(), oldest.position);
+        let trail = &mut self.aside_mut().trail;
+        *trail = (trail.0 + 1, trail.1 + bytes);
+        self.dropped = self.dropped.max(position);
         Some(self.dropped)
     }
 
     /// Adds the newest entry for the streams that are open.
     pub(super) fn pass(&mut self, entry: Arc<Entry>) {
-        let aside = self.aside.get_or_insert_default();
+        let aside = self.aside_mut();
         aside.passing_bytes += entry.frame.len();
         aside.passing.push_back(entry);
     }
@@ -163,7 +208,7 @@ impl Channel {
         name: Option<EventName>,
         entry: Arc<Entry>,
     ) -> Option<Arc<Entry>> {
-        let states = &mut self.aside.get_or_insert_default().states;
+        let states = &mut self.aside_mut().states;
         let before = states.iter().position(|(known, _)| *known == name);
         let before = before.and_then(|index| states.remove(index));
         states.push_back((name, entry));
@@ -173,8 +218,10 @@ impl Channel {
     /// Takes the oldest of the kept out, for everybody.
     pub(super) fn drop_kept(&mut self) -> Option<Arc<Entry>> {
         let entry = self.kept.pop_front()?;
-        if self.trail.0 > 0 {
-            self.trail = (self.trail.0 - 1, self.trail.1 - entry.frame.len());
+        if let Some(Aside { trail, .. }) = self.aside.as_deref_mut()
+            && trail.0 > 0
+        {
+            *trail = (trail.0 - 1, trail.1 - entry.frame.len());
         }
         self.lose(entry.position);
         Some(entry)
@@ -182,8 +229,9 @@ impl Channel {
 
     /// Takes the oldest state out. Those who were there when it was published have it among what passes.
     pub(super) fn drop_state(&mut self) -> Option<Arc<Entry>> {
-        let (_, entry) = self.aside.as_deref_mut()?.states.pop_front()?;
-        self.stateless = self.stateless.max(entry.position);
+        let aside = self.aside.as_deref_mut()?;
+        let (_, entry) = aside.states.pop_front()?;
+        aside.stateless = aside.stateless.max(entry.position);
         self.dropped = self.dropped.max(entry.position);
         Some(entry)
     }
@@ -193,7 +241,7 @@ impl Channel {
         let aside = self.aside.as_deref_mut()?;
         let entry = aside.passing.pop_front()?;
         aside.passing_bytes -= entry.frame.len();
-        self.faded = self.faded.max(entry.position);
+        aside.faded = aside.faded.max(entry.position);
         Some(entry)
     }
 
@@ -236,7 +284,7 @@ impl Channel {
     /// The kept entries after `position` that can be resumed from.
     pub(super) fn window_after(&self, position: Position) -> Iter<'_, Arc<Entry>> {
         let first = first_after(&self.kept, position);
-        self.kept.range(first.max(self.trail.0)..)
+        self.kept.range(first.max(self.trail())..)
     }
 
     /// The passing entries after `position`.

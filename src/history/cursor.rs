@@ -150,6 +150,6 @@ impl Remembered {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        lock(&self.log.0.state).release(&self.channels, Instant::now());
+        lock(&self.log.0.state).release(self.keys.as_slice(), Instant::now());
     }
 }

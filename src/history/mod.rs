@@ -17,7 +17,6 @@ mod reading;
 mod retention;
 mod settings;
 mod state;
-mod table;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -230,7 +230,7 @@ impl State {
 
     /// Whether any of `channels` was closed after `position`.
     pub(super) fn was_closed_since(&self, channels: &[ChannelName], position: Position) -> bool {
-        let end = |name| self.channels.get(name).and_then(|channel| channel.closed);
+        let end = |name| self.channels.get(name).and_then(Channel::closed);
         channels
             .iter()
             .filter_map(end)
@@ -244,10 +244,7 @@ impl State {
         now: Instant,
     ) -> bool {
         let seen = |name| {
-            let closed = self
-                .channels
-                .get(name)
-                .and_then(|channel: &Channel| channel.closed);
+            let closed = self.channels.get(name).and_then(Channel::closed);
             closed.is_some_and(|(end, at)| {
                 end <= position && now.saturating_duration_since(at) < self.settings.closed_for
             })

@@ -50,19 +50,22 @@ impl State {
         };
         let position = oldest.entry.position;
         for name in Arc::clone(&oldest.channels).iter() {
-            let Some(channel) = self.channels.get(name) else {
+            let Some(key) = self.channels.key(name) else {
+                continue;
+            };
+            let Some(channel) = self.channels.at(key) else {
                 continue;
             };
             // All older ones are gone, or their channel is a recording.
             let kept = !channel.whole && is_at(channel.kept_front(), position);
             let passing = is_at(channel.passing_front(), position);
             if kept {
-                self.drop_kept(name);
+                self.drop_kept(key);
             }
             if passing {
-                self.drop_passing(name);
+                self.drop_passing(key);
             }
-            self.note_if_idle(name, now);
+            self.note_if_idle(key, now);
         }
         if let Some(standing) = self.events.remove(&position.seq()) {
             self.standing.insert(position.seq(), standing);
@@ -79,22 +82,25 @@ impl State {
         };
         let position = oldest.entry.position;
         for name in Arc::clone(&oldest.channels).iter() {
-            let Some(channel) = self.channels.get(name) else {
+            let Some(key) = self.channels.key(name) else {
+                continue;
+            };
+            let Some(channel) = self.channels.at(key) else {
                 continue;
             };
             let kept = is_at(channel.kept_front(), position);
             let passing = is_at(channel.passing_front(), position);
             let state = is_at(channel.state_front(), position);
             if kept {
-                self.drop_kept(name);
+                self.drop_kept(key);
             }
             if passing {
-                self.drop_passing(name);
+                self.drop_passing(key);
             }
             if state {
-                self.drop_state(name);
+                self.drop_state(key);
             }
-            self.note_if_idle(name, now);
+            self.note_if_idle(key, now);
         }
         let seq = position.seq();
         let left = self
@@ -112,31 +118,31 @@ impl State {
     }
 
     /// Drops the oldest kept event of one channel, for everybody.
-    fn drop_kept(&mut self, name: &ChannelName) {
-        let gone = self.channels.get_mut(name).and_then(Channel::drop_kept);
-        self.lost(name, gone.as_ref());
+    fn drop_kept(&mut self, key: u32) {
+        let gone = self.channels.at_mut(key).and_then(Channel::drop_kept);
+        self.lost(key, gone.as_ref());
     }
 
     /// Drops the oldest state of one channel, for everybody.
-    pub(super) fn drop_state(&mut self, name: &ChannelName) {
-        let gone = self.channels.get_mut(name).and_then(Channel::drop_state);
-        self.lost(name, gone.as_ref());
+    pub(super) fn drop_state(&mut self, key: u32) {
+        let gone = self.channels.at_mut(key).and_then(Channel::drop_state);
+        self.lost(key, gone.as_ref());
     }
 
     /// Drops the oldest event that only passes through one channel.
-    fn drop_passing(&mut self, name: &ChannelName) {
-        if let Some(gone) = self.channels.get_mut(name).and_then(Channel::drop_passing) {
+    fn drop_passing(&mut self, key: u32) {
+        if let Some(gone) = self.channels.at_mut(key).and_then(Channel::drop_passing) {
             self.freed = self.freed.max(gone.position);
             self.let_go(gone.position);
         }
     }
 
-    fn lost(&mut self, name: &ChannelName, gone: Option<&Arc<Entry>>) {
+    fn lost(&mut self, key: u32, gone: Option<&Arc<Entry>>) {
         let Some(gone) = gone else { return };
-        if let Some(channel) = self.channels.get(name) {
+        if let Some(channel) = self.channels.at(key) {
             self.freed = self.freed.max(channel.freed());
             // Nobody who is asked for listens to a recording.
-            if !name.is_recording() {
+            if !self.is_recording(key) {
                 self.dropped = self.dropped.max(channel.dropped());
             }
         }
@@ -146,63 +152,73 @@ impl State {
     /// Takes everything out of one channel, for everybody: whoever was before now has missed something.
     pub(super) fn clear(&mut self, name: &ChannelName, now: Instant) {
         let head = self.head;
-        let Some(channel) = self.channels.get_mut(name) else {
+        let Some(key) = self.channels.key(name) else {
             return;
         };
-        channel.whole = false;
-        channel.closed = None;
+        if let Some(channel) = self.channels.at_mut(key) {
+            channel.whole = false;
+            channel.set_closed(None);
+        }
         while self
             .channels
             .get(name)
             .is_some_and(|c| c.kept_front().is_some())
         {
-            self.drop_kept(name);
+            self.drop_kept(key);
         }
         while self
             .channels
             .get(name)
             .is_some_and(|c| c.state_front().is_some())
         {
-            self.drop_state(name);
+            self.drop_state(key);
         }
         while self
             .channels
             .get(name)
             .is_some_and(|c| c.passing_front().is_some())
         {
-            self.drop_passing(name);
+            self.drop_passing(key);
         }
-        if let Some(channel) = self.channels.get_mut(name) {
+        if let Some(channel) = self.channels.at_mut(key) {
             channel.lose(head);
-            if !name.is_recording() {
-                self.dropped = head;
-            }
         }
-        self.note_if_idle(name, now);
+        if !self.is_recording(key) {
+            self.dropped = head;
+        }
+        self.note_if_idle(key, now);
     }
 
     /// Keeps what is there for open streams only as far as the bound allows. Without readers nobody needs a trail; what
     /// passes stays its moment, for those who look at all channels.
-    pub(super) fn bound_trailing(&mut self, name: &ChannelName, now: Instant) {
+    pub(super) fn bound_trailing(&mut self, key: u32, now: Instant) {
         let lag = self.settings.lag.as_len();
         let unread = |channel: &Channel| channel.cursors == 0 && channel.has_trail();
-        while self.channels.get(name).is_some_and(unread) {
-            self.drop_kept(name);
+        while self.channels.at(key).is_some_and(unread) {
+            self.drop_kept(key);
         }
         let over = |channel: &Channel| {
             let (count, bytes) = channel.trailing();
             count > 0 && bytes > lag
         };
-        while self.channels.get(name).is_some_and(over) {
-            self.drop_trailing(name);
+        while self.channels.at(key).is_some_and(over) {
+            self.drop_trailing(key);
         }
-        if let Some(channel) = self.channels.get_mut(name)
-            && channel.trailing().0 > 0
-            && channel.listed_trailing.is_none()
-        {
-            channel.listed_trailing = Some(now);
-            self.trailing.push_back((now, name.clone()));
+        let unlisted =
+            |channel: &Channel| channel.trailing().0 > 0 && channel.listed_trailing().is_none();
+        if self.channels.at(key).is_some_and(unlisted) {
+            self.list_trailing(key, now);
             self.bound_list();
+        }
+    }
+
+    fn list_trailing(&mut self, key: u32, now: Instant) {
+        let Some(name) = self.channels.name(key).cloned() else {
+            return;
+        };
+        if let Some(channel) = self.channels.at_mut(key) {
+            channel.list_trailing(Some(now));
+            self.trailing.push_back((now, name));
         }
     }
 
@@ -214,21 +230,21 @@ impl State {
         let channels = &self.channels;
         let is_listed = |(since, name): &(Instant, ChannelName)| {
             let channel = channels.get(name);
-            channel.is_some_and(|channel| channel.listed_trailing == Some(*since))
+            channel.is_some_and(|channel| channel.listed_trailing() == Some(*since))
         };
         self.trailing.retain(is_listed);
     }
 
     /// Drops the oldest event that one channel has for open streams only.
-    fn drop_trailing(&mut self, name: &ChannelName) {
-        let Some(channel) = self.channels.get(name) else {
+    fn drop_trailing(&mut self, key: u32) {
+        let Some(channel) = self.channels.at(key) else {
             return;
         };
         let oldest = channel.oldest_trailing().map(|entry| entry.position);
         if oldest.is_some_and(|position| is_at(channel.passing_front(), position)) {
-            self.drop_passing(name);
+            self.drop_passing(key);
         } else {
-            self.drop_kept(name);
+            self.drop_kept(key);
         }
     }
 
@@ -241,25 +257,28 @@ impl State {
             let Some((since, name)) = self.trailing.pop_front() else {
                 return;
             };
-            let channel = self.channels.get(&name);
-            if channel.is_none_or(|channel| channel.listed_trailing != Some(since)) {
+            let Some(key) = self.channels.key(&name) else {
+                continue;
+            };
+            let channel = self.channels.at(key);
+            if channel.is_none_or(|channel| channel.listed_trailing() != Some(since)) {
                 continue;
             }
             let is_old = |channel: &Channel| {
                 let oldest = channel.oldest_trailing();
                 oldest.is_some_and(|entry| now.saturating_duration_since(entry.at) >= TRAIL_TIME)
             };
-            while self.channels.get(&name).is_some_and(is_old) {
-                self.drop_trailing(&name);
+            while self.channels.at(key).is_some_and(is_old) {
+                self.drop_trailing(key);
             }
-            let Some(channel) = self.channels.get_mut(&name) else {
+            let Some(channel) = self.channels.at_mut(key) else {
                 continue;
             };
-            channel.listed_trailing = (channel.trailing().0 > 0).then_some(now);
-            if channel.listed_trailing.is_some() {
-                self.trailing.push_back((now, name));
+            if channel.trailing().0 > 0 {
+                self.list_trailing(key, now);
             } else {
-                self.note_if_idle(&name, now);
+                channel.list_trailing(None);
+                self.note_if_idle(key, now);
             }
         }
     }
@@ -267,38 +286,43 @@ impl State {
     /// A channel that became idle is forgotten at once if it knows no more than its bucket (so that names nobody ever
     /// published to cost nothing), else after a while: a quiet channel whose client comes back in a moment must not report
     /// the gaps of others. The name of a recording never comes back.
-    pub(super) fn note_if_idle(&mut self, name: &ChannelName, now: Instant) {
-        let floor = self.floor(name);
-        let Some(channel) = self
-            .channels
-            .get_mut(name)
-            .filter(|channel| channel.is_idle())
-        else {
+    pub(super) fn note_if_idle(&mut self, key: u32, now: Instant) {
+        if !self.channels.at(key).is_some_and(Channel::is_idle) {
+            return;
+        }
+        let Some(name) = self.channels.name(key).cloned() else {
             return;
         };
-        let knows_nothing = channel.dropped() == floor && channel.closed.is_none();
+        let floor = self.floor(&name);
+        let Some(channel) = self.channels.at_mut(key) else {
+            return;
+        };
+        let knows_nothing = channel.dropped() == floor && channel.closed().is_none();
         if (knows_nothing || name.is_recording()) && !channel.listed_idle {
-            self.channels.remove(name);
-            self.bytes -= channel_cost(name);
+            self.channels.remove(key);
+            self.bytes -= channel_cost(&name);
             return;
         }
         channel.idle_since = Some(now);
         if !channel.listed_idle {
             channel.listed_idle = true;
-            self.idle.push_back((now, name.clone()));
+            self.idle.push_back((now, name));
         }
     }
 
     fn forget_unless_used(&mut self, name: ChannelName, since: Instant) {
+        let Some(key) = self.channels.key(&name) else {
+            return;
+        };
         let bucket = self.bucket(&name);
-        let Some(channel) = self.channels.get_mut(&name) else {
+        let Some(channel) = self.channels.at_mut(key) else {
             return;
         };
         match channel.idle_since {
             Some(again) if channel.is_idle() && again > since => self.idle.push_back((again, name)),
             Some(_) if channel.is_idle() => {
                 let dropped = channel.dropped();
-                self.channels.remove(&name);
+                self.channels.remove(key);
                 self.bytes -= channel_cost(&name);
                 if let Some(floor) = self.forgotten.get_mut(bucket) {
                     *floor = dropped.max(*floor);
@@ -306,6 +330,12 @@ impl State {
             }
             _ => channel.listed_idle = false,
         }
+    }
+
+    fn is_recording(&self, key: u32) -> bool {
+        self.channels
+            .name(key)
+            .is_some_and(ChannelName::is_recording)
     }
 }
 

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::channel::{Channel, Entry};
-use super::table::Channels;
 use super::{AppendError, Settings};
 use crate::base::keys::Keys;
+use crate::base::named::Named;
 use crate::domain::{ChannelName, Event, Frame, Keep, Position};
 
 /// What one event costs beside its frame: tree node, entry, reference counts. An estimate on the safe side.
@@ -35,7 +35,8 @@ pub(super) struct State {
     pub(super) events: BTreeMap<u64, Stored>,
     /// Events that outlived the age of history: states and recordings.
     pub(super) standing: BTreeMap<u64, Stored>,
-    pub(super) channels: Channels,
+    /// The log does not forget a channel that is being read: a reader finds it by its key, however often it reads.
+    pub(super) channels: Named<ChannelName, Channel>,
     /// Channels that may be forgotten, the longest idle first; each at most once.
     pub(super) idle: VecDeque<(Instant, ChannelName)>,
     pub(super) bytes: usize,
@@ -66,7 +67,7 @@ impl State {
             head: Position::START,
             events: BTreeMap::new(),
             standing: BTreeMap::new(),
-            channels: Channels::default(),
+            channels: Named::default(),
             idle: VecDeque::new(),
             bytes: 0,
             trailing: VecDeque::new(),
@@ -133,22 +134,26 @@ impl State {
         });
         let cost = cost(event, &entry.frame);
         self.bytes += cost;
+        let keys: Keys = event.channels.iter().map(|name| self.key(name)).collect();
         // Each publisher brings names of its own; the table's are the ones to keep.
-        let channels: Arc<[ChannelName]> =
-            event.channels.iter().map(|name| self.known(name)).collect();
+        let known = event.channels.iter().zip(keys.as_slice());
+        let known = known.map(|(name, key)| self.channels.name(*key).unwrap_or(name).clone());
+        let channels: Arc<[ChannelName]> = known.collect();
         // A state is held twice: by its name, and for those who are there.
         let places = if event.keep == Keep::Last { 2 } else { 1 };
         let stored = Stored {
             entry: Arc::clone(&entry),
             holders: channels.len() * places,
-            channels: Arc::clone(&channels),
+            channels,
             cost,
         };
         self.events.insert(position.seq(), stored);
-        for name in channels.iter() {
+        for key in keys.as_slice().iter().copied() {
             let window = self.settings.events;
-            let channel = self.channel(name);
-            channel.closed = entry.close.then_some((position, now));
+            let Some(channel) = self.channels.at_mut(key) else {
+                continue;
+            };
+            channel.set_closed(entry.close.then_some((position, now)));
             // A closing event is what ends the streams of those who come back for it.
             let keep = match event.keep {
                 Keep::None if event.close => Keep::All,
@@ -169,12 +174,12 @@ impl State {
                     if let Some(old) = superseded {
                         self.let_go(old.position);
                     } else if too_many {
-                        self.drop_state(name);
+                        self.drop_state(key);
                     }
                 }
             }
-            self.bound_trailing(name, now);
-            self.note_if_idle(name, now);
+            self.bound_trailing(key, now);
+            self.note_if_idle(key, now);
         }
     }
 
@@ -211,12 +216,6 @@ impl State {
         })
     }
 
-    /// The name as the table has it.
-    fn known(&mut self, name: &ChannelName) -> ChannelName {
-        self.channel(name);
-        self.channels.name(name).unwrap_or(name).clone()
-    }
-
     pub(super) fn bucket(&self, name: &ChannelName) -> usize {
         usize::try_from(self.hasher.hash_one(name) % BUCKETS as u64).unwrap_or(0)
     }
@@ -246,17 +245,18 @@ impl State {
     }
 
     /// One reader less.
-    pub(super) fn release(&mut self, channels: &[ChannelName], now: Instant) {
-        for name in channels {
-            let Some(channel) = self.channels.get_mut(name) else {
+    pub(super) fn release(&mut self, keys: &[u32], now: Instant) {
+        for key in keys.iter().copied() {
+            let cost = self.channels.name(key).map_or(0, channel_cost);
+            let Some(channel) = self.channels.at_mut(key) else {
                 continue;
             };
             channel.cursors -= 1;
             if channel.cursors == 0 {
-                self.bytes += channel_cost(name);
+                self.bytes += cost;
             }
-            self.bound_trailing(name, now);
-            self.note_if_idle(name, now);
+            self.bound_trailing(key, now);
+            self.note_if_idle(key, now);
         }
         self.trim(now);
     }

@@ -24,6 +24,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::base::bell::{Inbox, Peal};
 use crate::base::metrics::{Counted, Registry};
+use crate::base::named::Named;
 use crate::base::sync::lock;
 use crate::domain::{ChannelName, Event, EventId, Frame, Position, StreamId, UserId};
 use crate::history::{AppendError, Log};
@@ -53,7 +54,7 @@ struct Inner {
 struct Table {
     /// Every open stream, also one that is on no channel yet because its permission is still being asked for.
     streams: HashSet<ById>,
-    channels: HashMap<ChannelName, On>,
+    channels: Named<ChannelName, On>,
     /// The streams that were opened with a session of Django.
     sessions: HashMap<Session, HashMap<StreamId, Arc<Listener>>>,
     kicks: Kicks,
@@ -282,7 +283,7 @@ impl Hub {
         let table = lock(&self.0.table);
         channels
             .iter()
-            .any(|name| table.channels.contains_key(name))
+            .any(|name| table.channels.key(name).is_some())
     }
 
     /// The number of open streams.

@@ -264,7 +264,8 @@ impl Table {
     fn join(&mut self, channels: &[ChannelName], listener: &Arc<Listener>) -> Keys {
         let mut join = |name: &ChannelName| {
             let listener = Arc::clone(listener);
-            if let Some(on) = self.channels.get_mut(name) {
+            let known = self.channels.key(name);
+            if let Some(on) = known.and_then(|key| self.channels.at_mut(key)) {
                 return on.insert(listener);
             }
             self.channels.insert(name.clone(), listener.into());
@@ -278,7 +279,6 @@ impl Table {
         // What many streams took is given back when they are gone.
         if self.streams.len() < self.streams.capacity() / 8 && self.streams.capacity() > 1024 {
             self.streams.shrink_to(2 * self.streams.len());
-            self.channels.shrink_to(2 * self.channels.len());
         }
     }
 
@@ -307,10 +307,11 @@ impl Drop for Membership {
     fn drop(&mut self) {
         let mut table = lock(&self.hub.0.table);
         for (name, key) in self.channels.iter().zip(self.keys.as_slice()) {
-            if let Some(on) = table.channels.get_mut(name)
+            if let Some(channel) = table.channels.key(name)
+                && let Some(on) = table.channels.at_mut(channel)
                 && on.remove(*key)
             {
-                table.channels.remove(name);
+                table.channels.remove(channel);
             }
         }
         if let Some(presence) = &mut table.presence {
