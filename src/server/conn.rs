@@ -125,7 +125,9 @@ impl<H: Handler> Conn<H> {
         let conn = Arc::clone(self);
         let service = service_fn(move |request: Request<Incoming>| {
             let busy = conn.activity.begin();
-            Arc::clone(&conn).answer(request, busy)
+            // Boxed, for it is many times as large as what comes after it: over HTTP/2 each stream has a task of the larger
+            // size, and over HTTP/1.1 each connection has room for one.
+            Box::pin(Arc::clone(&conn).answer(request, busy))
         });
         let builder = builder(&inner.settings);
         let mut connection =
