@@ -177,14 +177,16 @@ impl Log {
     ) -> Result<Vec<EventId>, AppendError> {
         let epoch = self.0.epoch;
         let mut state = lock(&self.0.state);
-        let places = state.append(events, Instant::now(), |event, position| {
+        let before = state.append(events, Instant::now(), |event, position| {
             encode(event, EventId { epoch, position })
         })?;
         self.0.head.store(state.head().seq(), Ordering::Release);
         drop(state);
+        let next = |place: &Position| Some(place.next());
+        let places = std::iter::successors(Some(before.next()), next);
         Ok(places
-            .into_iter()
-            .map(|position| self.id(position))
+            .take(events.len())
+            .map(|place| self.id(place))
             .collect())
     }
 

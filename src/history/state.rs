@@ -94,15 +94,17 @@ impl State {
         self.channels.len()
     }
 
+    /// Takes all events or none; the place before the first of them, which follow one another.
     pub(super) fn append(
         &mut self,
         events: &[Event],
         now: Instant,
         encode: impl Fn(&Event, Position) -> Frame,
-    ) -> Result<Vec<Position>, AppendError> {
+    ) -> Result<Position, AppendError> {
         let memory = self.settings.memory.as_len();
         let mut stored = Vec::with_capacity(events.len());
-        let mut position = self.head;
+        let before = self.head;
+        let mut position = before;
         for event in events {
             position = position.next();
             let frame = encode(event, position);
@@ -112,14 +114,12 @@ impl State {
             stored.push((position, frame));
         }
         // From here on all of them are taken.
-        let mut places = Vec::with_capacity(events.len());
         for (event, (position, frame)) in events.iter().zip(stored) {
             self.head = position;
             self.store(event, frame, now);
-            places.push(position);
         }
         self.trim(now);
-        Ok(places)
+        Ok(before)
     }
 
     fn store(&mut self, event: &Event, frame: Frame, now: Instant) {

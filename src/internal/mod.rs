@@ -252,9 +252,11 @@ impl Handler for Internal {
 
     async fn handle(&self, request: Request<Incoming>, conn: Arc<ConnInfo>) -> Response<Body> {
         let head = request.method() == Method::HEAD;
-        let id = RequestId::from_random(random::quick());
         let answer = self.serve(request, &conn).await;
-        let response = answer.unwrap_or_else(|problem| respond::problem(problem, &id, &conn));
+        let response = answer.unwrap_or_else(|problem| {
+            let id = RequestId::from_random(random::quick());
+            respond::problem(problem, &id, &conn)
+        });
         self.answered.count(response.status());
         // A HEAD answer has no body to hold open.
         if head {

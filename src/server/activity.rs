@@ -1,15 +1,15 @@
 //! What goes on on one connection, shared by its socket and its requests: the socket's timers depend on it.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until};
 
 use super::io::Socket;
 use crate::base::sync::lock;
@@ -19,9 +19,7 @@ use crate::base::sync::lock;
 pub(super) struct Activity {
     /// Requests whose answer is not finished.
     open: AtomicUsize,
-    /// Told when the last open request is done.
-    idle: Notify,
-    /// Grows with whatever shows that the client is there: a request, a part of a head, a write it took.
+    /// Grows with whatever shows that the client is there: a request, the end of one, a part of a head, a write it took.
     moves: AtomicU64,
     /// Requests begun so far.
     begun: AtomicU64,
@@ -51,19 +49,31 @@ impl Activity {
 
     /// Waits until no request has been in progress, and nothing has moved, for `longest`. An answer is no longer in
     /// progress when hyper has all of it, which may be long before a slow client does: so writes count as well.
+    ///
+    /// Nobody tells it of a move, for that would wake the connection once more for each request: what has moved since it
+    /// was polled last it takes to have moved now. So it may take longer, and never less.
     pub(super) async fn silent_for(&self, longest: Duration) {
-        loop {
+        let (mut seen, mut since) = (self.moves.load(Ordering::Relaxed), Instant::now());
+        let mut sleep = pin!(sleep_until(since + longest));
+        poll_fn(|cx| {
             let moves = self.moves.load(Ordering::Relaxed);
-            if !self.is_idle() {
-                // A permit is kept if the last request ends before this waits.
-                self.idle.notified().await;
-                continue;
+            if moves != seen {
+                (seen, since) = (moves, Instant::now());
             }
-            let silent = timeout(longest, self.idle.notified()).await.is_err();
-            if silent && self.is_idle() && self.moves.load(Ordering::Relaxed) == moves {
-                return;
+            loop {
+                ready!(sleep.as_mut().poll(cx));
+                let begin = if self.is_idle() {
+                    since
+                } else {
+                    Instant::now()
+                };
+                if begin.elapsed() >= longest {
+                    return Poll::Ready(());
+                }
+                sleep.as_mut().reset(begin + longest);
             }
-        }
+        })
+        .await;
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -120,9 +130,8 @@ pub(super) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if self.0.open.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.idle.notify_one();
-        }
+        self.0.moved();
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -153,7 +153,8 @@ impl<H: Handler> Conn<H> {
                     }
                     return;
                 }
-                () = inner.abort.cancelled() => return,
+                // Never before `finish`, so that one look is enough.
+                () = inner.abort.cancelled(), if finishing => return,
                 () = inner.finish.cancelled(), if !finishing => {
                     finishing = true;
                     connection.as_mut().graceful_shutdown();

@@ -22,7 +22,7 @@ use crate::limits::Slot;
 use crate::wire::http1::{BadChunk, Chunks, Framing, Step};
 
 /// What is read at once of a body that is long, or whose length is not known.
-const MOST_ROOM: usize = 64 << 10;
+const MOST_ROOM: usize = 128 << 10;
 /// What is read at once of a body until it has once filled that.
 const LEAST_ROOM: usize = 8 << 10;
 

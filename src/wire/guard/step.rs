@@ -128,7 +128,14 @@ impl Guard {
                 };
                 skipped
             }
-            State::Value if self.trailers_left.is_none() => run(rest, |b| !is_field_byte(b)),
+            State::Value if self.trailers_left.is_none() => {
+                let skipped = run(rest, |b| !is_field_byte(b));
+                let Some(b"\r\n") = rest.get(skipped..skipped.saturating_add(2)) else {
+                    return skipped;
+                };
+                self.state = State::LineStart;
+                skipped.saturating_add(2)
+            }
             State::Name if self.trailers_left.is_none() => {
                 let skipped = rest.iter().take_while(|&&b| is_token(b)).count();
                 self.name.extend(rest.get(..skipped).unwrap_or_default());
@@ -341,11 +348,25 @@ fn is_field_byte(byte: u8) -> bool {
 }
 
 /// RFC 9110, 5.6.2.
-const fn is_token(byte: u8) -> bool {
-    matches!(byte,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.'
-        | b'^'..=b'`' | b'|' | b'~')
+fn is_token(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)) == Some(&true)
 }
+
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        #[expect(clippy::cast_possible_truncation, reason = "less than 256")]
+        #[expect(clippy::indexing_slicing, reason = "checked when it is compiled")]
+        {
+            table[byte] = matches!(byte as u8,
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-'
+                | b'.' | b'^'..=b'`' | b'|' | b'~');
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// How many bytes stand before the first odd one. Whole blocks are looked at together, for nearly all bytes are not.
 fn run(rest: &[u8], odd: impl Fn(u8) -> bool) -> usize {
