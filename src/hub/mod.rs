@@ -17,10 +17,11 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::timeout;
 
 use crate::base::bell::{Inbox, Peal};
 use crate::base::metrics::{Counted, Registry};
@@ -36,6 +37,9 @@ pub use presence::Changes;
 use presence::Presence;
 pub use seat::{About, Ending, Identity, Membership, Seat};
 use seat::{ById, Joined, Listener};
+
+/// The longest that a publisher waits for the gateway's own writing.
+const MOST_PACE: Duration = Duration::from_secs(5);
 
 /// The streams of this gateway. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -71,6 +75,7 @@ struct Table {
 #[derive(Debug)]
 struct Metrics {
     published: Counter,
+    paced: Counter,
     open: Gauge,
     kicked: Counter,
 }
@@ -82,8 +87,6 @@ pub struct Receipt {
     pub ids: Vec<EventId>,
     /// Open streams that are on any of the channels.
     pub streams: usize,
-    /// Whether the gateway's own writing is behind: the publisher had better wait for [`Hub::caught_up`].
-    pub is_behind: bool,
 }
 
 /// The streams on one channel.
@@ -124,6 +127,10 @@ impl Hub {
                 "events_published",
                 "Events taken from publishers and recorded views",
             ),
+            paced: registry.counter(
+                "publishes_paced",
+                "Publishes that were answered later because the writing of held streams was behind",
+            ),
             open: registry.gauge("streams_open", "Open streams"),
             kicked: registry.counter(
                 "streams_kicked",
@@ -151,35 +158,43 @@ impl Hub {
     ) -> Result<Receipt, AppendError> {
         let ids = self.0.log.append(events, encode)?;
         self.0.metrics.published.inc_by(events.len() as u64);
-        let (streams, is_behind) = self.wake(events);
-        Ok(Receipt {
-            ids,
-            streams,
-            is_behind,
-        })
+        let streams = self.wake(events);
+        Ok(Receipt { ids, streams })
     }
 
-    /// Waits until those who write to many streams have begun a new round, where they are far behind.
+    /// Waits, where those who write to many streams are far behind, until they have begun a new round; but not for long.
+    /// A publisher is answered after this: else one that is never done would fill history faster than it can be written.
     pub async fn caught_up(&self) {
-        let inboxes = lock(&self.0.table).inboxes.clone();
-        for inbox in inboxes {
-            inbox.caught_up().await;
+        let behind = self.behind();
+        if behind.is_empty() {
+            return;
         }
+        self.0.metrics.paced.inc();
+        let all = async {
+            for inbox in behind {
+                inbox.caught_up().await;
+            }
+        };
+        let _late = timeout(MOST_PACE, all).await;
     }
 
-    fn wake(&self, events: &[Event]) -> (usize, bool) {
+    fn behind(&self) -> Vec<Inbox> {
+        let is_behind = |inbox: &&Inbox| inbox.is_behind();
+        let table = lock(&self.0.table);
+        table.inboxes.iter().filter(is_behind).cloned().collect()
+    }
+
+    fn wake(&self, events: &[Event]) -> usize {
         let table = lock(&self.0.table);
         let mut peal = Peal::default();
         table.taps.values().for_each(|tap| peal.ring(tap.bell()));
         let streams = table.ring(events, &mut peal);
-        let mut is_behind = false;
         for inbox in table.inboxes.iter().filter(|_| streams > 0) {
             inbox.count(events.len());
-            is_behind |= inbox.is_behind();
         }
         drop(table);
         peal.end(0);
-        (streams, is_behind)
+        streams
     }
 
     /// Registers an open stream; it leaves when the seat is dropped. A tap is about nothing.

@@ -1,7 +1,7 @@
 //! Streams come, are woken, and leave nothing behind.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -230,4 +230,57 @@ async fn presence_is_told_when_it_is_due_with_the_user_who_joined() {
     changes.due().await;
     assert!(before.elapsed() >= Duration::from_secs(10));
     assert!(told().eq([What::Left(room(), one)]));
+}
+
+/// A stream that one task serves along with others, and what that task takes its keys from.
+fn held(hub: &Hub) -> (Seat, Membership, Inbox) {
+    let (seat, inbox) = (seat(hub, 1), Inbox::default());
+    let membership = join(&seat, &channels(&["a"]));
+    seat.attach(&inbox, 7);
+    (seat, membership, inbox)
+}
+
+fn begin_round(inbox: &Inbox) -> Vec<u32> {
+    let mut keys = Vec::new();
+    let _over = inbox.poll_take(&Context::from_waker(Waker::noop()), &mut keys);
+    keys
+}
+
+fn run_ahead(hub: &Hub) {
+    for _ in 0..100 {
+        publish(hub, &["a"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishers_that_run_ahead_wait_for_the_next_round_of_writing() {
+    let hub = hub();
+    let (_seat, _membership, inbox) = held(&hub);
+    let began = Instant::now();
+    publish(&hub, &["a"]);
+    assert_eq!(begin_round(&inbox), [7]);
+    hub.caught_up().await;
+    run_ahead(&hub);
+    let waiting = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.caught_up().await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    assert_eq!(hub.0.metrics.paced.get(), 1);
+    begin_round(&inbox);
+    waiting.await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishers_do_not_wait_for_ever() {
+    let hub = hub();
+    let (_seat, _membership, inbox) = held(&hub);
+    run_ahead(&hub);
+    begin_round(&inbox);
+    run_ahead(&hub);
+    let began = Instant::now();
+    hub.caught_up().await;
+    assert_eq!(began.elapsed(), MOST_PACE);
 }

@@ -119,6 +119,7 @@ impl Publisher {
             while let Some(line) = lines.line().map_err(too_long)? {
                 self.line(&line, grant, watched, progress).await?;
                 lock(progress).lines += 1;
+                self.0.hub.caught_up().await;
             }
         }
         self.line(&lines.last(), grant, watched, progress).await

@@ -2,7 +2,8 @@
 //! headers of an answer.
 //!
 //! All or nothing: a body with one bad event publishes none; only a stream of lines publishes each as it comes. The
-//! publisher is answered once its events are in the log, and never waits for a listener.
+//! publisher is answered once its events are in the log, and never waits for a listener; only for the gateway's own writing
+//! to many streams, where that is far behind ([`Hub::caught_up`]).
 
 mod idempotency;
 mod lines;
@@ -138,7 +139,9 @@ impl Publisher {
             }
         };
         let limit = self.0.settings.max_body;
-        self.once(parts, body, limit, sender, take).await
+        let published = self.once(parts, body, limit, sender, take).await?;
+        self.0.hub.caught_up().await;
+        Ok(published)
     }
 
     /// `POST /v1/channels/{channel}/events`: the body is the data, the rest stands in the query.
@@ -157,7 +160,9 @@ impl Publisher {
         // The body is the data of one event, so it need not be read further than that may go.
         let settings = &self.0.settings;
         let limit = settings.max_body.min(settings.max_event);
-        self.once(parts, body, limit, sender, take).await
+        let published = self.once(parts, body, limit, sender, take).await?;
+        self.0.hub.caught_up().await;
+        Ok(published)
     }
 
     /// Publishes what a view said in the `SSE-Publish` headers of its answer: all of them, in order, or nothing. On
