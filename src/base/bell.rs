@@ -4,7 +4,8 @@
 //! task by an inbox of keys. A ring carries nothing. Whoever listens does so *before* it looks, whoever has
 //! something to show rings *after* it is there; so one of the two sees the other, and nothing is missed.
 //!
-//! Bounds: a bell that rings already is not put into its inbox again, so an inbox holds each stream at most once. A task
+//! Bounds: a bell that rings already is not put into its inbox again, so an inbox holds each stream once; and once more for
+//! its end, and where the task itself puts it off. A task
 //! that falls [`MOST_UNSERVED`] events behind is waited for by publishers ([`Inbox::caught_up`]): by its own work alone,
 //! never by a client.
 
@@ -50,11 +51,19 @@ impl Bell {
         self.rung.load(Ordering::Acquire) && self.rung.swap(false, Ordering::AcqRel)
     }
 
+    /// Rings even if it rings already: somebody who has not come to listen is to hear of it as well.
+    pub fn insist(&self) {
+        self.ring();
+        if let Some((inbox, key)) = self.inbox.get() {
+            inbox.put(*key);
+        }
+    }
+
     /// Rings, once until it is listened to again.
     pub fn ring(&self) {
         let mut peal = Peal::default();
         peal.ring(self);
-        peal.end(0);
+        peal.end();
     }
 }
 
@@ -81,10 +90,10 @@ impl Peal {
         }
     }
 
-    /// Tells the inboxes; the reason were so many events.
-    pub fn end(self, events: usize) {
+    /// Tells the inboxes.
+    pub fn end(self) {
         for (inbox, keys) in self.0 {
-            inbox.add(&keys, events);
+            inbox.add(&keys);
         }
     }
 }
@@ -114,19 +123,20 @@ struct Round {
     serving: bool,
     /// Events since it began, or since the first key began to wait.
     unserved: usize,
+    /// Nobody takes any more.
+    closed: bool,
     /// The task, while it waits for a key.
     task: Option<Waker>,
 }
 
 impl Inbox {
-    fn add(&self, keys: &[u32], events: usize) {
+    fn add(&self, keys: &[u32]) {
         let mut round = lock(&self.0.round);
-        round.waiting.extend_from_slice(keys);
-        let some = !round.waiting.is_empty();
-        if round.serving || some {
-            round.unserved += events;
+        if round.closed {
+            return;
         }
-        let task = if some { round.task.take() } else { None };
+        round.waiting.extend_from_slice(keys);
+        let task = round.task.take();
         drop(round);
         if let Some(task) = task {
             task.wake();
@@ -135,12 +145,29 @@ impl Inbox {
 
     /// Puts one key in.
     pub fn put(&self, key: u32) {
-        self.add(&[key], 0);
+        self.add(&[key]);
     }
 
-    /// Counts events of which the task may have heard already, for a stream of its own that it has not come to yet.
+    /// Counts events as unserved, if the task has not yet come to all whose keys it was given before.
     pub fn count(&self, events: usize) {
-        self.add(&[], events);
+        let mut round = lock(&self.0.round);
+        if round.serving || !round.waiting.is_empty() {
+            round.unserved += events;
+        }
+    }
+
+    /// Forgets what waits, and takes nothing any more.
+    pub fn close(&self) {
+        *lock(&self.0.round) = Round {
+            closed: true,
+            ..Round::default()
+        };
+        self.0.begun.notify_waiters();
+    }
+
+    /// Whether nobody takes any more.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.0.round).closed
     }
 
     /// Begins the next round with the keys that wait, which become `keys`. Without any the last round is over, and the
@@ -232,6 +259,35 @@ mod tests {
         assert!(!bells[0].listen(Waker::noop()));
         bells[0].ring();
         assert_eq!(taken(&inbox), [7]);
+    }
+
+    #[test]
+    fn who_insists_is_heard_though_it_rings_already() {
+        let (inbox, bell) = (Inbox::default(), Bell::default());
+        bell.attach(&inbox, 7);
+        bell.ring();
+        assert_eq!(taken(&inbox), [7]);
+        bell.ring();
+        assert_eq!(taken(&inbox), [0_u32; 0], "nobody has listened yet");
+        bell.insist();
+        assert_eq!(taken(&inbox), [7]);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_an_inbox_that_is_closed() {
+        let inbox = Inbox::default();
+        inbox.put(1);
+        inbox.count(MOST_UNSERVED);
+        assert!(inbox.is_behind() && !inbox.is_closed());
+        let mut waiting = std::pin::pin!(inbox.caught_up());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Pending);
+        inbox.close();
+        assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Ready(()));
+        inbox.put(2);
+        inbox.count(MOST_UNSERVED);
+        assert!(inbox.is_closed() && !inbox.is_behind());
+        assert_eq!(taken(&inbox), [0_u32; 0]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub trait Handler: Send + Sync + 'static {
 /// A body that may be a held stream.
 pub trait Holdable: Sized {
     /// What a held stream is when it is no body any more.
-    type Held: Held;
+    type Held: HeldStream;
 
     /// Whether it is one.
     fn is_held(&self) -> bool;
@@ -48,7 +48,7 @@ pub trait Holdable: Sized {
 }
 
 /// A stream whose frames the server writes to the socket itself. Dropped when the client is gone.
-pub trait Held: Send + 'static {
+pub trait HeldStream: Send + 'static {
     /// What one stream read may spare the next one the reading.
     type Memo: Default + Send;
 
@@ -67,6 +67,9 @@ pub trait Held: Send + 'static {
     /// Whether it waits for something that wakes the waker it was polled with, beside its inbox.
     fn awaits(&self) -> bool;
 
+    /// Whether what was given and not written yet should not reach the client any more.
+    fn is_revoked(&self) -> bool;
+
     /// When it is to be polled next, whether or not it is woken.
     fn due(&self) -> Instant;
 }
@@ -83,7 +86,7 @@ pub enum Filled {
 }
 
 /// No stream at all: for services that hold none.
-impl Held for Infallible {
+impl HeldStream for Infallible {
     type Memo = ();
 
     fn attach(&self, _: &Inbox, _: u32) {
@@ -101,6 +104,10 @@ impl Held for Infallible {
     }
 
     fn awaits(&self) -> bool {
+        match *self {}
+    }
+
+    fn is_revoked(&self) -> bool {
         match *self {}
     }
 

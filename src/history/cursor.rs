@@ -44,7 +44,8 @@ pub struct Memo(Option<Remembered>);
 #[derive(Debug)]
 struct Remembered {
     head: Position,
-    keys: Vec<u32>,
+    /// By name, for a key may be that of another channel by now.
+    channels: Arc<[ChannelName]>,
     from: Position,
     to: Position,
     progress: Progress,
@@ -103,7 +104,7 @@ impl Cursor {
         self.at.position = read.position;
         memo.0 = (live && read.for_all && read.progress != Progress::Gap).then(|| Remembered {
             head,
-            keys: keys.to_vec(),
+            channels: Arc::clone(&self.channels),
             from,
             to: read.position,
             progress: read.progress,
@@ -143,7 +144,7 @@ impl Cursor {
 impl Remembered {
     fn is_of(&self, cursor: &Cursor) -> bool {
         self.from == cursor.at.position
-            && self.keys == cursor.keys.as_slice()
+            && self.channels == cursor.channels
             && self.head == cursor.log.position()
     }
 }

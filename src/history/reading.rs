@@ -16,6 +16,10 @@ use crate::domain::{ChannelName, EventId, Frame, Position, PublisherId, StreamId
 /// The time over which a channel's rate is measured.
 const RATE_TIME: Duration = Duration::from_secs(60);
 
+/// Frames of so many bytes are the most of one read, but for the last of them: they stay in memory for as long as their
+/// reader's client takes to read them, whatever the log drops meanwhile.
+const MOST_BYTES: usize = 64 << 10;
+
 /// A reader's place: after `position`, of a stream that began when the log ended at `opened`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At {
@@ -56,7 +60,7 @@ impl Channel {
 }
 
 impl State {
-    /// Reads up to `most` events of the channels under `keys` into `out`.
+    /// Reads up to `most` events of the channels under `keys` into `out`, fewer if they are large.
     pub(super) fn read(
         &mut self,
         keys: &[u32],
@@ -77,7 +81,7 @@ impl State {
             read.progress = Progress::Gap;
             return read;
         }
-        let mut at = from;
+        let (mut at, mut bytes) = (from, 0);
         for _ in 0..most {
             // An event of several channels is one event: it is the least of each of them, and sent once.
             let next = known().flat_map(|channel| channel.owed(at)).flatten();
@@ -91,9 +95,13 @@ impl State {
             read.for_all &= entry.except.is_none();
             if entry.except != Some(stream) && !entry.frame.is_empty() {
                 out.push_back(entry.frame.clone());
+                bytes += entry.frame.len();
             }
             if entry.close {
                 read.progress = Progress::Closed;
+                break;
+            }
+            if bytes >= MOST_BYTES {
                 break;
             }
         }

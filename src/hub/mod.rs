@@ -1,13 +1,13 @@
 //! Who is listening: the open streams, the channels they are on, and the one way to publish.
 //!
-//! A wake carries nothing. Publishing appends to the log and then wakes every stream on the event's channels; a woken
-//! stream reads what it has not yet sent. Because the append comes first and a stream registers its waker before it
-//! reads, no order of the two can lose an event.
+//! A ring carries nothing. Publishing appends to the log and then rings the bell of every stream on the event's channels; a
+//! stream that was rung for reads what it has not yet sent. Because the append comes first and a stream listens to its bell
+//! before it reads, no order of the two can lose an event.
 //!
 //! The table of streams is bounded by the slots that `stream` gives out, the table of channels by the streams on it.
 
-mod audience;
 mod kicks;
+mod listeners;
 mod presence;
 mod seat;
 #[cfg(test)]
@@ -30,16 +30,16 @@ use crate::base::sync::lock;
 use crate::domain::{ChannelName, Event, EventId, Frame, Position, StreamId, UserId};
 use crate::history::{AppendError, Log};
 
-use audience::Audience as On;
 use kicks::Kicks;
 pub use kicks::{Era, Session, Whom};
+use listeners::Listeners;
 pub use presence::Changes;
 use presence::Presence;
 pub use seat::{About, Ending, Identity, Membership, Seat};
 use seat::{ById, Joined, Listener};
 
-/// The longest that a publisher waits for the gateway's own writing.
-const MOST_PACE: Duration = Duration::from_secs(5);
+/// The longest that a publisher waits for the gateway's own writing: less than a client of Django's has patience.
+const MOST_PACE: Duration = Duration::from_secs(1);
 
 /// The streams of this gateway. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ struct Inner {
 struct Table {
     /// Every open stream, also one that is on no channel yet because its permission is still being asked for.
     streams: HashSet<ById>,
-    channels: Named<ChannelName, On>,
+    channels: Named<ChannelName, Listeners>,
     /// The streams that were opened with a session of Django.
     sessions: HashMap<Session, HashMap<StreamId, Arc<Listener>>>,
     kicks: Kicks,
@@ -158,7 +158,7 @@ impl Hub {
     ) -> Result<Receipt, AppendError> {
         let ids = self.0.log.append(events, encode)?;
         self.0.metrics.published.inc_by(events.len() as u64);
-        let streams = self.wake(events);
+        let streams = self.ring(events);
         Ok(Receipt { ids, streams })
     }
 
@@ -184,16 +184,17 @@ impl Hub {
         table.inboxes.iter().filter(is_behind).cloned().collect()
     }
 
-    fn wake(&self, events: &[Event]) -> usize {
+    fn ring(&self, events: &[Event]) -> usize {
         let table = lock(&self.0.table);
         let mut peal = Peal::default();
         table.taps.values().for_each(|tap| peal.ring(tap.bell()));
         let streams = table.ring(events, &mut peal);
+        // First, so that whom this very publish rings is not behind by it.
         for inbox in table.inboxes.iter().filter(|_| streams > 0) {
             inbox.count(events.len());
         }
         drop(table);
-        peal.end(0);
+        peal.end();
         streams
     }
 
@@ -278,7 +279,11 @@ impl Hub {
         let table = lock(&self.0.table);
         let listeners: Vec<_> = match channel {
             Some(name) => {
-                let on = table.channels.get(name).into_iter().flat_map(On::iter);
+                let on = table
+                    .channels
+                    .get(name)
+                    .into_iter()
+                    .flat_map(Listeners::iter);
                 on.map(Arc::clone).collect()
             }
             None => table
@@ -310,7 +315,7 @@ impl Hub {
     /// The channels that have streams, in the order of their names.
     pub fn audiences(&self) -> Vec<Audience> {
         let table = lock(&self.0.table);
-        let audience = |(name, on): (&ChannelName, &On)| Audience {
+        let audience = |(name, on): (&ChannelName, &Listeners)| Audience {
             channel: name.clone(),
             streams: on.len(),
         };
@@ -357,7 +362,10 @@ impl Table {
         };
         // A stream on several of the channels counts once.
         let mut seen: HashSet<_> = first.iter().map(|listener| listener.id()).collect();
-        for listener in std::iter::once(second).chain(rung).flat_map(On::iter) {
+        for listener in std::iter::once(second)
+            .chain(rung)
+            .flat_map(Listeners::iter)
+        {
             peal.ring(listener.bell());
             seen.insert(listener.id());
         }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::SystemTime;
 
-use super::audience::ALONE;
 use super::kicks::{Era, Session};
+use super::listeners::ALONE;
 use super::presence::Now;
 use super::{Hub, Table};
 use crate::base::bell::{Bell, Inbox};
@@ -136,10 +136,12 @@ impl Listener {
             Ending::Logout => 3,
         };
         // The first reason stays.
-        let _first = self
+        let first = self
             .ending
             .compare_exchange(0, code, Ordering::Release, Ordering::Relaxed);
-        self.bell.ring();
+        if first.is_ok() {
+            self.bell.insist();
+        }
     }
 
     fn ending(&self) -> Option<Ending> {
@@ -174,9 +176,9 @@ impl Seat {
         self.listener.id
     }
 
-    /// Has `waker` woken by the next publish on a channel of this stream, and by its ending; or the inbox it is attached
-    /// to. Must come before the read and the look at [`Seat::ending`] that precede a wait.
-    /// Whether it was woken since it listened last.
+    /// Whether it was rung for since it listened last. From now on the next publish on a channel of this stream, and its
+    /// ending, wake `waker`, or the inbox it is attached to. Must come before the read and the look at [`Seat::ending`]
+    /// that precede a wait.
     pub fn listen(&self, waker: &Waker) -> bool {
         self.listener.bell.listen(waker)
     }
@@ -186,6 +188,7 @@ impl Seat {
         self.listener.bell.attach(inbox, key);
         let mut table = lock(&self.hub.0.table);
         if !table.inboxes.contains(inbox) {
+            table.inboxes.retain(|other| !other.is_closed());
             table.inboxes.push(inbox.clone());
         }
     }

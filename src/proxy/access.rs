@@ -143,7 +143,7 @@ impl Holdable for Logged {
     }
 }
 
-impl handler::Held for LoggedHeld {
+impl handler::HeldStream for LoggedHeld {
     type Memo = Memo;
 
     fn attach(&self, inbox: &Inbox, key: u32) {
@@ -167,6 +167,10 @@ impl handler::Held for LoggedHeld {
 
     fn awaits(&self) -> bool {
         self.held.awaits()
+    }
+
+    fn is_revoked(&self) -> bool {
+        self.held.is_revoked()
     }
 
     fn due(&self) -> Instant {

@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::handshake::Speech;
-use super::hold::{Holders, Places};
+use super::hold::{Holders, Occupied};
 use super::io::Socket;
 use super::{Address, Listen, Server, conn};
 use crate::base::handler::Handler;
@@ -188,11 +188,11 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
                     let open = Counted::new(&server.0.metrics.open);
                     server.0.metrics.accepted.inc();
                     let (server, handler) = (server.clone(), Arc::clone(&handler));
-                    let (holders, places) = (Arc::clone(&holders), Places::new(slot, open));
+                    let (holders, occupied) = (Arc::clone(&holders), Occupied::new(slot, open));
                     connections.spawn(async move {
                         let held = conn::run(server, socket, speech, info, handler, holders).await;
                         if let Some(held) = held {
-                            held.hand_over(places);
+                            held.hand_over(occupied);
                         }
                     });
                 }

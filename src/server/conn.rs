@@ -19,7 +19,7 @@ use hyper_util::server::conn::auto;
 use super::activity::{Activity, Busy, Tracked};
 use super::handshake::Speech;
 use super::head;
-use super::hold::{Arrival, Desk, Holders, Places};
+use super::hold::{Desk, Handover, Holders, Occupied};
 use super::io::{ClientIo, Socket};
 use super::{Server, Settings};
 use crate::base::handler::{Handler, Holdable};
@@ -46,13 +46,13 @@ pub(super) struct HeldConn<S> {
 
 impl<S> HeldConn<S> {
     /// Gives it to those who hold streams.
-    pub(super) fn hand_over(self, places: Places) {
+    pub(super) fn hand_over(self, occupied: Occupied) {
         match self.socket.into_raw() {
-            Ok(socket) => self.desk.adopt(Arrival {
+            Ok(socket) => self.desk.adopt(Handover {
                 socket,
                 head: head::of_stream(&self.parts),
                 stream: self.stream,
-                places,
+                occupied,
             }),
             Err(error) => tracing::debug!(%error, "Held stream dropped"),
         }

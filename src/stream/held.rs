@@ -32,6 +32,9 @@ use crate::wire::sse;
 
 /// The most events of one read.
 const READ: usize = 32;
+/// How often more is looked for before what there is is written: once for what it has to say itself, once for events, and
+/// once to see that there is no more.
+const LOOKS: usize = 3;
 /// The most events a stream is still given when the gateway drains.
 const LAST_READS: usize = 1024;
 
@@ -100,7 +103,7 @@ impl Held {
 
     /// Whether the permission was taken back. Looked at after each read: what was published after a kick must not have
     /// been read before it was noticed.
-    pub(super) fn is_revoked(&self) -> bool {
+    pub fn is_revoked(&self) -> bool {
         matches!(self.seat.ending(), Some(Ending::Kick | Ending::Logout))
     }
 
@@ -149,7 +152,7 @@ impl Held {
         }
     }
 
-    /// Moves the frames that can be written now into `out`, which is empty: about [`READ`] of them.
+    /// Moves the frames that can be written now into `out`, which is empty: what one read gives, or little more.
     pub fn fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -163,8 +166,10 @@ impl Held {
             std::mem::swap(&mut self.ready, out);
         }
         let mut idle = false;
-        while self.ready.len() < READ && !self.is_over() && !idle {
+        let mut looks = 0;
+        while looks < LOOKS && self.ready.len() < READ && !self.is_over() && !idle {
             idle = !self.look(cx, now, Some(memo));
+            looks += 1;
         }
         std::mem::swap(&mut self.ready, out);
         if !lent {

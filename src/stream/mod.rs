@@ -2,7 +2,8 @@
 //!
 //! [`Streams::open`] takes the slot first (the cheapest refusal), notes the place in the log, asks Django if the route
 //! says so, finds where the client was, and only then answers; so nothing falls between the answer and the stream, and
-//! whoever reads the first byte of a granted stream is on its channels already. The rest is [`Held`], a body.
+//! whoever reads the first byte of a granted stream is on its channels already. The rest is [`Held`], which the server
+//! writes itself, or [`Body`] carries through the HTTP library.
 //!
 //! Bounds: as many streams as there are slots, beyond, 503; `per_ip` of a client, `per_user` of a user, beyond, 429.
 
@@ -57,7 +58,7 @@ struct Inner {
     slots: Slots,
     clients: Shares<IpAddr>,
     users: Shares<UserId>,
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
 }
 
 #[derive(Debug)]
@@ -166,7 +167,7 @@ impl Streams {
         let metrics = Metrics {
             opened: registry.counter("streams_opened", "Streams opened"),
             ended: registry.counter_by("streams_ended", "Streams ended, by reason"),
-            refused: registry.counter_by("streams_refused", "Streams refused, by limit"),
+            refused: registry.counter_by("streams_refused", "Streams refused, by reason"),
             delivered: registry.counter("events_delivered", "Events handed to streams"),
             resets: registry.counter_by("stream_resets", "Resets sent, by reason"),
         };
@@ -175,9 +176,10 @@ impl Streams {
             slots,
             clients: Shares::default(),
             users: Shares::default(),
-            metrics: Arc::new(metrics),
+            metrics,
         }))
     }
+
     /// Counts a stream that is not opened for this reason.
     pub fn count_refused(&self, limit: Limit) {
         let refused = &self.0.metrics.refused;

@@ -99,19 +99,16 @@ impl Conn {
         }
     }
 
-    /// Whether nothing has come since the last answer: neither the end nor a byte that nobody asked for. What the kernel
-    /// has and the runtime does not know of yet is seen only if this is to be `certain`; that costs a system call.
-    pub(super) fn is_silent(&mut self, certain: bool) -> bool {
-        let none = &mut [0];
+    /// Whether nothing has come since the last answer: neither the end nor a byte that nobody asked for, which the next
+    /// request would take for its answer. The kernel is asked, for what it has the runtime may not know of yet.
+    pub(super) fn is_silent(&mut self) -> bool {
         let read = match &mut self.socket {
-            Socket::Tcp(socket) if certain => peek(&SockRef::from(&*socket)),
-            Socket::Unix(socket) if certain => peek(&SockRef::from(&*socket)),
-            Socket::Tcp(socket) => socket.try_read(none),
-            Socket::Unix(socket) => socket.try_read(none),
+            Socket::Tcp(socket) => peek(&SockRef::from(&*socket)),
+            Socket::Unix(socket) => peek(&SockRef::from(&*socket)),
             #[cfg(test)]
             Socket::Pipe(pipe) => {
                 let mut cx = Context::from_waker(std::task::Waker::noop());
-                match Pin::new(pipe).poll_read(&mut cx, &mut ReadBuf::new(none)) {
+                match Pin::new(pipe).poll_read(&mut cx, &mut ReadBuf::new(&mut [0])) {
                     Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
                     Poll::Ready(read) => read.map(|()| 0),
                 }

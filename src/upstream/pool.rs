@@ -78,15 +78,14 @@ impl Pool {
         lock(&self.0.idle).clear();
     }
 
-    /// A connection that was idle for less than `longest` until `now`, the most recently used first. `certain`: whether
-    /// the kernel is asked if it is still open.
-    pub(super) fn idle(&self, longest: Duration, now: Instant, certain: bool) -> Option<Lease> {
+    /// A connection that was idle for less than `longest` until `now`, the most recently used first.
+    pub(super) fn idle(&self, longest: Duration, now: Instant) -> Option<Lease> {
         let mut idle = lock(&self.0.idle);
         while let Some(Idle { mut conn, since }) = idle.pop() {
             if now.saturating_duration_since(since) >= longest {
                 // The rest has been idle for longer still.
                 idle.clear();
-            } else if conn.is_silent(certain) {
+            } else if conn.is_silent() {
                 let in_flight = self.count();
                 return Some(Lease { conn, in_flight });
             }
@@ -153,12 +152,10 @@ impl Lease {
             mut conn,
             in_flight,
         } = self;
-        if !conn.can_be_kept() {
-            return;
-        }
         conn.shrink();
         let mut idle = lock(&in_flight.0.0.idle);
-        if idle.len() < MOST_IDLE {
+        // Looked at under the lock: whoever closes the upstream clears the pool after that.
+        if conn.can_be_kept() && idle.len() < MOST_IDLE {
             idle.push(Idle { conn, since: now });
         }
     }

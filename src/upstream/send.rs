@@ -173,7 +173,7 @@ impl Upstream {
             JUST_USED.min(self.0.settings.idle_reuse)
         };
         let mut copy = if is_safe { body.again() } else { None };
-        let mut idle = pool.idle(reuse, now, !is_safe);
+        let mut idle = pool.idle(reuse, now);
         loop {
             let was_idle = idle.is_some();
             let lease = match idle.take() {

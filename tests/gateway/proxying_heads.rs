@@ -190,8 +190,8 @@ async fn head_204_and_304_have_no_body_and_leave_the_connection_fine() {
     );
     assert_eq!(
         backend.seen(|log| log.connections.len()),
-        1,
-        "the upstream connection was used for all"
+        2,
+        "one that announced a body is not used again, lest the body come; the other one is"
     );
 }
 
@@ -264,4 +264,33 @@ async fn an_http_1_0_client_is_answered_in_its_own_way() {
         ),
         ("body", None, true)
     );
+}
+
+#[tokio::test]
+async fn a_target_without_a_path_is_sent_with_one() {
+    let backend = Backend::start(|_| Reply::ok("page")).await;
+    let gateway = Gateway::before(&backend.address, "").await;
+    let mut conn = Conn::open(&gateway.public).await;
+    let answer = conn
+        .ask("GET http://a?q=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(backend.request(0).await.target(), "/?q=1");
+}
+
+#[tokio::test]
+async fn the_body_of_an_answer_that_has_none_is_not_the_next_answer() {
+    let backend = Backend::start(|request| match request.target() {
+        "/head" => Reply::raw(
+            "HTTP/1.1 200 OK\r\nContent-Length: 41\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        ),
+        _ => Reply::ok("page"),
+    })
+    .await;
+    let gateway = Gateway::before(&backend.address, "").await;
+    let mut conn = Conn::open(&gateway.public).await;
+    conn.send("HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(conn.answer_to("HEAD").await.status, 200);
+    let next = conn.ask("GET /page HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(next.text(), "page");
 }

@@ -185,6 +185,47 @@ async fn an_event_reaches_a_thousand_streams_once_each() {
 }
 
 #[tokio::test]
+async fn a_kick_frees_the_place_of_a_listener_that_does_not_read() {
+    let (gateway, mut publisher) = site("history = { events = 16 }").await;
+    if !gateway.has_fast_path {
+        // The HTTP library asks a stream for nothing while its client takes nothing: `body_idle` ends that one.
+        return;
+    }
+    let stalled = EventSource::open(&gateway.public, "/events/").await;
+    let mut quick = EventSource::open(&gateway.public, "/rooms/other/").await;
+    let big = "x".repeat(200_000);
+    for _ in 0..100 {
+        publisher.text("news", &big).await;
+    }
+    publisher.text("room-other", "on").await;
+    assert_eq!(quick.next().await.data, "on");
+    assert_eq!(publisher.streams().await, 2);
+    let kick = json!({"stream": stalled.stream()});
+    let lines = "Content-Type: application/json\r\n";
+    let kicked = publisher
+        .request("POST", "/v1/kick", lines, kick.to_string().as_bytes())
+        .await;
+    assert_eq!(kicked.status, 200, "{}", kicked.text());
+    until("it is gone", async || publisher.streams().await == 1).await;
+}
+
+#[tokio::test]
+async fn large_events_wait_in_the_log_and_not_with_their_reader() {
+    let (gateway, mut publisher) = site("history = { events = 64 }").await;
+    let first = publisher.text("news", "first").await;
+    let big = "x".repeat(200_000);
+    for _ in 0..40 {
+        publisher.text("news", &big).await;
+    }
+    let mut back = EventSource::resume(&gateway.public, "/events/", &first).await;
+    for _ in 0..40 {
+        assert_eq!(back.next().await.data, big);
+    }
+    publisher.text("news", "on").await;
+    assert_eq!(back.next().await.data, "on");
+}
+
+#[tokio::test]
 async fn a_listener_that_takes_nothing_for_too_long_is_cut_off() {
     let (gateway, mut publisher) =
         site("history = { events = 16 }\n[limits]\nbody_idle = \"300ms\"").await;

@@ -1,4 +1,4 @@
-"""Settings of the demo. None is about event streams: the gateway needs no Django setting."""
+"""Settings of the demo. None is about event streams."""
 
 import os
 from pathlib import Path

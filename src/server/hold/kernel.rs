@@ -9,7 +9,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use tokio::io::unix::AsyncFd;
 
 /// The most events that are taken at once.
-pub(super) const MOST: usize = 128;
+const MOST: usize = 128;
 
 /// A set of sockets under keys.
 #[derive(Debug)]

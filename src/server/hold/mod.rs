@@ -5,16 +5,21 @@
 //! inbox, [`Holder::serve`] asks the stream for its frames and gives them to the socket in one write. An idle stream costs
 //! its entry in the table and the kernel's socket; it has no task, no timer, no buffer.
 //!
+//! In `desk` connections are handed over, `table` has the streams and their due times (`due`), `kernel` is the epoll set,
+//! `raw` a socket with or without TLS, `rest` what of a write is left.
+//!
 //! Invariants:
 //! - The kernel tells of a socket that can be written again, and of a client that is gone, by edges; so a socket is in the
 //!   set of the kernel before it is first written to, and a write that is cut short is gone on with at the next edge.
 //! - Every entry stands once among the due times, at its own or an earlier one: one that is woken too early goes on.
-//! - What is not written yet is at most what one [`Held::fill`] gave, shared with the log. While there is some, nothing
+//! - What is not written yet is at most what one [`HeldStream::fill`] gave, shared with the log. While there is some, nothing
 //!   more is asked for: a slow client's stream lags in the log and queues nothing.
-//! - After so many streams the task lets others run ([`TURN`]).
+//! - After so many streams, or so much for one of them, the task lets others run ([`TURN`], [`FILLS`]).
+//! - A key may be that of another stream by the time it is heard of: to serve a stream that has nothing new does no harm.
 //!
 //! Bounds: an entry for each connection, which has its slot; a write that does not go on for `body_idle` ends it.
 
+mod desk;
 mod due;
 mod kernel;
 mod raw;
@@ -25,8 +30,6 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -36,13 +39,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
 use super::Server;
-use crate::base::bell::Inbox;
-use crate::base::handler::{Filled, Held};
+use crate::base::handler::{Filled, HeldStream};
 use crate::base::metrics::Counted;
-use crate::base::sync::lock;
 use crate::domain::Frame;
-use crate::limits::Slot;
 
+pub(super) use desk::{Desk, Handover, Holders, Occupied};
 use due::{Alarm, Clock};
 use kernel::Epoll;
 pub(super) use raw::Raw;
@@ -51,103 +52,15 @@ use table::{Entry, Table};
 
 /// Streams that are served before others may run.
 const TURN: usize = 64;
+/// How often one stream is asked for more before it has to wait for its next turn.
+const FILLS: usize = 16;
 /// The key that says: connections have been handed over.
 const ARRIVALS: u32 = u32::MAX;
 /// How long a stream that has ended waits for its client to close.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What a connection occupies, guards.
-#[derive(Debug)]
-pub(super) struct Places {
-    _slot: Slot,
-    _open: Counted,
-}
-
-impl Places {
-    pub(super) const fn new(slot: Slot, open: Counted) -> Self {
-        Self {
-            _slot: slot,
-            _open: open,
-        }
-    }
-}
-
-/// A connection whose answer is a held stream.
-pub(super) struct Arrival<S> {
-    /// Its socket, with nothing written but whole answers.
-    pub(super) socket: Raw,
-    /// The head of the answer.
-    pub(super) head: Vec<u8>,
-    /// What comes after the head.
-    pub(super) stream: S,
-    pub(super) places: Places,
-}
-
-/// Those who serve held streams, one for each core; made when the first stream comes.
-#[derive(Debug)]
-pub(super) struct Holders<S> {
-    server: Server,
-    all: Box<[Mutex<Option<Desk<S>>>]>,
-    next: AtomicUsize,
-}
-
-/// Where one of them is handed connections.
-#[derive(Debug)]
-pub(super) struct Desk<S> {
-    inbox: Inbox,
-    /// Bounded by the slots of the connections.
-    arrivals: Arc<Mutex<Vec<Arrival<S>>>>,
-}
-
-impl<S> Clone for Desk<S> {
-    fn clone(&self) -> Self {
-        Self {
-            inbox: self.inbox.clone(),
-            arrivals: Arc::clone(&self.arrivals),
-        }
-    }
-}
-
-impl<S> std::fmt::Debug for Arrival<S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Arrival")
-    }
-}
-
-impl<S: Held> Holders<S> {
-    /// None yet, at most so many.
-    pub(super) fn new(server: Server, most: usize) -> Self {
-        Self {
-            server,
-            all: (0..most).map(|_| Mutex::default()).collect(),
-            next: AtomicUsize::new(0),
-        }
-    }
-
-    /// The next of them in turn; `None` if there are to be none, or the system gives none.
-    pub(super) fn desk(&self) -> Option<Desk<S>> {
-        let next = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut known = lock(self.all.get(next.checked_rem(self.all.len())?)?);
-        if known.is_none() {
-            let started = Holder::start(&self.server);
-            *known = started
-                .inspect_err(|error| tracing::warn!(%error, "No fast path for held streams"))
-                .ok();
-        }
-        known.clone()
-    }
-}
-
-impl<S> Desk<S> {
-    /// Hands a connection over.
-    pub(super) fn adopt(&self, arrival: Arrival<S>) {
-        lock(&self.arrivals).push(arrival);
-        self.inbox.put(ARRIVALS);
-    }
-}
-
 /// Serves the streams of its table, a task.
-struct Holder<S: Held> {
+struct Holder<S: HeldStream> {
     server: Server,
     desk: Desk<S>,
     kernel: AsyncFd<Epoll>,
@@ -175,12 +88,9 @@ enum Turn {
     More,
 }
 
-impl<S: Held> Holder<S> {
+impl<S: HeldStream> Holder<S> {
     fn start(server: &Server) -> io::Result<Desk<S>> {
-        let desk = Desk {
-            inbox: Inbox::default(),
-            arrivals: Arc::default(),
-        };
+        let desk = Desk::new();
         let clock = Clock::start();
         let mut holder = Self {
             server: server.clone(),
@@ -211,9 +121,14 @@ impl<S: Held> Holder<S> {
                         return Poll::Ready(None);
                     }
                     closes = closes || closing.as_mut().poll(cx).is_ready();
-                    let turn = holder.poll_turn(cx);
+                    let turn = catch_unwind(AssertUnwindSafe(|| holder.poll_turn(cx)));
+                    let Ok(turn) = turn else {
+                        server.0.metrics.panics.inc();
+                        tracing::error!("A holder of streams panicked, its streams end");
+                        return Poll::Ready(None);
+                    };
                     // Nobody comes any more, and everybody has left.
-                    if closes && holder.table.is_empty() && lock(&holder.desk.arrivals).is_empty() {
+                    if closes && holder.table.is_empty() && holder.desk.is_empty() {
                         return Poll::Ready(None);
                     }
                     turn.map(Some)
@@ -229,15 +144,16 @@ impl<S: Held> Holder<S> {
 
     /// Serves who needs it, but no more than a turn; pending when nobody does.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = self.clock.now();
+        let now = Instant::now();
         let heard = self.poll_kernel(cx, now);
-        let due = self.serve_due(cx, now);
+        let due = self.serve_due(now);
         let rung = self.serve_rung(cx, now);
         if [heard, due, rung].contains(&Turn::More) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+            return Poll::Ready(());
         }
+        // Last, for all of them may have moved what is due next.
+        let next = self.table.next_due().map(|tick| self.clock.instant(tick));
+        self.alarm.poll(cx, next)
     }
 
     /// Sockets that can be written again, and clients that are gone.
@@ -248,7 +164,8 @@ impl<S: Held> Holder<S> {
             };
             let mut events = std::mem::take(&mut self.scratch.events);
             ready.get_inner().take(&mut events);
-            let (some, full) = (!events.is_empty(), events.len() == kernel::MOST);
+            let some = !events.is_empty();
+            // The set is asked until it is empty, and only then waited for.
             if !some {
                 ready.clear_ready();
             }
@@ -257,20 +174,21 @@ impl<S: Held> Holder<S> {
                 self.heard(key, flags, now);
             }
             self.scratch.events = events;
-            if full {
+            if some {
                 return Turn::More;
             }
         }
     }
 
     fn heard(&mut self, key: u32, flags: EventFlags, now: Instant) {
+        let tick = self.clock.tick(now);
         let gone = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
         if flags.intersects(gone) {
             return self.remove(key);
         }
         if flags.contains(EventFlags::IN)
             && let Some(entry) = self.table.get_mut(key)
-            && !entry.listen().is_ok_and(|there| there)
+            && !entry.listen(tick).is_ok_and(|there| there)
         {
             return self.remove(key);
         }
@@ -284,7 +202,7 @@ impl<S: Held> Holder<S> {
     }
 
     /// Heartbeats, permissions that run out, writes that do not go on.
-    fn serve_due(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+    fn serve_due(&mut self, now: Instant) -> Turn {
         let mut due = std::mem::take(&mut self.scratch.due);
         self.table.take_due(self.clock.tick(now), TURN, &mut due);
         let turn = if due.len() == TURN {
@@ -300,20 +218,19 @@ impl<S: Held> Holder<S> {
             }
         }
         self.scratch.due = due;
-        let next = self.table.next_due().map(|tick| self.clock.instant(tick));
-        if turn == Turn::Done && self.alarm.poll(cx, next).is_ready() {
-            return Turn::More;
-        }
         turn
     }
 
     /// Whether a stream that is due has waited in vain: for its client to close, or to read.
     fn is_over(&mut self, key: u32, now: Instant) -> bool {
         let (tick, patience) = (self.clock.tick(now), self.server.0.settings.body_idle);
-        let stall = self.clock.ticks(patience);
-        let over = |entry: &mut Entry<S>| match entry.blocked_since() {
-            Some(since) => tick.saturating_sub(since) >= stall,
-            None => entry.stream.is_none(),
+        let over = |entry: &mut Entry<S>| {
+            let waited = tick.saturating_sub(entry.waits_since());
+            match &entry.stream {
+                _ if entry.is_blocked() => waited >= Clock::ticks(patience),
+                Some(_) => false,
+                None => waited >= Clock::ticks(LINGER),
+            }
         };
         self.table.get_mut(key).is_some_and(over)
     }
@@ -325,36 +242,40 @@ impl<S: Held> Holder<S> {
                 if self.desk.inbox.poll_take(cx, &mut self.round).is_pending() {
                     return Turn::Done;
                 }
-                // The room of an inbox is a list; served in the order of ringing.
+                // Taken from the end, so turned round: first rung, first served.
                 self.round.reverse();
                 continue;
             };
             if key == ARRIVALS {
                 self.welcome(now);
-            } else if self
-                .table
-                .get_mut(key)
-                .is_some_and(|entry| !entry.is_blocked())
-            {
-                self.serve(key, now);
+                continue;
+            }
+            let Some(entry) = self.table.get_mut(key) else {
+                continue;
+            };
+            match &entry.stream {
+                // What it may not have any more is not kept for a client that reads too slowly to be told of its end.
+                Some(stream) if entry.is_blocked() && stream.is_revoked() => self.remove(key),
+                // It goes on when the kernel tells.
+                _ if entry.is_blocked() => {}
+                _ => self.serve(key, now),
             }
         }
         Turn::More
     }
 
     fn welcome(&mut self, now: Instant) {
-        let arrivals = std::mem::take(&mut *lock(&self.desk.arrivals));
-        for arrival in arrivals {
-            let Arrival {
+        for handover in self.desk.take(TURN) {
+            let Handover {
                 socket,
                 head,
                 stream,
-                places,
-            } = arrival;
+                occupied,
+            } = handover;
             let held = Counted::new(&self.held);
             let key = self
                 .table
-                .insert(Entry::new(socket, head, stream, (places, held)));
+                .insert(Entry::new(socket, head, stream, (occupied, held)));
             let Some(entry) = self.table.get_mut(key) else {
                 continue;
             };
@@ -374,13 +295,13 @@ impl<S: Held> Holder<S> {
     /// Writes what there is to write, as far as the socket takes it.
     fn serve(&mut self, key: u32, now: Instant) {
         let tick = self.clock.tick(now);
-        loop {
+        for number in 0_usize.. {
             let Some(entry) = self.table.get_mut(key) else {
                 return;
             };
-            match entry.flush(tick) {
+            match entry.resume(tick) {
                 Ok(Wrote::All) => {}
-                Ok(Wrote::Some) => break,
+                Ok(Wrote::Blocked) => break,
                 Err(error) => {
                     tracing::debug!(%error, "Held stream broken off");
                     return self.remove(key);
@@ -402,8 +323,12 @@ impl<S: Held> Holder<S> {
             };
             let last = filled == Filled::Over;
             match entry.write(frames, last, tick) {
-                Ok(Wrote::All) if filled == Filled::More => {}
-                Ok(Wrote::All | Wrote::Some) => break,
+                Ok(Wrote::All) if filled == Filled::More && number < FILLS => {}
+                Ok(Wrote::All) if filled == Filled::More => {
+                    self.desk.inbox.put(key);
+                    break;
+                }
+                Ok(Wrote::All | Wrote::Blocked) => break,
                 Err(error) => {
                     tracing::debug!(%error, "Held stream broken off");
                     return self.remove(key);
@@ -436,8 +361,14 @@ impl<S: Held> Holder<S> {
     }
 }
 
+impl<S: HeldStream> Drop for Holder<S> {
+    fn drop(&mut self) {
+        self.desk.close();
+    }
+}
+
 /// Asks a stream for its frames.
-fn fill<S: Held>(
+fn fill<S: HeldStream>(
     stream: &mut S,
     waker: impl FnOnce() -> Waker,
     now: Instant,

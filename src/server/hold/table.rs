@@ -5,7 +5,7 @@ use std::io;
 
 use slab::Slab;
 
-use super::Places;
+use super::Occupied;
 use super::raw::Raw;
 use super::rest::{Rest, Wrote};
 use crate::base::metrics::Counted;
@@ -18,22 +18,27 @@ pub(super) struct Entry<S> {
     pub(super) stream: Option<S>,
     /// What is to be written before anything else.
     rest: Rest,
-    /// The tick at which the last write was cut short.
-    blocked: u32,
+    /// The tick at which it began to wait for its client: to read on, or, at the end, to close.
+    waits_since: u32,
     /// The tick at which it stands among the due times.
     due: u32,
-    _places: (Places, Counted),
+    _occupied: (Occupied, Counted),
 }
 
 impl<S> Entry<S> {
-    pub(super) fn new(socket: Raw, head: Vec<u8>, stream: S, places: (Places, Counted)) -> Self {
+    pub(super) fn new(
+        socket: Raw,
+        head: Vec<u8>,
+        stream: S,
+        occupied: (Occupied, Counted),
+    ) -> Self {
         Self {
             socket,
             stream: Some(stream),
             rest: Rest::of(head),
-            blocked: 0,
+            waits_since: 0,
             due: u32::MAX,
-            _places: places,
+            _occupied: occupied,
         }
     }
 
@@ -43,36 +48,42 @@ impl<S> Entry<S> {
 
     /// Whether it waits for room in the socket.
     pub(super) fn is_blocked(&self) -> bool {
-        self.rest.is_cut() || self.socket.is_behind()
+        self.rest.is_blocked() || self.socket.is_behind()
     }
 
-    /// The tick at which the last write was cut short, if it still is.
-    pub(super) fn blocked_since(&self) -> Option<u32> {
-        self.is_blocked().then_some(self.blocked)
+    /// The tick since which the client has done nothing of what it is waited for, if it is.
+    pub(super) const fn waits_since(&self) -> u32 {
+        self.waits_since
     }
 
     /// Looks at what the client sent; whether it is still there.
-    pub(super) fn listen(&mut self) -> io::Result<bool> {
-        self.socket.listen()
+    pub(super) fn listen(&mut self, tick: u32) -> io::Result<bool> {
+        let was_blocked = self.is_blocked();
+        let is_there = self.socket.listen()?;
+        // An answer to what was read may have filled the socket.
+        if self.is_blocked() && !was_blocked {
+            self.waits_since = tick;
+        }
+        Ok(is_there)
     }
 
     /// Goes on with a write that was cut short.
-    pub(super) fn flush(&mut self, tick: u32) -> io::Result<Wrote> {
+    pub(super) fn resume(&mut self, tick: u32) -> io::Result<Wrote> {
         if !self.is_blocked() {
             return Ok(Wrote::All);
         }
         let before = self.rest.left();
         let mut moved = self.socket.flush()?;
-        let wrote = if self.rest.is_cut() && !self.socket.is_behind() {
+        let wrote = if self.rest.is_blocked() && !self.socket.is_behind() {
             self.rest.flush(&mut self.socket)?
         } else if self.is_blocked() {
-            Wrote::Some
+            Wrote::Blocked
         } else {
             Wrote::All
         };
         moved |= self.rest.left() < before;
         if moved {
-            self.blocked = tick;
+            self.waits_since = tick;
         }
         if wrote == Wrote::All && self.stream.is_none() {
             self.socket.finish()?;
@@ -92,9 +103,10 @@ impl<S> Entry<S> {
             self.stream = None;
         }
         let wrote = self.rest.write(&mut self.socket, frames, last)?;
-        if wrote == Wrote::Some {
-            self.blocked = tick;
-        } else if last {
+        if wrote == Wrote::Blocked || last {
+            self.waits_since = tick;
+        }
+        if wrote == Wrote::All && last {
             self.socket.finish()?;
         }
         Ok(wrote)

@@ -133,8 +133,10 @@ pub fn read(bytes: &Bytes, to_head: bool) -> Result<Head, Invalid> {
         Version::HTTP_11
     };
     let framing = framing(status, version, &headers, to_head)?;
+    // Some servers send the body of an answer that has none: it would be the answer to the next request.
+    let announced = framing == Framing::Length(0) && announces(&headers);
     Ok(Head {
-        keep_alive: framing != Framing::UntilClose && connection.is_kept(version),
+        keep_alive: framing != Framing::UntilClose && !announced && connection.is_kept(version),
         status,
         headers,
         framing,
@@ -169,6 +171,12 @@ fn framing(
         Some(length) => Framing::Length(length),
         None => Framing::UntilClose,
     })
+}
+
+/// Whether a body is spoken of.
+fn announces(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH);
+    length.is_some_and(|length| length != "0") || headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// One line with one number.

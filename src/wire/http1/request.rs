@@ -13,6 +13,10 @@ use crate::domain::EventId;
 pub fn request_line(out: &mut Vec<u8>, method: &Method, target: &PathAndQuery) {
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
+    // `http://site?q` has an empty path, which is `/` on the wire (RFC 9112, section 3.2.1).
+    if target.as_str().starts_with('?') {
+        out.push(b'/');
+    }
     out.extend_from_slice(target.as_str().as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
 }

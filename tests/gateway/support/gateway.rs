@@ -20,6 +20,8 @@ pub struct Gateway {
     pub public_unix: Address,
     /// The internal listener on a unix socket.
     pub internal_unix: Address,
+    /// Whether held streams are written past the HTTP library.
+    pub has_fast_path: bool,
     _directory: TempDir,
 }
 
@@ -42,10 +44,15 @@ impl Gateway {
             socket("http.sock"),
             socket("internal.sock"),
         );
-        let config = config::parse(&text, &Process).unwrap_or_else(|problems| {
+        let mut config = config::parse(&text, &Process).unwrap_or_else(|problems| {
             let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
             panic!("{}\n{text}", all.join("\n"))
         });
+        // `tests/run` goes both ways.
+        if std::env::var("TESTS_FAST_PATH").is_ok_and(|wanted| wanted == "false") {
+            config.server.fast_path = false;
+        }
+        let has_fast_path = config.server.fast_path;
         let running = app::Gateway::start(config).await.unwrap();
         let address = |name| running.address(name).unwrap().clone();
         Self {
@@ -53,6 +60,7 @@ impl Gateway {
             internal: address("internal"),
             public_unix: address("http_unix"),
             internal_unix: address("internal_unix"),
+            has_fast_path,
             running,
             _directory: directory,
         }

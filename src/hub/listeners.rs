@@ -9,7 +9,7 @@ use super::seat::Listener;
 
 /// At least one stream, but for a moment at its making.
 #[derive(Debug)]
-pub(super) enum Audience {
+pub(super) enum Listeners {
     One(Arc<Listener>),
     Many(Box<Slab<Arc<Listener>>>),
 }
@@ -17,7 +17,7 @@ pub(super) enum Audience {
 /// The key of one that stands alone.
 pub(super) const ALONE: u32 = 0;
 
-impl Audience {
+impl Listeners {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::One(_) => 1,
@@ -63,7 +63,7 @@ impl Audience {
     }
 }
 
-impl From<Arc<Listener>> for Audience {
+impl From<Arc<Listener>> for Listeners {
     fn from(listener: Arc<Listener>) -> Self {
         Self::One(listener)
     }

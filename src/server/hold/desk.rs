@@ -1,0 +1,138 @@
+//! Where connections are handed over to those who hold streams.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::raw::Raw;
+use super::{ARRIVALS, Holder};
+use crate::base::bell::Inbox;
+use crate::base::handler::HeldStream;
+use crate::base::metrics::Counted;
+use crate::base::sync::lock;
+use crate::limits::Slot;
+use crate::server::Server;
+
+/// What a connection occupies, guards.
+#[derive(Debug)]
+pub(in crate::server) struct Occupied {
+    _slot: Slot,
+    _open: Counted,
+}
+
+impl Occupied {
+    pub(in crate::server) const fn new(slot: Slot, open: Counted) -> Self {
+        Self {
+            _slot: slot,
+            _open: open,
+        }
+    }
+}
+
+/// A connection whose answer is a held stream.
+pub(in crate::server) struct Handover<S> {
+    /// Its socket, with nothing written but whole answers.
+    pub(in crate::server) socket: Raw,
+    /// The head of the answer.
+    pub(in crate::server) head: Vec<u8>,
+    /// What comes after the head.
+    pub(in crate::server) stream: S,
+    pub(in crate::server) occupied: Occupied,
+}
+
+impl<S> std::fmt::Debug for Handover<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handover")
+    }
+}
+
+/// Those who serve the held streams of one listener, one for each thread of the runtime; made when a stream comes.
+#[derive(Debug)]
+pub(in crate::server) struct Holders<S> {
+    server: Server,
+    all: Box<[Mutex<Option<Desk<S>>>]>,
+    next: AtomicUsize,
+}
+
+impl<S: HeldStream> Holders<S> {
+    /// None yet, at most so many.
+    pub(in crate::server) fn new(server: Server, most: usize) -> Self {
+        Self {
+            server,
+            all: (0..most).map(|_| Mutex::default()).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// The next of them in turn; `None` if there are to be none, or the system gives none.
+    pub(in crate::server) fn desk(&self) -> Option<Desk<S>> {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut known = lock(self.all.get(next.checked_rem(self.all.len())?)?);
+        if known.as_ref().is_none_or(|desk| desk.inbox.is_closed()) {
+            let started: io::Result<_> = Holder::start(&self.server);
+            *known = started
+                .inspect_err(|error| tracing::warn!(%error, "No fast path for held streams"))
+                .ok();
+        }
+        known.clone()
+    }
+}
+
+/// Where one of them is handed connections.
+#[derive(Debug)]
+pub(in crate::server) struct Desk<S> {
+    pub(super) inbox: Inbox,
+    /// Bounded by the slots of the connections.
+    waiting: Arc<Mutex<Vec<Handover<S>>>>,
+}
+
+impl<S> Clone for Desk<S> {
+    fn clone(&self) -> Self {
+        Self {
+            inbox: self.inbox.clone(),
+            waiting: Arc::clone(&self.waiting),
+        }
+    }
+}
+
+impl<S> Desk<S> {
+    pub(super) fn new() -> Self {
+        Self {
+            inbox: Inbox::default(),
+            waiting: Arc::default(),
+        }
+    }
+
+    /// Hands a connection over; it ends where nobody serves here any more.
+    pub(in crate::server) fn adopt(&self, handover: Handover<S>) {
+        lock(&self.waiting).push(handover);
+        self.inbox.put(ARRIVALS);
+        // Looked at after the push: so either this sees that it is closed, or `close` sees the connection.
+        if self.inbox.is_closed() {
+            self.close();
+        }
+    }
+
+    /// At most so many of those who were handed over; the rest another time.
+    pub(super) fn take(&self, most: usize) -> Vec<Handover<S>> {
+        let mut waiting = lock(&self.waiting);
+        let count = waiting.len().min(most);
+        let later = waiting.split_off(count);
+        let now = std::mem::replace(&mut *waiting, later);
+        if !waiting.is_empty() {
+            self.inbox.put(ARRIVALS);
+        }
+        now
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.waiting).is_empty()
+    }
+
+    /// Nobody serves here any more.
+    pub(super) fn close(&self) {
+        self.inbox.close();
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        drop(waiting);
+    }
+}
