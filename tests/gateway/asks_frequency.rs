@@ -26,6 +26,16 @@ async fn an_expired_permission_is_asked_for_again_without_closing() {
 }
 
 #[tokio::test]
+async fn a_stream_on_which_nothing_happens_is_asked_for_in_time() {
+    let backend = Backend::start(|_| granted("SSE-Expires: 1\r\n")).await;
+    // Nothing else wakes it: each answer has to see to the next time itself.
+    let sse = "ask = \"django\", heartbeat = \"10m\"";
+    let (gateway, _) = site_with(sse, "", &backend).await;
+    let _source = EventSource::open(&gateway.public, "/events/").await;
+    backend.request(4).await;
+}
+
+#[tokio::test]
 async fn a_permission_that_is_taken_back_ends_the_stream() {
     let (gateway, mut publisher, backend) = answering(|request| match request.number {
         0 => granted("SSE-Expires: 1\r\n"),

@@ -136,3 +136,59 @@ impl<S> Desk<S> {
         drop(waiting);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::task::{Context, Waker};
+
+    use prometheus_client::metrics::gauge::Gauge;
+
+    use super::*;
+
+    fn hand_over(desk: &Desk<u32>, stream: u32, open: &Gauge) {
+        let slot = crate::limits::Slots::new(1).take().unwrap();
+        desk.adopt(Handover {
+            socket: OwnedFd::from(UnixStream::pair().unwrap().0).into(),
+            head: Vec::new(),
+            stream,
+            occupied: Occupied::new(slot, Counted::new(open)),
+        });
+    }
+
+    fn rung(desk: &Desk<u32>) -> Vec<u32> {
+        let mut keys = Vec::new();
+        let _over = desk
+            .inbox
+            .poll_take(&Context::from_waker(Waker::noop()), &mut keys);
+        keys
+    }
+
+    fn taken(desk: &Desk<u32>) -> Vec<u32> {
+        let taken = desk.take(2).into_iter();
+        taken.map(|handover| handover.stream).collect()
+    }
+
+    #[test]
+    fn a_crowd_is_taken_in_turns_and_in_order() {
+        let (desk, open) = (Desk::new(), Gauge::default());
+        (0..3).for_each(|stream| hand_over(&desk, stream, &open));
+        assert_eq!(rung(&desk), [ARRIVALS; 3]);
+        assert_eq!(taken(&desk), [0, 1]);
+        assert_eq!(rung(&desk), [ARRIVALS], "for the rest");
+        assert_eq!(taken(&desk), [2]);
+        assert!(rung(&desk).is_empty() && desk.is_empty());
+    }
+
+    #[test]
+    fn what_is_handed_to_nobody_ends() {
+        let (desk, open) = (Desk::new(), Gauge::default());
+        hand_over(&desk, 0, &open);
+        assert_eq!(open.get(), 1);
+        desk.close();
+        assert_eq!(open.get(), 0);
+        hand_over(&desk, 1, &open);
+        assert_eq!(open.get(), 0);
+    }
+}
