@@ -198,14 +198,11 @@ impl Inbox {
         lock(&self.0.round).unserved >= MOST_UNSERVED
     }
 
-    /// Waits until the task has begun a new round, if it is too far behind.
+    /// Waits until the task has begun a new round, if it is too far behind. For one round only, whoever else publishes.
     pub async fn caught_up(&self) {
-        loop {
-            let mut begun = std::pin::pin!(self.0.begun.notified());
-            begun.as_mut().enable();
-            if !self.is_behind() {
-                return;
-            }
+        let mut begun = std::pin::pin!(self.0.begun.notified());
+        begun.as_mut().enable();
+        if self.is_behind() {
             begun.await;
         }
     }

@@ -62,11 +62,9 @@ impl Activity {
             }
             loop {
                 ready!(sleep.as_mut().poll(cx));
-                let begin = if self.is_idle() {
-                    since
-                } else {
-                    Instant::now()
-                };
+                // In this order: a request that ends between the two looks has moved.
+                let idle = self.is_idle() && self.moves.load(Ordering::Relaxed) == seen;
+                let begin = if idle { since } else { Instant::now() };
                 if begin.elapsed() >= longest {
                     return Poll::Ready(());
                 }
@@ -77,7 +75,7 @@ impl Activity {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.open.load(Ordering::Relaxed) == 0
+        self.open.load(Ordering::Acquire) == 0
     }
 
     pub(super) fn begun(&self) -> u64 {
@@ -131,7 +129,7 @@ pub(super) struct Busy(Arc<Activity>);
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.moved();
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.open.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -53,7 +53,7 @@ use table::{Entry, Table};
 /// Streams that are served before others may run.
 const TURN: usize = 64;
 /// How often one stream is asked for more before it has to wait for its next turn.
-const FILLS: usize = 16;
+const FILLS: usize = 4;
 /// The key that says: connections have been handed over.
 const ARRIVALS: u32 = u32::MAX;
 /// How long a stream that has ended waits for its client to close.
@@ -323,7 +323,7 @@ impl<S: HeldStream> Holder<S> {
             };
             let last = filled == Filled::Over;
             match entry.write(frames, last, tick) {
-                Ok(Wrote::All) if filled == Filled::More && number < FILLS => {}
+                Ok(Wrote::All) if filled == Filled::More && number + 1 < FILLS => {}
                 Ok(Wrote::All) if filled == Filled::More => {
                     self.desk.inbox.put(key);
                     break;
