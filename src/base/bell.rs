@@ -5,9 +5,8 @@
 //! something to show rings *after* it is there; so one of the two sees the other, and nothing is missed.
 //!
 //! Bounds: a bell that rings already is not put into its inbox again, so an inbox holds each stream once; and once more for
-//! its end, and where the task itself puts it off. A task
-//! that falls [`MOST_UNSERVED`] events behind is waited for by publishers ([`Inbox::caught_up`]): by its own work alone,
-//! never by a client.
+//! its end, and where the task itself puts it off. A task that falls [`MOST_UNSERVED`] events behind is waited for by
+//! publishers ([`Inbox::caught_up`]): by its own work alone, never by a client.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};

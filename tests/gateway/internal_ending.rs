@@ -11,15 +11,6 @@ const TOKENS: &str = "[publish]\ntokens = [\n\
     { name = \"all\", secret = \"one\" },\n\
     { name = \"some\", secret = \"two\", channels = [\"room-*\"] },\n]\n";
 
-async fn kick(publisher: &mut Publisher, whom: Value) -> u64 {
-    let body = whom.to_string();
-    let answer = publisher
-        .request("POST", "/v1/kick", JSON, body.as_bytes())
-        .await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.json()["ended"].as_u64().unwrap()
-}
-
 async fn delete(publisher: &mut Publisher, channel: &str) -> u64 {
     let target = format!("/v1/channels/{channel}");
     let answer = publisher.request("DELETE", &target, "", b"").await;
@@ -38,7 +29,7 @@ async fn a_listener_ended_by_its_channel_comes_back_and_resumes() {
         (news.data(1).await, both.data(1).await),
         (vec!["1".to_owned()], vec!["1".to_owned()])
     );
-    assert_eq!(kick(&mut publisher, json!({"channel": "news"})).await, 2);
+    assert_eq!(publisher.kick(json!({"channel": "news"})).await, 2);
     let last = news.last_event_id().to_owned();
     news.ends().await;
     both.ends().await;
@@ -48,7 +39,7 @@ async fn a_listener_ended_by_its_channel_comes_back_and_resumes() {
     assert_eq!(again.data(2).await, ["2", "3"], "it missed nothing");
     publisher.text("room-a", "x").await;
     assert_eq!(room.data(1).await, ["x"], "others go on");
-    assert_eq!(kick(&mut publisher, json!({"channel": "nobody"})).await, 0);
+    assert_eq!(publisher.kick(json!({"channel": "nobody"})).await, 0);
     assert_eq!(publisher.metric("tidegate_streams_kicked_total").await, 2);
 }
 
@@ -58,18 +49,11 @@ async fn one_stream_is_ended_by_its_id() {
     let one = EventSource::open(&gateway.public, "/events/").await;
     let mut other = EventSource::open(&gateway.public, "/events/").await;
     let id = one.stream().to_owned();
-    assert_eq!(kick(&mut publisher, json!({"stream": id})).await, 1);
+    assert_eq!(publisher.kick(json!({"stream": id})).await, 1);
     one.ends().await;
     until("its end", async || publisher.streams().await == 1).await;
-    assert_eq!(
-        kick(&mut publisher, json!({"stream": id})).await,
-        0,
-        "it is gone"
-    );
-    assert_eq!(
-        kick(&mut publisher, json!({"stream": "f".repeat(32)})).await,
-        0
-    );
+    assert_eq!(publisher.kick(json!({"stream": id})).await, 0, "it is gone");
+    assert_eq!(publisher.kick(json!({"stream": "f".repeat(32)})).await, 0);
     publisher.text("news", "1").await;
     assert_eq!(other.data(1).await, ["1"]);
 }
@@ -87,10 +71,10 @@ async fn a_user_is_ended_on_every_stream_and_asked_for_again() {
         async move { EventSource::open(&public, &target).await }
     };
     let (first, second, mut other) = (open(42).await, open(42).await, open(7).await);
-    assert_eq!(kick(&mut publisher, json!({"user": 42})).await, 2);
+    assert_eq!(publisher.kick(json!({"user": 42})).await, 2);
     first.ends().await;
     second.ends().await;
-    assert_eq!(kick(&mut publisher, json!({"user": "43"})).await, 0);
+    assert_eq!(publisher.kick(json!({"user": "43"})).await, 0);
     let asked = backend.count();
     let mut again = open(42).await;
     assert_eq!(backend.count(), asked + 1, "Django decides anew");
@@ -99,7 +83,7 @@ async fn a_user_is_ended_on_every_stream_and_asked_for_again() {
         (again.data(1).await, other.data(1).await),
         (vec!["x".to_owned()], vec!["x".to_owned()])
     );
-    assert_eq!(kick(&mut publisher, json!({"user": "42"})).await, 1);
+    assert_eq!(publisher.kick(json!({"user": "42"})).await, 1);
 }
 
 #[tokio::test]

@@ -200,12 +200,7 @@ async fn a_kick_frees_the_place_of_a_listener_that_does_not_read() {
     publisher.text("room-other", "on").await;
     assert_eq!(quick.next().await.data, "on");
     assert_eq!(publisher.streams().await, 2);
-    let kick = json!({"stream": stalled.stream()});
-    let lines = "Content-Type: application/json\r\n";
-    let kicked = publisher
-        .request("POST", "/v1/kick", lines, kick.to_string().as_bytes())
-        .await;
-    assert_eq!(kicked.status, 200, "{}", kicked.text());
+    assert_eq!(publisher.kick(json!({"stream": stalled.stream()})).await, 1);
     until("it is gone", async || publisher.streams().await == 1).await;
 }
 

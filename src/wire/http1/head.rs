@@ -132,11 +132,9 @@ pub fn read(bytes: &Bytes, to_head: bool) -> Result<Head, Invalid> {
     } else {
         Version::HTTP_11
     };
-    let framing = framing(status, version, &headers, to_head)?;
-    // Some servers send the body of an answer that has none: it would be the answer to the next request.
-    let announced = framing == Framing::Length(0) && announces(&headers);
+    let (framing, may_surprise) = framing(status, version, &headers, to_head)?;
     Ok(Head {
-        keep_alive: framing != Framing::UntilClose && !announced && connection.is_kept(version),
+        keep_alive: framing != Framing::UntilClose && !may_surprise && connection.is_kept(version),
         status,
         headers,
         framing,
@@ -150,13 +148,15 @@ fn malformed(error: httparse::Error) -> Invalid {
     }
 }
 
-/// An answer that says two things of its length is refused also where it has no body: who said it means trouble.
+/// What follows, and whether a body may come that must not: some servers send what they announce with an answer that has
+/// none, and it would be the answer to the next request. An answer that says two things of its length is refused also where
+/// it has no body: who said it means trouble.
 fn framing(
     status: StatusCode,
     version: Version,
     headers: &HeaderMap,
     to_head: bool,
-) -> Result<Framing, Invalid> {
+) -> Result<(Framing, bool), Invalid> {
     let length = content_length(headers)?;
     let chunked = is_chunked(version, headers)?;
     if chunked && length.is_some() {
@@ -165,18 +165,14 @@ fn framing(
     let bodiless = to_head
         || status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    Ok(match length {
+    let announced = chunked || length.is_some_and(|length| length > 0);
+    let framing = match length {
         _ if bodiless => Framing::Length(0),
         _ if chunked => Framing::Chunked,
         Some(length) => Framing::Length(length),
         None => Framing::UntilClose,
-    })
-}
-
-/// Whether a body is spoken of.
-fn announces(headers: &HeaderMap) -> bool {
-    let length = headers.get(CONTENT_LENGTH);
-    length.is_some_and(|length| length != "0") || headers.contains_key(TRANSFER_ENCODING)
+    };
+    Ok((framing, bodiless && announced))
 }
 
 /// One line with one number.

@@ -17,8 +17,9 @@ const MOST_ROOM: usize = 64 << 10;
 /// A comment, which keeps the connection from looking idle and wakes no listener.
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
-/// Encodes `event`, whose id is the publisher's or else `own`, in one allocation once there is room. Without data (a bare close) only the
-/// id is said, which no browser dispatches: but it comes back with the reconnect, which so is known to have seen the end.
+/// Encodes `event`, whose id is the publisher's or else `own`, in one allocation once there is room. Without data (a bare
+/// close) only the id is said, which no browser dispatches: but it comes back with the reconnect, which so is known to have
+/// seen the end.
 pub fn event(event: &Event, own: EventId) -> Frame {
     let Some(data) = &event.data else {
         return match &event.id {

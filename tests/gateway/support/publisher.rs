@@ -67,6 +67,16 @@ impl Publisher {
         answer["id"].as_str().unwrap().to_owned()
     }
 
+    /// Ends streams; how many.
+    pub async fn kick(&mut self, whom: Value) -> u64 {
+        let body = whom.to_string();
+        let answer = self
+            .request("POST", "/v1/kick", super::publishing::JSON, body.as_bytes())
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["ended"].as_u64().unwrap()
+    }
+
     /// The open streams.
     pub async fn streams(&mut self) -> u64 {
         self.get("/v1/stats").await.json()["streams"]
