@@ -122,7 +122,7 @@ impl Effects {
     }
 
     /// Does what the answer to a request for `path` with the headers `asked` says.
-    pub(super) fn heed(
+    fn heed(
         &self,
         upstream: &Upstream,
         asked: &HeaderMap,
@@ -160,7 +160,7 @@ impl Effects {
     /// the view has not done what it was asked to, and what it says has not happened. A mistake in it is the view's: it is
     /// told in the log, and the client gets its answer. The headers themselves are stripped from every answer, whatever
     /// becomes of them.
-    pub(super) fn publish_said(
+    fn publish_said(
         &self,
         status: StatusCode,
         answer: &HeaderMap,

@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use super::respond::Refusal;
 use super::{Exchange, Kind, Proxy};
 use crate::stream::Body;
-use crate::upstream::{AnswerBody, Upstream};
+use crate::upstream::{AnswerBody, Rebuilt, RequestBody, Upstream};
 use crate::wire::headers;
 
 impl Proxy {
@@ -22,12 +22,24 @@ impl Proxy {
             .take_body(headers, exchange.incoming, limit, upstream.settings())
             .await?;
         let request = exchange.rebuilt;
+        pass_on(self.send(upstream, request, body, memory).await?)
+    }
+
+    /// Sends a client's request. What its answer does here is done when this returns, or without the client, if it leaves
+    /// before. `kept` is held until then.
+    pub(super) async fn send<T: Send + 'static>(
+        &self,
+        upstream: &Upstream,
+        request: Rebuilt,
+        body: RequestBody,
+        kept: T,
+    ) -> Result<Response<AnswerBody>, Refusal> {
         let answer = if self.effects.can_matter(upstream, &request) {
-            self.effects.send(upstream, request, body, memory).await
+            self.effects.send(upstream, request, body, kept).await
         } else {
             upstream.send_rebuilt(&request, body, None).await
         };
-        pass_on(answer.map_err(|error| Refusal::upstream(upstream, error))?)
+        answer.map_err(|error| Refusal::upstream(upstream, error))
     }
 }
 

@@ -283,11 +283,11 @@ impl Proxy {
             upgrade,
             rebuilt: Rebuilt {
                 head,
-                vouched: Vouched {
+                vouched: Some(Vouched {
                     forwarded,
                     id: id.clone(),
                     cursor: log.id(log.position()),
-                },
+                }),
             },
         };
         self.dispatch(exchange).await

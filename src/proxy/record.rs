@@ -1,16 +1,15 @@
 //! Requests on proxied routes whose streams are recorded.
 
-use http::{Method, Response, StatusCode};
+use http::{Method, Response};
 use http_body::Body as _;
 
 use super::forward::pass_on;
 use super::respond::Refusal;
 use super::{Exchange, Proxy, Recorded};
-use crate::record::{Opened, Replay, Viewer, Visit};
-use crate::stream::{self, Begin, Body, Opening, Source};
-use crate::upstream::Upstream;
-use crate::wire::last_event_id;
-use crate::wire::publish::HEADER;
+use crate::record::{Opened, Replay, Sought, Viewer, Visit, can_be_recorded};
+use crate::stream::{self, Begin, Body, Viewing};
+use crate::upstream::{RequestBody, Upstream};
+use crate::wire::{headers, last_event_id};
 
 impl Exchange<'_> {
     /// Whether the answer may be another request's as well: only that of a bare GET.
@@ -40,31 +39,38 @@ impl Proxy {
             session_cookie: record.stream.session_cookie.as_deref(),
             session,
         };
-        let opened = self.recorder.open(&record.settings, upstream, visit).await;
-        let opened = opened.map_err(|error| Refusal::upstream(upstream, error))?;
-        let mut viewer = match opened {
-            Opened::Viewer(viewer) => viewer,
-            Opened::Answer(answer) => {
-                let path = parts.uri.path();
-                self.effects.heed(upstream, &parts.headers, path, &answer);
-                return pass_on(*answer);
+        let places = || {
+            let taken = self.streams.places(&record.stream, client);
+            taken.map_err(Refusal::Stream)
+        };
+        // Who says that he wants a stream has a place before Django is asked for it. Who may get a page needs none yet.
+        let early = headers::accepts_event_stream(&parts.headers)
+            .then(places)
+            .transpose()?;
+        let (places, viewer) = match self.recorder.seek(&record.settings, visit).await {
+            Sought::Viewer(viewer) => (early.map_or_else(places, Ok)?, viewer),
+            Sought::Candidate(candidate) => {
+                let (request, none) = (candidate.request(), RequestBody::Empty);
+                let answer = self.send(upstream, request, none, ()).await?;
+                if !can_be_recorded(&answer) {
+                    return pass_on(answer);
+                }
+                // Before a recording is begun: one that nobody views would hold its worker for `linger`.
+                let places = early.map_or_else(places, Ok)?;
+                let recorder = &self.recorder;
+                match recorder.begin(&record.settings, upstream, *candidate, answer) {
+                    Opened::Viewer(viewer) => (places, viewer),
+                    Opened::Answer(answer) => return pass_on(*answer),
+                }
             }
         };
-        // A viewer who logs in or out with this very answer is told so, whatever becomes of his stream.
-        self.effects.end_session(&parts.headers, &viewer.headers);
-        self.effects
-            .publish_said(StatusCode::OK, &viewer.headers, upstream, parts.uri.path());
-        viewer.headers.remove(HEADER);
-        let opening = Opening {
-            head_only: false,
+        let viewing = Viewing {
             client,
             session,
             last,
-            wants_stream: true,
-            source: Source::Recording(Box::new(self.recorded(*viewer, record.settings.replay))),
+            recorded: self.recorded(*viewer, record.settings.replay),
         };
-        let answer = self.streams.open(&record.stream, opening).await;
-        answer.map_err(Refusal::Stream)
+        Ok(self.streams.view(&record.stream, places, viewing))
     }
 
     fn recorded(&self, viewer: Viewer, replay: Replay) -> stream::Recorded {

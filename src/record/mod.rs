@@ -1,7 +1,7 @@
 //! Recordings: a view that streams is read once, and everybody who may hear it is a stream on its events.
 //!
-//! Called by `proxy` for routes that say `record`. [`Recorder::open`] lets a viewer join the recording that is there,
-//! or sends his own request and begins one with the answer. A recording is a channel that nobody can name, kept whole;
+//! Called by `proxy` for routes that say `record`. [`Recorder::seek`] lets a viewer join the recording that is there, or
+//! says that his own request is to be sent; [`Recorder::begin`] begins one with the answer. A recording is a channel that nobody can name, kept whole;
 //! a task of its own reads the view (`reader`), and forgets the channel when nobody needs it any more (`task`).
 //!
 //! Invariant: who is on a recording either is the person it is of, whose session lasts, or was just answered by the view
@@ -34,6 +34,8 @@ use crate::limits::{Present, Slots};
 use crate::upstream::{AnswerBody, Head};
 use crate::wire::last_event_id::LastEventId;
 
+pub use open::Candidate;
+pub use reader::can_be_recorded;
 pub use settings::{Per, Replay, Settings};
 use table::Recordings;
 
@@ -76,7 +78,16 @@ pub struct Visit<'a> {
     pub session: Option<Session>,
 }
 
-/// What comes of a request.
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Sought {
+    /// A stream on the recording that is there; boxed, because it is large.
+    Viewer(Box<Viewer>),
+    /// Django is to be asked, by [`Candidate::request`]; boxed, because it is large.
+    Candidate(Box<Candidate>),
+}
+
+/// What becomes of an answer.
 #[derive(Debug)]
 pub enum Opened {
     /// A stream on a recording; boxed, because it is large.

@@ -10,10 +10,10 @@ use tokio::time::timeout;
 
 use super::events::Reading;
 use super::key::Key;
-use super::reader::{Reader, can_be_recorded};
-use super::table::{Found, Now, Recording};
+use super::reader::Reader;
+use super::table::{Found, Now, Recording, Turn};
 use super::task::Task;
-use super::{Opened, Recorder, Settings, Viewer, Visit};
+use super::{Opened, Recorder, Settings, Sought, Viewer, Visit};
 use crate::base::metrics::Counted;
 use crate::base::random;
 use crate::base::sync::lock;
@@ -21,33 +21,35 @@ use crate::domain::{ChannelName, Position};
 use crate::history::Log;
 use crate::hub::{Era, Session};
 use crate::limits::{Presence, Present};
-use crate::upstream::{AnswerBody, Head, RequestBody, Upstream, UpstreamError};
+use crate::upstream::{AnswerBody, Head, Rebuilt, Upstream};
 use crate::wire::last_event_id::{IN_QUERY, LAST_EVENT_ID, LastEventId};
-use crate::wire::publish::HEADER;
 use crate::wire::{headers, sse};
 
 /// How long a request waits for the one that is about to begin the recording it would join.
 const FIRST: Duration = Duration::from_secs(10);
 
-/// A request that Django has answered with a stream.
-struct Answered<'a> {
+/// A request that is to be sent, for its answer may begin a recording, or be the permission to join one.
+#[derive(Debug)]
+pub struct Candidate {
     key: Key,
     era: Era,
     session: Option<Session>,
     head: Head,
     since: Option<String>,
-    upstream: &'a Upstream,
-    settings: &'a Settings,
+    /// Those who come meanwhile wait for it.
+    turn: Option<Box<Turn>>,
+}
+
+impl Candidate {
+    /// What Django is asked.
+    pub fn request(&self) -> Rebuilt {
+        self.head.clone().into()
+    }
 }
 
 impl Recorder {
-    /// Joins the recording that `visit` asks for, or begins it with Django's answer, if that is a stream.
-    pub async fn open(
-        &self,
-        settings: &Settings,
-        upstream: &Upstream,
-        visit: Visit<'_>,
-    ) -> Result<Opened, UpstreamError> {
+    /// Joins the recording that `visit` asks for, if one is there that needs no permission.
+    pub async fn seek(&self, settings: &Settings, visit: Visit<'_>) -> Sought {
         // Before anything is asked: whose session ends from now on does not hear a thing.
         let era = self.0.hub.era();
         let Visit {
@@ -62,7 +64,7 @@ impl Recorder {
             match self.find(&key, era).await {
                 Found::Running(recording, present) => {
                     let cors = recording.cors.clone();
-                    return Ok(self.join(&recording, era, cors, present));
+                    return Sought::Viewer(self.join(&recording, era, cors, present));
                 }
                 Found::Free(own) => turn = Some(own),
                 // Asks for itself; whose answer comes first begins.
@@ -70,12 +72,7 @@ impl Recorder {
             }
         }
         prepare(&mut head, last.as_ref());
-        let patience = upstream.settings().retry_for;
-        let answer = upstream.send(&head, RequestBody::Empty, patience).await?;
-        if !can_be_recorded(&answer) {
-            return Ok(Opened::Answer(Box::new(answer)));
-        }
-        let answered = Answered {
+        Sought::Candidate(Box::new(Candidate {
             session: session.filter(|_| key.is_one_person()),
             key,
             era,
@@ -84,13 +81,8 @@ impl Recorder {
                 Some(LastEventId::Foreign(id)) => Some(id),
                 Some(LastEventId::Own(_) | LastEventId::Unusable) | None => None,
             },
-            upstream,
-            settings,
-        };
-        let opened = self.begin(answered, answer);
-        // Those who waited find the recording.
-        drop(turn);
-        Ok(opened)
+            turn,
+        }))
     }
 
     /// Looks the recording up; waits for one that is about to begin, but not twice.
@@ -111,25 +103,32 @@ impl Recorder {
         era: Era,
         headers: HeaderMap,
         present: Present,
-    ) -> Opened {
+    ) -> Box<Viewer> {
         self.0.metrics.joined.inc();
-        Opened::Viewer(Box::new(Viewer {
+        Box::new(Viewer {
             is_first: false,
             ..viewer(recording, era, headers, present)
-        }))
+        })
     }
 
-    /// Begins a recording with this answer, unless another request was faster: then the answer was a permission to join.
-    fn begin(&self, answered: Answered<'_>, answer: Response<AnswerBody>) -> Opened {
-        let Answered {
+    /// Begins a recording with the answer to a candidate, which [can be recorded](super::can_be_recorded), unless another
+    /// request was faster: then the answer was a permission to join.
+    pub fn begin(
+        &self,
+        settings: &Settings,
+        upstream: &Upstream,
+        candidate: Candidate,
+        answer: Response<AnswerBody>,
+    ) -> Opened {
+        let Candidate {
             key,
             era,
             session,
             head,
             since,
-            upstream,
-            settings,
-        } = answered;
+            // Dropped at the end: those who waited find the recording.
+            turn: _turn,
+        } = candidate;
         let own = own_headers(answer.headers());
         let (hub, log) = (&self.0.hub, self.0.hub.log());
         let reading = Reading::new(
@@ -154,7 +153,7 @@ impl Recorder {
             return Opened::Answer(Box::new(answer));
         };
         let Some(slot) = slot else {
-            return self.join(&recording, era, own, present);
+            return Opened::Viewer(self.join(&recording, era, own, present));
         };
         let viewer = viewer(&recording, era, own, present);
         let task = Task {
@@ -197,13 +196,11 @@ fn prepare(head: &mut Head, last: Option<&LastEventId>) {
     }
 }
 
-/// What of a viewer's own answer is his, beside the head of every stream; and what the view publishes by it.
+/// What of a viewer's own answer is his, beside the head of every stream.
 fn own_headers(answer: &HeaderMap) -> HeaderMap {
     let mut own = headers::cors(answer);
-    for name in [SET_COOKIE, HEADER] {
-        let values = answer.get_all(&name).iter();
-        own.extend(values.map(|value| (name.clone(), value.clone())));
-    }
+    let cookies = answer.get_all(SET_COOKIE).iter();
+    own.extend(cookies.map(|value| (SET_COOKIE, value.clone())));
     own
 }
 

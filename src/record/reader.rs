@@ -178,7 +178,7 @@ impl Reader {
 }
 
 /// Whether an answer is an event stream that can be read.
-pub(super) fn can_be_recorded(answer: &Response<AnswerBody>) -> bool {
+pub fn can_be_recorded(answer: &Response<AnswerBody>) -> bool {
     answer.status() == StatusCode::OK
         && headers::is_event_stream(answer.headers())
         && !answer.headers().contains_key(CONTENT_ENCODING)

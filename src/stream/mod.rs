@@ -1,9 +1,10 @@
-//! Held streams: opened, run and ended. Called by `proxy` for routes that say `sse`.
+//! Held streams: opened, run and ended. Called by `proxy` for routes that say `sse` or `record`.
 //!
 //! [`Streams::open`] takes the slot first (the cheapest refusal), notes the place in the log, asks Django if the route
 //! says so, finds where the client was, and only then answers; so nothing falls between the answer and the stream, and
 //! whoever reads the first byte of a granted stream is on its channels already. The rest is [`Held`], which the server
-//! writes itself, or [`Body`] carries through the HTTP library.
+//! writes itself, or [`Body`] carries through the HTTP library. A viewer of a recording takes his [`Places`] before it is
+//! begun for him, so that nobody is refused after it was, and enters by [`Streams::view`].
 //!
 //! Bounds: as many streams as there are slots, beyond, 503; `per_ip` of a client, `per_user` of a user, beyond, 429.
 
@@ -45,7 +46,8 @@ use crate::wire::last_event_id::LastEventId;
 
 pub use body::Body;
 pub use held::Held;
-pub use recorded::{Begin, Recorded};
+pub use places::Places;
+pub use recorded::{Begin, Recorded, Viewing};
 pub use settings::*;
 
 /// Opens streams. Cheap to clone.
@@ -91,8 +93,6 @@ pub enum Source {
         /// The path of the request, for the log.
         path: String,
     },
-    /// Django, by the answer that is being recorded; boxed, because it is large.
-    Recording(Box<Recorded>),
 }
 
 /// A request for a stream.

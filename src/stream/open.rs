@@ -13,7 +13,9 @@ use super::held::{Arrival, Held};
 use super::permission::{Asking, Permission, Renewal, log_refused, log_verdict};
 use super::place::{self, Hearing, Place};
 use super::places::{Places, TooMany};
-use super::{BackendDown, Body, Limit, OpenError, Opening, Settings, Source, Streams, respond};
+use super::{
+    BackendDown, Body, Limit, OpenError, Opening, Settings, Source, Streams, Viewing, respond,
+};
 use crate::ask::{Asker, Facts, Grant, Verdict};
 use crate::base::random;
 use crate::domain::StreamId;
@@ -70,9 +72,9 @@ impl Streams {
             source,
         } = opening;
         // Only Django looks at it.
-        let asks = matches!(source, Source::Ask { .. } | Source::Recording(_));
+        let asks = matches!(source, Source::Ask { .. });
         let session = session.filter(|_| asks);
-        let mut candidate = self.arrive(settings, client, session, last, head_only)?;
+        let candidate = self.arrive(settings, client, session, last, head_only)?;
         let era = candidate.era.0;
         match source {
             Source::Public(channels) => {
@@ -95,15 +97,6 @@ impl Streams {
             Source::Ask { asker, head, body } => {
                 candidate.ask(asker, head, body, wants_stream).await
             }
-            Source::Recording(recorded) => {
-                let grant = recorded.grant();
-                let hearing = Hearing::of(&grant.terms);
-                let last = candidate.arrival.last.as_ref();
-                let place = recorded.place(self.0.hub.log(), &hearing, last);
-                candidate.arrival.now = recorded.begin();
-                candidate.places.view(recorded.present);
-                Ok(candidate.begin(&grant, place, Renewal::Never))
-            }
         }
     }
 
@@ -116,6 +109,28 @@ impl Streams {
         last: Option<LastEventId>,
         head_only: bool,
     ) -> Result<Candidate, OpenError> {
+        let places = self.take_places(settings, client)?;
+        let candidate = self.candidate(settings, places, client, session);
+        Ok(Candidate {
+            head_only,
+            arrival: Arrival {
+                last,
+                ..candidate.arrival
+            },
+            ..candidate
+        })
+    }
+
+    /// Takes the places of a viewer, or counts that he is refused.
+    pub fn places(&self, settings: &Settings, client: IpAddr) -> Result<Places, OpenError> {
+        let taken = self.take_places(settings, client);
+        if let Err(OpenError::Limited(limit)) = taken {
+            self.count_refused(limit);
+        }
+        taken
+    }
+
+    fn take_places(&self, settings: &Settings, client: IpAddr) -> Result<Places, OpenError> {
         let slot = self.0.slots.take();
         let slot = slot.ok_or(OpenError::Limited(Limit::Slots))?;
         let share = |most: NonZeroUsize| {
@@ -125,8 +140,19 @@ impl Streams {
                 .ok_or(OpenError::Limited(Limit::PerIp))
         };
         let share = settings.per_ip.map(share).transpose()?;
+        Ok(Places::new(slot, share))
+    }
+
+    /// A stream of `client` from now on.
+    fn candidate(
+        &self,
+        settings: &Arc<Settings>,
+        places: Places,
+        client: IpAddr,
+        session: Option<Session>,
+    ) -> Candidate {
         let hub = &self.0.hub;
-        Ok(Candidate {
+        Candidate {
             streams: self.clone(),
             settings: Arc::clone(settings),
             id: StreamId::from_random(random::unguessable()),
@@ -137,13 +163,38 @@ impl Streams {
                 session,
             },
             era: hub.era(),
-            places: Places::new(slot, share),
-            head_only,
+            places,
+            head_only: false,
             arrival: Arrival {
                 now: hub.log().position(),
-                last,
+                last: None,
             },
-        })
+        }
+    }
+
+    /// Lets a viewer onto a recording. He has his places, so nothing refuses him any more.
+    pub fn view(
+        &self,
+        settings: &Arc<Settings>,
+        places: Places,
+        viewing: Viewing,
+    ) -> Response<Body> {
+        let Viewing {
+            client,
+            session,
+            last,
+            recorded,
+        } = viewing;
+        let mut candidate = self.candidate(settings, places, client, session);
+        let grant = recorded.grant();
+        let hearing = Hearing::of(&grant.terms);
+        let place = recorded.place(self.0.hub.log(), &hearing, last.as_ref());
+        candidate.arrival = Arrival {
+            now: recorded.begin(),
+            last,
+        };
+        candidate.places.view(recorded.present);
+        candidate.begin(&grant, place, Renewal::Never)
     }
 }
 

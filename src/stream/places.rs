@@ -10,7 +10,7 @@ use crate::wire::ask::Terms;
 
 /// All guards. Those that many streams do not have stand apart, for there are many streams.
 #[derive(Debug)]
-pub(super) struct Places {
+pub struct Places {
     #[expect(dead_code, reason = "held for its drop")]
     slot: Slot,
     #[expect(dead_code, reason = "held for its drop")]

@@ -2,13 +2,15 @@
 //!
 //! A recording is a channel, so all the rest is a stream as any other. `proxy` enters with what `record` found.
 
+use std::net::IpAddr;
+
 use http::HeaderMap;
 
 use super::place::{self, Hearing, Place, Reason};
 use crate::ask::Grant;
 use crate::domain::{ChannelName, Position};
 use crate::history::Log;
-use crate::hub::Era;
+use crate::hub::{Era, Session};
 use crate::limits::Present;
 use crate::wire::ask::Terms;
 use crate::wire::last_event_id::LastEventId;
@@ -32,6 +34,19 @@ pub struct Recorded {
     pub headers: HeaderMap,
     /// Keeps the recording going.
     pub present: Present,
+}
+
+/// A viewer, and what he comes to see.
+#[derive(Debug)]
+pub struct Viewing {
+    /// The client's address.
+    pub client: IpAddr,
+    /// The session of Django that came with the request.
+    pub session: Option<Session>,
+    /// Where the client says it was.
+    pub last: Option<LastEventId>,
+    /// The recording.
+    pub recorded: Recorded,
 }
 
 /// Where a viewer begins of whom it is not known where he was.

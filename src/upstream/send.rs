@@ -91,7 +91,7 @@ impl Upstream {
     ) -> Result<Response<AnswerBody>, UpstreamError> {
         let asking = Asking {
             head: &request.head,
-            vouched: Some(&request.vouched),
+            vouched: request.vouched.as_ref(),
             sent,
         };
         self.tried(asking, body, self.0.settings.retry_for).await

@@ -1,7 +1,7 @@
 //! What the gateway vouches for in a client's request: written behind the client's own headers, or set among them.
 //!
-//! A proxied request is written once and its vouched headers go straight into the buffer; an ask, and a request that begins
-//! a recording, is kept and compared, so there they stand in the map. Both say the same. Invariant: the head was stripped
+//! A proxied request is written once and its vouched headers go straight into the buffer; an ask, and a request that may
+//! begin a recording, is kept and compared, so there they stand in the map. Both say the same. Invariant: the head was stripped
 //! of all these names before, and no value can end its line.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -30,15 +30,27 @@ pub struct Vouched {
 pub struct Rebuilt {
     /// What is left of what the client said.
     pub head: Head,
-    /// What it could not say.
-    pub vouched: Vouched,
+    /// What it could not say; `None` if that stands in the head already.
+    pub vouched: Option<Vouched>,
+}
+
+impl From<Head> for Rebuilt {
+    /// One that [`Rebuilt::into_head`] made.
+    fn from(head: Head) -> Self {
+        Self {
+            head,
+            vouched: None,
+        }
+    }
 }
 
 impl Rebuilt {
     /// The same as one head.
     pub fn into_head(self) -> Head {
         let Self { mut head, vouched } = self;
-        vouched.apply(&mut head.headers);
+        if let Some(vouched) = vouched {
+            vouched.apply(&mut head.headers);
+        }
         head
     }
 }
@@ -106,7 +118,7 @@ mod tests {
                     target: "/a?b".parse().unwrap(),
                     headers: HeaderMap::new(),
                 },
-                vouched: Vouched {
+                vouched: Some(Vouched {
                     forwarded: Forwarded {
                         client: client.parse().unwrap(),
                         chain: chain.to_owned(),
@@ -119,13 +131,13 @@ mod tests {
                         epoch: Epoch::from_random(0xab),
                         position: Position::after(1_234_567_890_123),
                     },
-                },
+                }),
             };
             let (mut written, mut set) = (Vec::new(), Vec::new());
             let body = RequestBody::Empty;
             rebuilt
                 .head
-                .write(&mut written, Some(&rebuilt.vouched), &body);
+                .write(&mut written, rebuilt.vouched.as_ref(), &body);
             rebuilt.into_head().write(&mut set, None, &body);
             let lines = |bytes: Vec<u8>| {
                 let text = String::from_utf8(bytes).unwrap();

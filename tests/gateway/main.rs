@@ -80,6 +80,8 @@ mod publishing_refusals;
 mod publishing_signed;
 // Events for a user.
 mod publishing_users;
+// What the answer to a viewer does beside being recorded, and who is refused before anything is recorded for him.
+mod recording_begins;
 // How a recording begins and ends: with the view, without viewers, beyond its bounds.
 mod recording_ends;
 // What a viewer of a recording is given, and that it is what the view wrote.
