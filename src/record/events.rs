@@ -1,7 +1,8 @@
 //! From what a view writes to the events of its recording.
 //!
 //! The view's ids, names, data and `retry` stay; its comments go, for the gateway sends heartbeats of its own. An id
-//! counts for the event it stands in: in the format it sticks to the later ones, but an id used twice means the latest.
+//! counts for the event it stands in, or, from a block of its own, for the next one: in the format it sticks to the later
+//! ones too, but an id used twice means the latest.
 
 use bytes::Bytes;
 
@@ -19,6 +20,8 @@ pub(super) struct Reading {
     parser: Parser,
     /// The last id of the answers before.
     before: String,
+    /// The last id at the newest event of this answer.
+    told: String,
     /// Whether the newest event has an id of the view, so that a view asked to go on from there repeats nothing.
     exact: bool,
 }
@@ -40,6 +43,7 @@ impl Reading {
             longest,
             parser: Parser::new(longest + FIELD),
             before: String::new(),
+            told: String::new(),
             exact: true,
         }
     }
@@ -54,8 +58,10 @@ impl Reading {
         let parsed = self.parser.feed(bytes).unwrap_or_default();
         let mut events = Vec::with_capacity(parsed.len());
         for parsed in parsed {
-            self.exact = parsed.has_id && !parsed.id.is_empty();
-            match self.event(parsed) {
+            let has_id = parsed.has_id || parsed.id != self.told;
+            self.exact = has_id && !parsed.id.is_empty();
+            parsed.id.clone_into(&mut self.told);
+            match self.event(parsed, has_id) {
                 Ok(event) => events.push(event),
                 Err(unreadable) => return (events, Some(unreadable)),
             }
@@ -67,8 +73,10 @@ impl Reading {
     }
 
     /// Begins with the next answer of the view. What the last one left unfinished is gone; the events that came after the
-    /// last id, or without any, may come again: then viewers must be told.
+    /// last id, or without any, may come again, and the one that an id was said for may never: then viewers must be told.
     pub(super) fn begin_anew(&mut self) -> Option<Event> {
+        self.exact &= self.parser.last_event_id() == self.told;
+        self.told = String::new();
         self.before = self.last().unwrap_or_default().to_owned();
         self.parser = Parser::new(self.longest + FIELD);
         let told = (!self.exact).then(|| self.reset());
@@ -82,12 +90,12 @@ impl Reading {
         ids.into_iter().find(|id| !id.is_empty())
     }
 
-    fn event(&self, parsed: Parsed) -> Result<Event, Unreadable> {
+    fn event(&self, parsed: Parsed, has_id: bool) -> Result<Event, Unreadable> {
         let Parsed {
             event,
             data,
             id,
-            has_id,
+            has_id: _,
             retry,
         } = parsed;
         if data.len() > self.longest {
@@ -172,6 +180,12 @@ mod tests {
     }
 
     #[test]
+    fn an_id_in_a_block_of_its_own_counts_for_the_next_event_alone() {
+        let found = ids(b"id: 1\n\ndata: a\n\ndata: b\n\nid: 2\n\nid: 3\n\ndata: c\n\n");
+        assert_eq!(found, [Some("1".to_owned()), None, Some("3".to_owned())]);
+    }
+
+    #[test]
     fn an_id_that_could_not_come_back_or_is_like_ours_is_left_out() {
         let long = format!("id: {}\ndata: a\n\n", "i".repeat(1025));
         for text in [
@@ -206,6 +220,9 @@ mod tests {
             ("id: 1\ndata: a\n\n", true),
             ("id: 1\ndata: a\n\ndata: b\n\n", false),
             ("data: a\n\nid: 1\n\n", false),
+            ("id: 1\n\ndata: a\n\n", true),
+            ("id: 1\ndata: a\n\nid: 2\n\n", false),
+            ("id: 1\n\n", false),
         ] {
             let mut reading = reading(100);
             reading.feed(text.as_bytes());
