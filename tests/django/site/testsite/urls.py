@@ -1,8 +1,16 @@
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 
-from . import listening, presence, views
+from . import listening, presence, streaming, views
 
+# Three routes of the gateway lead here: one passes through, two record.
+STREAMING = [
+    path("generator/<slug:name>/", streaming.generator),
+    path("joined/<slug:name>/", streaming.JoinedTicks.as_view()),
+    path("streamed/<slug:name>/", streaming.StreamedTicks.as_view()),
+    path("async/<slug:name>/", streaming.async_generator),
+    path("cut/<slug:name>/", streaming.cut),
+]
 urlpatterns = [
     path("", views.page, name="page"),
     path("login/", LoginView.as_view(), name="login"),
@@ -30,6 +38,7 @@ urlpatterns = [
     re_path(r"^copy/(?P<rest>.*)$", listening.copied_channel),
     path("whispered/<slug:name>/", listening.whispered),
     path("session/events/", listening.session_events),
+    *(path(f"{route}/", include(STREAMING)) for route in ("passed", "per-user", "per-all")),
     path("sse/notify/", presence.notified),
     path("sse/notify-by-hand/", presence.notified_by_hand),
 ]

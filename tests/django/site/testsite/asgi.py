@@ -1,0 +1,8 @@
+"""What uvicorn imports."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "testsite.settings")
+application = get_asgi_application()
