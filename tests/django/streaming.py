@@ -38,8 +38,9 @@ class AsgiSite(Site):
         host, port = self.address
         self.process.name = "uvicorn"
         self.process.command = [
-            *(sys.executable, "-m", "uvicorn", "--app-dir", str(HERE / "site"), "--host", str(host), "--port", str(port)),
-            *("--lifespan", "off", "--no-access-log", "testsite.asgi:application"),
+            *(sys.executable, "-m", "uvicorn", "--app-dir", str(HERE / "site")),
+            *("--host", str(host), "--port", str(port), "--lifespan", "off", "--no-access-log"),
+            "testsite.asgi:application",
         ]
 
 

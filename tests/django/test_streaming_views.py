@@ -1,5 +1,5 @@
-"""Views that stream, as Django teams have them today, behind the gateway without a changed line: passed through event by
-event, or recorded. Each makes its next event when the test lets it; see site/testsite/streaming.py."""
+"""Views that stream, as Django teams have them today, behind the gateway without a changed line: passed through event
+by event, or recorded. Each makes its next event when the test lets it; see site/testsite/streaming.py."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -187,6 +187,32 @@ def test_viewers_do_not_see_the_server_die(
     asked = [request["headers"].get("Last-Event-Id") for request in view.requests()]
     assert len(asked) == 2 and asked[0] is None
     assert not view.has_ids or asked[1] == "2"
+
+
+@pytest.mark.parametrize("query", ["last=4&ids&raises", "last=4&raises"])
+def test_a_view_that_fails_in_its_stream_has_broken_off(
+    views: Callable[[str, str], View], listeners: Listeners, kind: str, query: str
+) -> None:
+    view = views(kind, query)
+    view.let(1, 2, 3, 4)
+    passed = watch(listeners, view, "passed", {})
+    listeners.until_ended(passed)
+    assert passed.data == ticks([1, 2], "anybody") and not passed.complete
+    stream = watch(listeners, view, "per-user", {})
+    listeners.until_ended(stream)
+    begun_anew = [] if view.has_ids else ['{"reason":"restarted"}', *ticks([1, 2], "anybody")]
+    assert stream.data == [*ticks([1, 2], "anybody"), *begun_anew, *ticks([3, 4], "anybody"), "over"]
+
+
+def test_a_comment_at_its_beginning_lets_a_view_under_wsgi_be_joined_before_its_first_event(
+    views: Callable[[str, str], View], listeners: Listeners
+) -> None:
+    view = views("generator", "last=1&hello")
+    streams = [watch(listeners, view, route, {}) for route in ("per-user", "per-user", "passed")]
+    listeners.until_answered(*streams)
+    view.let(1)
+    listeners.until_ended(*streams)
+    assert all(stream.data == ["anybody-1", "over"] for stream in streams)
 
 
 # -- what is hard to read --------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """Views that stream as sites have them, and know of no gateway: under WSGI, with django-sse, and (`asgi.py`) async.
 
 Each makes its next event when the test opens the gate `<name>-<number>`, and an endless one ends when there is
-`<name>-over`. In the query: `?last=` how many events there are, for ever without it; `?ids` numbers them and goes on from
-`Last-Event-ID`; `?cut=` and `?ends=` say how the bytes are cut and how lines end.
+`<name>-over`. In the query: `?last=` how many events there are, for ever without it; `?ids` numbers them and goes on
+from `Last-Event-ID`; `?raises` fails before the third event unless it goes on; `?hello` begins with a comment; `?cut=`
+and `?ends=` say how the bytes are cut and lines end.
 """
 
 import asyncio
@@ -84,6 +85,12 @@ def user_of(request: HttpRequest) -> str:
     return user or "anybody"
 
 
+def may_raise(request: HttpRequest, number: int) -> None:
+    """The mistake of a view that is in the middle of its stream."""
+    if "raises" in request.GET and number == 3 and "Last-Event-ID" not in request.headers:
+        raise RuntimeError("a mistake of the view")
+
+
 def event(request: HttpRequest, user: str, number: int) -> str:
     return f"id: {number}\n" * ("ids" in request.GET) + f"event: tick\ndata: {user}-{number}\n\n"
 
@@ -96,9 +103,12 @@ def generator(request: HttpRequest, name: str) -> HttpResponse:
     user = user_of(request)
 
     def events() -> Iterator[str]:
+        if "hello" in request.GET:
+            yield ":\n\n"
         for number in numbers(request):
             if not wait(name, number):
                 return
+            may_raise(request, number)
             yield event(request, user, number)
         yield DONE
 
@@ -117,6 +127,7 @@ class Ticks:
         for number in numbers(self.request):  # type: ignore[attr-defined]
             if not wait(name, number):
                 return
+            may_raise(self.request, number)  # type: ignore[attr-defined]
             if "ids" in self.request.GET:  # type: ignore[attr-defined]
                 self.sse.set_event_id(number)  # type: ignore[attr-defined]
             self.sse.add_message("tick", f"{user}-{number}")  # type: ignore[attr-defined]
@@ -141,6 +152,7 @@ async def async_generator(request: HttpRequest, name: str) -> HttpResponse:
         for number in numbers(request):
             if not await wait_async(name, number):
                 return
+            may_raise(request, number)
             yield event(request, user, number)
         yield DONE
 
