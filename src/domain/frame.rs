@@ -38,6 +38,23 @@ impl Frame {
         Self(chunk.into())
     }
 
+    /// The frame that `chunk` is already, if it is exactly one chunk as a frame writes it; nothing is copied.
+    pub fn of_chunk(chunk: Bytes) -> Option<Self> {
+        if chunk.is_empty() {
+            return Some(Self(chunk));
+        }
+        let head = chunk.iter().take(usize::BITS as usize / 4 + 1);
+        let digits = head.clone().position(|&byte| byte == b'\r')?;
+        let length = head.take(digits).try_fold(0_usize, |length, &byte| {
+            let digit = HEX.iter().position(|&hex| hex == byte)?;
+            Some((length << 4) | digit)
+        })?;
+        let body = chunk.get(digits..)?.strip_prefix(END)?;
+        let is_whole = body.strip_suffix(END)?.len() == length;
+        let is_shortest = length > 0 && chunk.first() != Some(&b'0');
+        (is_whole && is_shortest).then_some(Self(chunk))
+    }
+
     /// The length in bytes, without what makes it a chunk.
     pub fn len(&self) -> usize {
         self.as_bytes().len()
@@ -89,6 +106,33 @@ mod tests {
             assert_eq!((frame.as_bytes(), frame.len()), (&*bytes, length));
             assert_eq!(frame.to_bytes(), bytes);
             assert!(!frame.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_is_there_becomes_a_frame_only_if_it_is_one() {
+        for length in [0, 1, 16, 255, 4096] {
+            let frame = Frame::new(&vec![b'\n'; length]);
+            assert_eq!(Frame::of_chunk(frame.clone().into_chunk()), Some(frame));
+        }
+        for odd in [
+            "0\r\n\r\n",
+            "1\r\n\r\n",
+            "1\r\nab\r\n",
+            "01\r\na\r\n",
+            "A\r\n0123456789\r\n",
+            "\r\na\r\n",
+            "1;x\r\na\r\n",
+            "1\r\na",
+            "1",
+            "1\na\n",
+            "10000000000000001\r\na\r\n",
+        ] {
+            assert_eq!(
+                Frame::of_chunk(Bytes::from_static(odd.as_bytes())),
+                None,
+                "{odd:?}"
+            );
         }
     }
 
