@@ -9,6 +9,7 @@ pub mod cookies;
 pub mod cors;
 pub mod duration;
 pub mod forwarded;
+pub mod grip;
 pub mod guard;
 pub mod headers;
 pub mod host;
