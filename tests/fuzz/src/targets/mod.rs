@@ -7,6 +7,8 @@ mod cookies;
 mod cors;
 mod event;
 mod forwarded;
+mod grip_instruct;
+mod grip_publish;
 mod guard;
 mod host;
 mod kick;
@@ -32,6 +34,8 @@ pub fn find(name: &str) -> Option<Target> {
         "cors" => cors::check,
         "event" => event::check,
         "forwarded" => forwarded::check,
+        "grip_instruct" => grip_instruct::check,
+        "grip_publish" => grip_publish::check,
         "guard" => guard::check,
         "host" => host::check,
         "kick" => kick::check,
