@@ -83,14 +83,15 @@ fn parameter(text: &str) -> (&str, Option<String>) {
     (name.trim(), Some(quoted.unwrap_or_else(|| value.into())))
 }
 
-/// The text up to the closing quote; a backslash takes what is special from the next character.
+/// The text up to the closing quote. A backslash stands before a quote or a backslash that belong to it; before anything
+/// else it is one itself, for django-grip escapes quotes alone.
 fn unquoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut characters = text.chars();
+    let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {
         match c {
             '"' => break,
-            '\\' => out.extend(characters.next()),
+            '\\' => out.push(characters.next_if(|c| matches!(c, '"' | '\\')).unwrap_or(c)),
             c => out.push(c),
         }
     }
@@ -149,14 +150,14 @@ mod tests {
     #[test]
     fn entries_have_a_first_part_parameters_and_flags() {
         assert_eq!(
-            read(r#"a b ; Prev-ID = 7;filter=x; filter="y\"\\z;,"; flag,, c,"#),
+            read(r#"a b ; Prev-ID = 7;filter=x; filter="y\"\\z\q;,"; flag,, c,"#),
             [
                 (
                     "a b",
                     vec![
                         pair("prev-id", "7"),
                         pair("filter", "x"),
-                        pair("filter", "y\"\\z;,"),
+                        pair("filter", "y\"\\z\\q;,"),
                         ("flag".into(), None)
                     ]
                 ),
