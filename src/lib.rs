@@ -23,6 +23,7 @@ pub mod hub;
 pub mod notify;
 pub mod publish;
 pub mod record;
+pub mod redis;
 pub mod stream;
 
 pub mod console;

@@ -15,6 +15,7 @@ use crate::limits::{ClientLimit, Slots};
 use crate::notify::{self, Notifier};
 use crate::proxy::{self, AccessLog, AccessSettings, Kind, Recorded, Route};
 use crate::record::{self, Recorder};
+use crate::redis::Subscriber;
 use crate::routes::{Entry, Table};
 use crate::stream;
 use crate::upstream::Upstream;
@@ -84,6 +85,13 @@ pub(super) fn notifier(
     };
     let upstream = named(upstreams, &told.upstream);
     Some(Notifier::start(settings, upstream, hub, registry))
+}
+
+/// Who listens to Redis; `None` if there is nothing to listen to.
+pub(super) fn subscriber(config: &Config, hub: &Hub, registry: &Registry) -> Option<Subscriber> {
+    let settings = config.redis.clone()?;
+    let listens = !settings.listen.is_empty();
+    listens.then(|| Subscriber::start(settings, hub.clone(), registry))
 }
 
 fn named(upstreams: &HashMap<String, Upstream>, name: &str) -> Upstream {

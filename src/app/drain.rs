@@ -48,6 +48,9 @@ impl Gateway {
         self.internal.stop();
         self.publisher.stop();
         self.internal.finished(INTERNAL_PATIENCE).await;
+        if let Some(subscriber) = self.subscriber {
+            subscriber.stop(INTERNAL_PATIENCE).await;
+        }
         if let Some(notifier) = self.notifier {
             notifier.stop(LAST_CHANGES).await;
         }

@@ -27,6 +27,7 @@ use crate::notify::Notifier;
 use crate::proxy::{Collaborators, Proxy};
 use crate::publish::Publisher;
 use crate::record::Recorder;
+use crate::redis::Subscriber;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
 use crate::stream::Streams;
 use crate::upstream::{Families, Upstream};
@@ -52,6 +53,8 @@ pub struct Gateway {
     upstreams: HashMap<String, Upstream>,
     /// `None` without `sse.notify`.
     notifier: Option<Notifier>,
+    /// `None` without `[[redis.listen]]`.
+    subscriber: Option<Subscriber>,
     addresses: Vec<(String, Address)>,
     drain: Duration,
     drain_spread: Duration,
@@ -95,6 +98,7 @@ impl Gateway {
             .collect();
         let publisher = Publisher::new(hub.clone(), config.publish.clone(), &registry);
         let notifier = build::notifier(&config, &upstreams, &hub, &registry);
+        let subscriber = build::subscriber(&config, &hub, &registry);
         let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
         let shared = build::newcomers(&registry);
         let routes = build::routes(&config, &upstreams, &registry, &shared);
@@ -154,6 +158,7 @@ impl Gateway {
             access,
             upstreams,
             notifier,
+            subscriber,
             addresses,
             drain,
             drain_spread,

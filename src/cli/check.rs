@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::file;
 use super::terminal::{data, say};
 use crate::config::{self, Config, ConfigError};
+use crate::redis;
 use crate::upstream::Server;
 
 /// Runs the subcommand.
@@ -112,8 +113,24 @@ fn summary(config: &Config) -> String {
     .join(", ")
 }
 
-/// Connects to every server of every upstream, one after the other, each within its own `connect_timeout`.
-fn dial(config: &Config) -> io::Result<Vec<(String, io::Result<()>)>> {
+/// Why somebody was not reached.
+#[derive(Debug, thiserror::Error)]
+enum Unreached {
+    #[error(transparent)]
+    Upstream(#[from] io::Error),
+    #[error("{}", with_causes(.0))]
+    Redis(#[from] redis::Lost),
+}
+
+/// An error with what has caused it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let told: Vec<_> = causes.map(ToString::to_string).collect();
+    told.join(": ")
+}
+
+/// Connects to every server of every upstream, one after the other, each within its own `connect_timeout`; then to Redis.
+fn dial(config: &Config) -> io::Result<Vec<(String, Result<(), Unreached>)>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -122,8 +139,13 @@ fn dial(config: &Config) -> io::Result<Vec<(String, io::Result<()>)>> {
         for upstream in &config.upstreams {
             for server in &upstream.servers {
                 let result = connect(server, upstream.connect_timeout).await;
+                let result = result.map_err(Unreached::from);
                 dialled.push((format!("upstream.{}: {server}", upstream.name), result));
             }
+        }
+        if let Some(settings) = &config.redis {
+            let result = redis::reach(settings).await.map_err(Unreached::from);
+            dialled.push((format!("redis: {}", settings.address), result));
         }
         dialled
     }))

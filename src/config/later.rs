@@ -17,7 +17,6 @@ use Inert::{EmptyTable, Flag, Never, Text};
 
 /// The table a key is in, the key, and its inert value. `*` stands for a name, `[]` for a number.
 const LATER: &[(&str, &str, Inert)] = &[
-    ("", "redis", EmptyTable),
     ("", "compress", EmptyTable),
     ("", "headers", EmptyTable),
     ("", "errors", EmptyTable),
@@ -35,6 +34,7 @@ const LATER: &[(&str, &str, Inert)] = &[
     ("route[].sse", "history", Never),
     ("route[].sse", "client_buffer", Never),
     ("route[].sse", "closed_for", Never),
+    ("redis", "share", Flag(false)),
     ("log", "request_id", Text("x-request-id")),
     ("metrics", "path", Text("/metrics")),
     ("metrics", "per_channel", Flag(false)),

@@ -11,6 +11,7 @@ mod problem;
 mod publish;
 mod reader;
 mod record;
+mod redis;
 mod route;
 mod scalar;
 mod show;
@@ -81,6 +82,8 @@ pub struct Config {
     pub publish: crate::publish::Settings,
     /// `publish.tokens`.
     pub tokens: Tokens,
+    /// `[redis]`. Default none.
+    pub redis: Option<crate::redis::Settings>,
     /// `[log]` without `access`.
     pub log: log::Settings,
     /// `log.access`. Default none.
@@ -178,6 +181,7 @@ fn build(document: &mut Section<'_>) -> Config {
         notify,
     } = sse::sse(document, &upstreams);
     let publish = publish::publish(document, body, history.memory);
+    let redis = redis::redis(document, publish.settings.max_event);
     let certificates = tls::certificates(document);
     let listen = listen::listeners(document, publish.written, &certificates);
     let routes = route::routes(document, &upstreams, &stream, body);
@@ -198,6 +202,7 @@ fn build(document: &mut Section<'_>) -> Config {
         notify,
         publish: publish.settings,
         tokens: Tokens::new(publish.tokens),
+        redis,
         log,
         access,
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::listen::ROLES;
 use super::record::{PER, REPLAY};
+use super::redis::FORMATS as REDIS_FORMATS;
 use super::site::{ACCESS_FORMATS, FORMATS, LEVELS};
 use super::sse::{DOWN, SLOW};
 use super::tls::VERSIONS;
@@ -19,7 +20,7 @@ use crate::wire::cors;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::host::HostRule;
 use crate::wire::signed::Verifier;
-use crate::{stream, tls, upstream};
+use crate::{redis, stream, tls, upstream};
 
 /// The file that says everything `config` says. A masked secret is written `***`.
 pub fn show(config: &Config) -> String {
@@ -61,6 +62,9 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     }
     sse(out, config)?;
     publish(out, config)?;
+    if let Some(settings) = &config.redis {
+        redis(out, settings)?;
+    }
     let server = &config.server;
     writeln!(out, "\n[limits]")?;
     writeln!(out, "body = \"{}\"", config.publish.max_body)?;
@@ -345,6 +349,19 @@ fn publish(out: &mut String, config: &Config) -> fmt::Result {
         writeln!(out, " }},")?;
     }
     writeln!(out, "]")
+}
+
+fn redis(out: &mut String, settings: &redis::Settings) -> fmt::Result {
+    writeln!(out, "\n[redis]")?;
+    writeln!(out, "url = {}", quoted(&settings.address.to_string()))?;
+    for listen in &settings.listen {
+        writeln!(out, "\n[[redis.listen]]")?;
+        writeln!(out, "channel = {}", quoted(&listen.channel))?;
+        let format = word(&REDIS_FORMATS, &listen.format);
+        writeln!(out, "format = \"{format}\"")?;
+        writeln!(out, "to = {}", quoted(listen.to.as_str()))?;
+    }
+    Ok(())
 }
 
 fn host(rule: &HostRule) -> String {

@@ -20,6 +20,9 @@ pub enum Progress {
     More,
     /// A closing event was read: the stream ends after what was read.
     Closed,
+    /// Everything was read that the log has from before a place in doubt, at which the cursor stands now: whether there
+    /// was more on its channels nobody knows.
+    Doubt,
     /// Events after the cursor's place have been dropped; nothing was read and the cursor did not move.
     Gap,
 }

@@ -11,6 +11,7 @@
 
 mod channel;
 mod cursor;
+mod doubts;
 #[cfg(test)]
 mod model;
 mod reading;
@@ -31,7 +32,9 @@ use tokio::time::Instant;
 
 use crate::base::metrics::Registry;
 use crate::base::sync::lock;
-use crate::domain::{ChannelName, Epoch, Event, EventId, Frame, Position, PublisherId, StreamId};
+use crate::domain::{
+    ChannelName, ChannelPattern, Epoch, Event, EventId, Frame, Position, PublisherId, StreamId,
+};
 
 pub use cursor::{Cursor, Memo, Progress};
 pub use settings::Settings;
@@ -163,7 +166,21 @@ impl Log {
         (id.epoch == self.0.epoch && id.position <= self.position()).then_some(id.position)
     }
 
-    /// Whether no event after `position` has been dropped, whatever its channel.
+    /// Notes that nobody knows what the channels that fit one of `patterns` have missed up to now: whoever reads them from
+    /// before is told so, once. It takes a number of its own, as an event does.
+    pub fn doubt(&self, patterns: &[ChannelPattern]) {
+        let mut state = lock(&self.0.state);
+        let at = state.doubt(patterns);
+        self.0.head.store(at.seq(), Ordering::Release);
+    }
+
+    /// Whether it is in doubt what `channels` have missed since `position`.
+    pub fn is_in_doubt(&self, channels: &[ChannelName], position: Position) -> bool {
+        let state = lock(&self.0.state);
+        state.doubts.after(channels.iter(), position).is_some()
+    }
+
+    /// Whether no event after `position` has been dropped, whatever its channel, and none is in doubt.
     pub fn is_whole_since(&self, position: Position) -> bool {
         lock(&self.0.state).is_whole_since(position, Instant::now())
     }
@@ -200,7 +217,7 @@ impl Log {
         lock(&self.0.state).find(channels, id, Instant::now())
     }
 
-    /// Whether events of `channels` after `position` have been dropped.
+    /// Whether events of `channels` after `position` have been dropped, or it is in doubt whether there were more.
     pub fn has_gap(&self, channels: &[ChannelName], position: Position) -> bool {
         lock(&self.0.state).has_gap(channels, position, Instant::now())
     }
@@ -223,7 +240,7 @@ impl Log {
     }
 
     /// Up to `most` events that history holds of `channel`, after a place or from the first, and whether there are more;
-    /// `None` if events after that place have been dropped.
+    /// `None` if events after that place have been dropped, or are in doubt.
     pub fn history(
         &self,
         channel: &ChannelName,

@@ -13,6 +13,7 @@ use crate::domain::{ByteSize, EventName, Keep};
 #[derive(Debug, Clone)]
 enum Step {
     Publish { channels: Vec<usize>, close: bool },
+    Doubt { channels: Vec<usize> },
     Open { channels: Vec<usize>, back: u64 },
     Read { reader: usize, most: usize },
     Leave { reader: usize },
@@ -39,7 +40,7 @@ fn keep_step() -> impl Strategy<Value = KeepStep> {
         2 => (channels(), keep, 0..2_usize)
             .prop_map(|(channels, keep, name)| KeepStep::Publish { channels, keep, name }),
         3 => step().prop_filter_map("published above", |step| match step {
-            Step::Publish { .. } => None,
+            Step::Publish { .. } | Step::Doubt { .. } => None,
             other => Some(KeepStep::Other(other)),
         }),
     ]
@@ -49,6 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
     let channels = || prop::sample::subsequence(vec![0, 1, 2, 3], 1..=3);
     prop_oneof![
         5 => (channels(), prop::bool::weighted(0.1)).prop_map(|(channels, close)| Step::Publish { channels, close }),
+        1 => channels().prop_map(|channels| Step::Doubt { channels }),
         2 => (channels(), 0..8_u64).prop_map(|(channels, back)| Step::Open { channels, back }),
         5 => (0..6_usize, 1..5_usize).prop_map(|(reader, most)| Step::Read { reader, most }),
         1 => (0..6_usize).prop_map(|reader| Step::Leave { reader }),
@@ -58,7 +60,10 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The same log, as a list of everything that ever happened.
 struct Model {
+    /// A place in doubt takes a number too, as an event of no channel.
     events: Vec<(Vec<usize>, bool, Instant)>,
+    /// The newest place in doubt of each channel.
+    doubts: [usize; NAMES.len()],
     settings: Settings,
 }
 
@@ -74,13 +79,15 @@ impl Model {
 
     fn read(&self, channels: &[usize], from: usize, most: usize) -> (Vec<u64>, Progress) {
         let mut seen = Vec::new();
+        let doubt = channels.iter().map(|c| self.doubts[*c]).max().unwrap_or(0);
+        let doubt = (doubt > from).then_some(doubt);
         for n in from + 1..=self.events.len() {
             let (on, close, _) = &self.events[n - 1];
             let mine: Vec<_> = on.iter().filter(|c| channels.contains(c)).collect();
             if mine.iter().any(|c| !self.holds(**c, n)) {
                 return (vec![], Progress::Gap);
             }
-            if !mine.is_empty() {
+            if !mine.is_empty() && doubt.is_none_or(|doubt| n < doubt) {
                 seen.push((n as u64, *close));
             }
         }
@@ -89,6 +96,7 @@ impl Model {
             .position(|(_, close)| *close)
             .map_or(usize::MAX, |at| at + 1);
         let progress = match end.min(most) {
+            count if count > seen.len() && doubt.is_some() => Progress::Doubt,
             count if count > seen.len() => Progress::UpToDate,
             count if count == end => Progress::Closed,
             _ => Progress::More,
@@ -113,6 +121,7 @@ fn run(steps: Vec<Step>, settings: &Settings, exact: bool) {
         let log = log(settings.clone());
         let mut model = Model {
             events: vec![],
+            doubts: [0; NAMES.len()],
             settings: settings.clone(),
         };
         let mut readers: Vec<(Vec<usize>, Cursor)> = vec![];
@@ -122,6 +131,16 @@ fn run(steps: Vec<Step>, settings: &Settings, exact: bool) {
                     let names: Vec<_> = channels.iter().map(|c| NAMES[*c]).collect();
                     log.append(&[event(&names, close)], number).unwrap();
                     model.events.push((channels, close, Instant::now()));
+                }
+                Step::Doubt { channels } => {
+                    let patterns = channels
+                        .iter()
+                        .map(|c| ChannelPattern::parse(NAMES[*c]).unwrap());
+                    log.doubt(&patterns.collect::<Vec<_>>());
+                    model.events.push((vec![], false, Instant::now()));
+                    for c in channels {
+                        model.doubts[c] = model.events.len();
+                    }
                 }
                 Step::Open { channels, back } if readers.len() < 6 => {
                     let names: Vec<_> = channels.iter().map(|c| channel(NAMES[*c])).collect();

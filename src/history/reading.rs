@@ -81,11 +81,22 @@ impl State {
             read.progress = Progress::Gap;
             return read;
         }
+        let names = keys.iter().filter_map(|key| self.channels.name(*key));
+        let doubt = self.doubts.after(names, from.position);
         let (mut at, mut bytes) = (from, 0);
         for _ in 0..most {
             // An event of several channels is one event: it is the least of each of them, and sent once.
             let next = known().flat_map(|channel| channel.owed(at)).flatten();
-            let Some(entry) = next.min_by_key(|entry| entry.position) else {
+            let next = next.min_by_key(|entry| entry.position);
+            if let Some(doubt) = doubt
+                && next.is_none_or(|entry| entry.position > doubt)
+            {
+                read.progress = Progress::Doubt;
+                read.position = doubt;
+                read.for_all = false;
+                return read;
+            }
+            let Some(entry) = next else {
                 read.progress = Progress::UpToDate;
                 read.position = self.head;
                 return read;
@@ -146,6 +157,10 @@ impl State {
         now: Instant,
     ) -> Option<Page<'_>> {
         self.trim(now);
+        let in_doubt = |after| self.doubts.after(std::iter::once(name), after).is_some();
+        if after.is_some_and(in_doubt) {
+            return None;
+        }
         let floor = self.floor(name);
         let Some(channel) = self.channels.get(name) else {
             let whole = after.is_none_or(|after| floor <= after);
@@ -179,7 +194,7 @@ impl State {
         }
     }
 
-    /// Whether an event of any of `channels` after `position` has been dropped.
+    /// Whether an event of any of `channels` after `position` has been dropped, or may never have come.
     pub(super) fn has_gap(
         &mut self,
         channels: &[ChannelName],
@@ -193,11 +208,12 @@ impl State {
                 .map_or_else(|| self.floor(name), Channel::dropped)
         };
         channels.iter().any(|name| dropped(name) > position)
+            || self.doubts.after(channels.iter(), position).is_some()
     }
 
     pub(super) fn is_whole_since(&mut self, position: Position, now: Instant) -> bool {
         self.trim(now);
-        self.dropped <= position
+        self.dropped <= position && !self.doubts.any_after(position)
     }
 
     pub(super) fn read_all(&self, from: Position, most: usize) -> Option<(Vec<Told>, Position)> {

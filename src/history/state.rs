@@ -11,10 +11,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::channel::{Channel, Entry};
+use super::doubts::Doubts;
 use super::{AppendError, Settings};
 use crate::base::keys::Keys;
 use crate::base::named::Named;
-use crate::domain::{ChannelName, Event, Frame, Keep, Position};
+use crate::domain::{ChannelName, ChannelPattern, Event, Frame, Keep, Position};
 
 /// What one event costs beside its frame: tree node, entry, reference counts. An estimate on the safe side.
 const EVENT_COST: usize = 256;
@@ -46,6 +47,7 @@ pub(super) struct State {
     pub(super) dropped: Position,
     /// The newest event that some channel no longer holds at all.
     pub(super) freed: Position,
+    pub(super) doubts: Doubts,
     hasher: RandomState,
     pub(super) forgotten: Box<[Position]>,
 }
@@ -73,6 +75,7 @@ impl State {
             trailing: VecDeque::new(),
             dropped: Position::START,
             freed: Position::START,
+            doubts: Doubts::default(),
             hasher: RandomState::new(),
             forgotten: vec![Position::START; BUCKETS].into_boxed_slice(),
         }
@@ -120,6 +123,13 @@ impl State {
         }
         self.trim(now);
         Ok(before)
+    }
+
+    /// Takes a number without an event, up to which it is in doubt what the channels of `patterns` have missed.
+    pub(super) fn doubt(&mut self, patterns: &[ChannelPattern]) -> Position {
+        self.head = self.head.next();
+        self.doubts.note(patterns, self.head);
+        self.head
     }
 
     fn store(&mut self, event: &Event, frame: Frame, now: Instant) {

@@ -66,6 +66,42 @@ fn an_event_of_two_channels_is_read_once_by_a_stream_on_both() {
 }
 
 #[test]
+fn a_place_in_doubt_is_told_once_and_costs_nothing_that_is_there() {
+    let log = log(Settings::default());
+    let mut live = log.cursor(vec![channel("a-1"), channel("b")], Position::START);
+    let mut other = log.cursor(vec![channel("b")], Position::START);
+    let before = publish(&log, &["a-1"]);
+    let patterns = ["a-*", "c"].map(|text| ChannelPattern::parse(text).unwrap());
+    log.doubt(&patterns);
+    publish(&log, &["a-1", "b"]);
+    assert_eq!(read(&mut live, 10), (vec![1], Progress::Doubt));
+    assert_eq!(live.position(), before.next());
+    assert_eq!(read(&mut live, 10), (vec![3], Progress::UpToDate));
+    assert_eq!(read(&mut other, 10), (vec![3], Progress::UpToDate));
+    // Also a channel of which the log knows nothing.
+    for (name, in_doubt) in [("a-2", true), ("c", true), ("b", false)] {
+        let channels = [channel(name)];
+        assert_eq!(log.has_gap(&channels, before), in_doubt, "{name}");
+        assert_eq!(log.is_in_doubt(&channels, before), in_doubt);
+        assert!(!log.has_gap(&channels, before.next()));
+        assert_eq!(
+            log.history(&channels[0], Some(before), 10).is_none(),
+            in_doubt
+        );
+        assert!(log.history(&channels[0], None, 10).is_some());
+    }
+    assert!(!log.is_whole_since(before) && log.is_whole_since(before.next()));
+    // Only the newest place is kept for each pattern.
+    log.doubt(&patterns);
+    assert_eq!(read(&mut live, 10), (vec![], Progress::Doubt));
+    assert_eq!(live.position(), log.position());
+    // Nobody outside publishes to the channel of a user.
+    let user = ChannelName::of_user(&crate::domain::UserId::parse("a-1").unwrap());
+    log.doubt(&[ChannelPattern::parse("*").unwrap()]);
+    assert!(!log.has_gap(&[user], Position::START));
+}
+
+#[test]
 fn a_batch_is_one_step_of_the_log() {
     let log = log(Settings::default());
     let ids = log

@@ -27,7 +27,9 @@ use crate::base::bell::{Inbox, Peal};
 use crate::base::metrics::{Counted, Registry};
 use crate::base::named::Named;
 use crate::base::sync::lock;
-use crate::domain::{ChannelName, Event, EventId, Frame, Position, StreamId, UserId};
+use crate::domain::{
+    ChannelName, ChannelPattern, Event, EventId, Frame, Position, StreamId, UserId,
+};
 use crate::history::{AppendError, Log};
 
 use kicks::Kicks;
@@ -160,6 +162,23 @@ impl Hub {
         self.0.metrics.published.inc_by(events.len() as u64);
         let streams = self.ring(events);
         Ok(Receipt { ids, streams })
+    }
+
+    /// Notes that nobody knows what the channels that fit one of `patterns` have missed, and wakes the streams on them, so
+    /// that each says so.
+    pub fn doubt(&self, patterns: &[ChannelPattern]) {
+        self.0.log.doubt(patterns);
+        let fits = |name: &ChannelName| {
+            name.is_named() && patterns.iter().any(|pattern| pattern.matches(name))
+        };
+        let table = lock(&self.0.table);
+        let mut peal = Peal::default();
+        for (_, listeners) in table.channels.iter().filter(|(name, _)| fits(name)) {
+            let bells = listeners.iter().map(|listener| listener.bell());
+            bells.for_each(|bell| peal.ring(bell));
+        }
+        drop(table);
+        peal.end();
     }
 
     /// Waits, where those who write to many streams are far behind, until they have begun a new round; but not for long.

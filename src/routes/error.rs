@@ -30,6 +30,9 @@ pub enum Cause {
     /// A name that is no Python identifier.
     #[error("{0:?} is no name: letters, digits and \"_\", not beginning with a digit")]
     InvalidName(String),
+    /// A name that is no field of a message, nor several with dots between them.
+    #[error("{0:?} is no field: letters, digits, \"_\" and \"-\", with dots for what lies deeper")]
+    InvalidField(String),
     /// The same name a second time.
     #[error("the name {0:?} is used twice")]
     NameTwice(String),
@@ -71,6 +74,7 @@ impl PatternError {
             Cause::Escape => Some("write the character itself".into()),
             Cause::Unopened(..)
             | Cause::InvalidName(_)
+            | Cause::InvalidField(_)
             | Cause::NameTwice(_)
             | Cause::TooMany(_)
             | Cause::NotAPath(_)

@@ -1,8 +1,10 @@
-//! A channel name with holes, filled from the parts of a path: `room-{room}`.
+//! A channel name with holes, filled from the parts of a path or the fields of a message: `room-{room}`.
+
+use std::borrow::Cow;
 
 use super::error::{Cause, PatternError, is_name};
 use super::pattern::Captures;
-use crate::domain::{ChannelName, InvalidChannel};
+use crate::domain::{ChannelName, ChannelPattern, InvalidChannel};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
@@ -18,8 +20,22 @@ pub struct ChannelTemplate {
 }
 
 impl ChannelTemplate {
-    /// Reads a template as written in the configuration.
+    /// Reads a template as written in the configuration, whose variables are parts of a path.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let invalid = |name: &str| (!is_name(name)).then(|| Cause::InvalidName(name.to_owned()));
+        Self::parse_with(text, invalid)
+    }
+
+    /// The same, of variables that are fields of a message, also further down: `user-{user.id}`.
+    pub fn of_fields(text: &str) -> Result<Self, PatternError> {
+        let invalid = |name: &str| (!is_field(name)).then(|| Cause::InvalidField(name.to_owned()));
+        Self::parse_with(text, invalid)
+    }
+
+    fn parse_with(
+        text: &str,
+        invalid: impl Fn(&str) -> Option<Cause>,
+    ) -> Result<Self, PatternError> {
         if text.is_empty() {
             return Err(PatternError::new(0, InvalidChannel::Empty.into()));
         }
@@ -40,8 +56,7 @@ impl ChannelTemplate {
             let Some((name, after)) = opened.split_once('}') else {
                 return Err(PatternError::new(at, Cause::Unclosed('{', '}')));
             };
-            if !is_name(name) {
-                let cause = Cause::InvalidName(name.to_owned());
+            if let Some(cause) = invalid(name) {
                 return Err(PatternError::new(at + 1, cause));
             }
             pieces.push(Piece::Variable(name.into()));
@@ -73,20 +88,42 @@ impl ChannelTemplate {
     /// The channel for the parts of a path. Fails if a part holds what no channel name may; a variable without a part,
     /// which `config` rules out, counts as empty.
     pub fn fill(&self, captures: &Captures<'_>) -> Result<ChannelName, InvalidChannel> {
+        let part = |variable: &str| Some(captures.get(variable).unwrap_or_default().into());
+        let name = self.filled(part).unwrap_or_default();
+        ChannelName::parse(&name)
+    }
+
+    /// The text for what `part` says of each variable; `None` if it says nothing of one.
+    pub fn filled<'a>(&self, part: impl Fn(&str) -> Option<Cow<'a, str>>) -> Option<String> {
         let mut name = String::new();
         for piece in &self.pieces {
-            name.push_str(match piece {
-                Piece::Literal(text) => text,
-                Piece::Variable(variable) => captures.get(variable).unwrap_or_default(),
-            });
+            match piece {
+                Piece::Literal(text) => name.push_str(text),
+                Piece::Variable(variable) => name.push_str(&part(variable)?),
+            }
         }
-        ChannelName::parse(&name)
+        Some(name)
+    }
+
+    /// What every channel fits that this template can make.
+    pub fn pattern(&self) -> ChannelPattern {
+        let text = self.filled(|_| Some("*".into())).unwrap_or_default();
+        // Two long literals may be longer together than any name, and so than any pattern.
+        let every = || ChannelPattern::parse("*").expect("a star is a pattern");
+        ChannelPattern::parse(&text).unwrap_or_else(|_| every())
     }
 
     /// The template as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// Names with dots between them. JSON allows any, so what is refused is only what would be hard to see.
+fn is_field(path: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    path.split('.')
+        .all(|name| !name.is_empty() && name.chars().all(fits))
 }
 
 fn check_literal(literal: &str, at: usize) -> Result<(), PatternError> {
@@ -123,6 +160,31 @@ mod tests {
         assert_eq!(filled.unwrap().as_str(), "room-tea:ann");
         let strange = template.fill(&pattern.matches("/tea/a,b/").unwrap());
         assert_eq!(strange, Err(InvalidChannel::Character(',')));
+    }
+
+    #[test]
+    fn fields_of_a_message_may_lie_deeper() {
+        let template = ChannelTemplate::of_fields("user-{user.id}-{a-b}").unwrap();
+        let part = |name: &str| (name != "a-b").then(|| name.len().to_string().into());
+        assert_eq!(template.filled(part), None);
+        let part = |name: &str| Some(name.len().to_string().into());
+        assert_eq!(template.filled(part).as_deref(), Some("user-7-3"));
+        assert_eq!(template.pattern().as_str(), "user-*-*");
+        let long = format!("{0}{{a}}{0}", "n".repeat(150));
+        assert_eq!(
+            ChannelTemplate::of_fields(&long)
+                .unwrap()
+                .pattern()
+                .as_str(),
+            "*"
+        );
+        for text in ["{}", "{.a}", "{a..b}", "{a b}"] {
+            assert_eq!(
+                ChannelTemplate::of_fields(text).unwrap_err().offset,
+                1,
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -68,7 +68,8 @@ impl Held {
         };
         // A stream that was held for long may have lost even the place it came with.
         let (position, reset) = if self.log().has_gap(hearing.all(), position) {
-            (self.log().position(), Some(Reason::History))
+            let reason = Reason::of_gap(self.log(), hearing.all(), position);
+            (self.log().position(), Some(reason))
         } else {
             (position, reset)
         };

@@ -310,7 +310,7 @@ impl Held {
                 self.skip();
                 true
             }
-            (Some(Progress::More | Progress::Closed), _) => true,
+            (Some(Progress::More | Progress::Doubt | Progress::Closed), _) => true,
         }
     }
 
@@ -334,8 +334,10 @@ impl Held {
             return None;
         }
         self.delivered(position, self.ready.len() - before);
-        if progress == Progress::Closed {
-            self.end("closed");
+        match progress {
+            Progress::Closed => self.end("closed"),
+            Progress::Doubt => self.reset(Reason::Redis, Some(self.log().id(position))),
+            Progress::UpToDate | Progress::More | Progress::Gap => {}
         }
         Some(progress)
     }
@@ -370,8 +372,9 @@ impl Held {
                 let may_read = self.permission.allows(now);
                 while may_read
                     && self.ready.len() < LAST_READS
-                    && self.read() == Some(Progress::More)
-                {}
+                    && matches!(self.read(), Some(Progress::More | Progress::Doubt))
+                {
+                }
                 if !matches!(self.reading, Reading::Over) {
                     self.say(sse::retry(drawn(&self.settings.retry)));
                 }

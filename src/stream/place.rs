@@ -51,6 +51,8 @@ pub(super) enum Place {
 pub(super) enum Reason {
     /// Events after the client's place have been dropped.
     History,
+    /// Redis was away, and what was published there meanwhile is lost.
+    Redis,
     /// The id is of no event that these channels still hold.
     UnknownId,
     /// The id was used in several of the channels, for different events.
@@ -60,9 +62,19 @@ pub(super) enum Reason {
 }
 
 impl Reason {
+    /// Why something is missing in `channels` after `position`.
+    pub(super) fn of_gap(log: &Log, channels: &[ChannelName], position: Position) -> Self {
+        if log.is_in_doubt(channels, position) {
+            Self::Redis
+        } else {
+            Self::History
+        }
+    }
+
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::History => "history",
+            Self::Redis => "redis",
             Self::UnknownId => "unknown-id",
             Self::AmbiguousId => "ambiguous-id",
             Self::MalformedId => "malformed-id",
@@ -87,7 +99,9 @@ pub(super) fn find(
     };
     match found {
         Ok(position) if log.has_seen_the_end(hearing.named(), position) => Place::Over,
-        Ok(position) if log.has_gap(channels, position) => Place::Unknown(Reason::History),
+        Ok(position) if log.has_gap(channels, position) => {
+            Place::Unknown(Reason::of_gap(log, channels, position))
+        }
         Ok(position) => Place::At(position),
         Err(reason) => Place::Unknown(reason),
     }

@@ -17,7 +17,7 @@ use super::tests::{CLIENT, channel, event, streams};
 use super::*;
 use crate::ask::Grant;
 use crate::base::sync::between;
-use crate::domain::{Event, EventName, Keep};
+use crate::domain::{ChannelPattern, Event, EventName, Keep};
 use crate::history;
 use crate::hub::Whom;
 use crate::wire::ask::Terms;
@@ -202,4 +202,61 @@ async fn a_newer_state_is_given_while_a_stream_opens_at_every_point() {
         assert_eq!(newest, text.rfind(last), "{point}: {text}");
         was_tried
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_doubt_while_a_stream_opens_is_one_reset_at_every_point() {
+    for last in [None, Some("0000000001-1"), Some("0000000001-2")] {
+        let points = at_every_point(|point| {
+            let streams = streams(history::Settings::default());
+            streams.publish(event("one"));
+            streams.publish(event("two"));
+            let publisher = streams.clone();
+            let (text, ended, was_tried) = open_while(&streams, last, point, move || {
+                let patterns = ["a*", "b"].map(|text| ChannelPattern::parse(text).unwrap());
+                publisher.0.hub.doubt(&patterns);
+                publisher.publish(event("after"));
+            });
+            let expected = usize::from(was_tried);
+            let resets = text.matches("event: reset\n").count();
+            assert_eq!(resets, expected, "{last:?} {point}: {text}");
+            assert!(count(&text, "two") <= usize::from(last == Some("0000000001-1")));
+            // What came after it is given, or the stream began after it.
+            let from = text.contains("id: 0000000001-4\n");
+            assert_eq!(from, was_tried, "{last:?} {point}: {text}");
+            assert!(!ended, "{point}: {text}");
+            was_tried
+        });
+        assert!(points > 8, "{points}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_stream_is_told_of_a_doubt_between_what_came_before_and_after() {
+    let streams = streams(history::Settings::default());
+    streams.publish(event("one"));
+    let settings = Arc::new(Settings::default());
+    let candidate = streams
+        .arrive(&settings, CLIENT, None, None, false)
+        .unwrap();
+    let grant = grant(&candidate);
+    let Body::Held(mut held, _) = candidate
+        .granted(&grant, Renewal::Never)
+        .unwrap()
+        .into_body()
+    else {
+        panic!("no stream");
+    };
+    read_when_woken(&mut held);
+    streams.publish(event("before"));
+    let other = ChannelPattern::parse("other").unwrap();
+    streams.0.hub.doubt(&[other]);
+    let both = ["a", "b"].map(|text| ChannelPattern::parse(text).unwrap());
+    streams.0.hub.doubt(&both);
+    streams.publish(event("after"));
+    let (text, ended) = read_when_woken(&mut held);
+    let expected = "id: 0000000001-2\ndata: before\n\n\
+                    event: reset\nid: 0000000001-4\ndata: {\"reason\":\"redis\"}\n\n\
+                    id: 0000000001-5\ndata: after\n\n";
+    assert_eq!((text.as_str(), ended), (expected, false));
 }

@@ -24,6 +24,7 @@ pub mod presence;
 pub mod problem;
 pub mod publish;
 pub mod query;
+pub mod redis;
 pub mod signed;
 pub mod sse;
 pub mod tap;

@@ -10,7 +10,10 @@ const FLOORS: [(u8, &[&str]); 11] = [
     (2, &["routes", "limits", "tls", "tokens"]),
     (3, &["history", "upstream"]),
     (4, &["hub", "ask"]),
-    (5, &["stream", "record", "publish", "notify", "console"]),
+    (
+        5,
+        &["stream", "record", "publish", "notify", "redis", "console"],
+    ),
     (6, &["proxy", "internal"]),
     (7, &["server"]),
     (8, &["config"]),

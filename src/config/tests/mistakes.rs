@@ -328,8 +328,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "[upstream.django]",
-        "[redis]\nurl = \"redis://x\"\n[upstream.django]",
-        "4:1: redis: `redis` is not in this version yet",
+        "[redis]\nurl = \"redis://x\"\nshare = true\n[upstream.django]",
+        "6:9: redis.share: `share` is not in this version yet (only false, its default)",
     ),
 ];
 

@@ -10,6 +10,7 @@ use crate::record::{Per, Replay};
 mod limits;
 mod mistakes;
 mod notify;
+mod redis;
 mod tls;
 mod tokens;
 
@@ -167,6 +168,20 @@ tokens = [
 max_event = "10KiB"
 idempotency = "1h"
 ndjson_idle = "30s"
+
+[redis]
+url = "rediss://gateway:${TOKEN}@redis.example.com/1"
+share = false
+
+[[redis.listen]]
+channel = "sse:*"
+format = "django-sse"
+to = "{channel}"
+
+[[redis.listen]]
+channel = "push"
+format = "json"
+to = "user-{user.id}"
 
 [limits]
 body = "20MiB"
