@@ -55,7 +55,7 @@ impl Lost {
                 "SSL_CERT_FILE names a file of certificates to trust"
             }
             Self::NoMaster(_) => "is the last part of redis.url the name of the master?",
-            Self::Ended | Self::Silent(_) => "it is tried again until Redis is back",
+            Self::Ended | Self::Silent(_) => "it is tried again and again",
         }
     }
 }

@@ -13,6 +13,7 @@ from selenium.webdriver import Chrome
 
 import browser
 from harness import Gateway, Process, Site, free_port, prepare_database, raise_open_files, room
+from redis_project import new_redis, project, redis_server, shared_redis  # noqa: F401  (fixtures of several files)
 from streams import Listeners, Stream
 
 raise_open_files()

@@ -139,9 +139,19 @@ class Process:
 
 
 class Site:
-    """The Django site under gunicorn. `threads` above 1 gives it a threaded worker instead of the one sync worker."""
+    """A Django project under gunicorn. `threads` above 1 gives it a threaded worker instead of the one sync worker."""
 
-    def __init__(self, folder: Path, database: Path, bind: str, gateway: str = "", threads: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: Path,
+        bind: str,
+        gateway: str = "",
+        threads: int = 1,
+        project: str = "site",
+        app: str = "testsite.wsgi",
+        env: dict[str, str] | None = None,
+    ) -> None:
         folder.mkdir()
         shutil.copy(database, folder / "db.sqlite3")
         for name in ("gates", "script"):
@@ -160,13 +170,13 @@ class Site:
             f"gunicorn-{bind}",
             folder,
             [
-                *(sys.executable, "-m", "gunicorn", "--chdir", str(HERE / "site"), "--bind", self.server),
+                *(sys.executable, "-m", "gunicorn", "--chdir", str(HERE / project), "--bind", self.server),
                 *("--workers", "1", "--timeout", "60", "--graceful-timeout", "2", "--no-control-socket"),
                 *worker,
                 *log,
-                "testsite.wsgi",
+                app,
             ],
-            {"SITE_VAR": str(folder), "TIDEGATE_URL": gateway, "PYTHONDONTWRITEBYTECODE": "1"},
+            {"SITE_VAR": str(folder), "TIDEGATE_URL": gateway, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
         )
 
     @property

@@ -1,0 +1,13 @@
+"""A project with django-eventstream and EVENTSTREAM_REDIS."""
+
+import json
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from django_eventstream import send_event
+
+
+@csrf_exempt
+def send(request: HttpRequest) -> HttpResponse:
+    send_event(*json.loads(request.body)["args"], **json.loads(request.body)["kwargs"])
+    return HttpResponse("sent")
