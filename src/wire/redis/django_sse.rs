@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::python::{formatted, lines};
-use super::{Fields, Malformed, Message, parsed};
+use super::{Fields, Malformed, Message, as_json, parsed};
 use crate::domain::EventName;
 
 pub(super) fn read(text: &str) -> Result<Message, Malformed> {
@@ -21,20 +21,20 @@ pub(super) fn read(text: &str) -> Result<Message, Malformed> {
     };
     Ok(Message {
         name,
-        data: text_of(data.get()).into(),
+        data: text_of(data.get())?.into(),
         id: None,
         fields: Fields::None,
     })
 }
 
 /// The text of the event, of which each line is one that the package would write.
-fn text_of(json: &str) -> String {
-    if let Ok(text) = serde_json::from_str::<String>(json) {
-        return joined(lines(&text));
+fn text_of(json: &str) -> Result<String, Malformed> {
+    if json.starts_with('"') {
+        return Ok(joined(lines(&parsed::<String>(json)?)));
     }
     match serde_json::from_str::<Vec<String>>(json) {
-        Ok(texts) => joined(texts.iter().flat_map(|text| lines(text))),
-        Err(_) => json.to_owned(),
+        Ok(texts) => Ok(joined(texts.iter().flat_map(|text| lines(text)))),
+        Err(_) => as_json(json),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::python::formatted;
-use super::{Fields, Malformed, Message, parsed};
+use super::{Fields, Malformed, Message, as_json, parsed};
 use crate::domain::{EventName, PublisherId};
 
 /// What `urllib.parse.quote` quotes.
@@ -41,9 +41,11 @@ pub(super) fn read(text: &str) -> Result<Message, Malformed> {
         Value::Null => None,
         id => Some(id_of(&written.channel, id)?),
     };
-    let json = written.data.get();
     // It is JSON in a string; without `json_encode` whatever the site has handed in.
-    let data = serde_json::from_str(json).unwrap_or_else(|_| json.to_owned());
+    let data = match written.data.get() {
+        text if text.starts_with('"') => parsed(text)?,
+        json => as_json(json)?,
+    };
     Ok(Message {
         name,
         data: data.into(),

@@ -15,7 +15,6 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::domain::{EventName, PublisherId};
@@ -98,13 +97,17 @@ impl Message {
     }
 }
 
-/// Reads a type of serde's. What it does not fit is no JSON, or JSON of another shape.
+/// Reads a type of serde's. What does not fit is no JSON, or JSON of another shape.
 fn parsed<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {
-    serde_json::from_str(text).map_err(|_| {
-        if serde_json::from_str::<IgnoredAny>(text).is_ok() {
-            Malformed::Shape
-        } else {
-            Malformed::NotJson
-        }
+    serde_json::from_str(text).map_err(|_| match as_json(text) {
+        Ok(_) => Malformed::Shape,
+        Err(malformed) => malformed,
     })
+}
+
+/// JSON as it stands. What was only looked over may hold half of a surrogate pair, which is no text.
+fn as_json(text: &str) -> Result<String, Malformed> {
+    let looked_through = serde_json::from_str::<Value>(text);
+    let json = looked_through.map(|_| text.to_owned());
+    json.map_err(|_| Malformed::NotJson)
 }

@@ -120,7 +120,19 @@ fn what_is_no_message_is_told_apart() {
             "{payload}"
         );
     }
-    assert_eq!(read(Json, br#"{"a": NaN}"#), Err(Malformed::NotJson));
+    for (format, payload) in [
+        (Json, r#"{"a": NaN}"#),
+        (DjangoSse, r#"["e", "\ud800"]"#),
+        (DjangoSse, r#"["e", ["\ud800"]]"#),
+        (DjangoSse, r#"["e", {"a": "\ud800"}]"#),
+        (
+            DjangoEventstream,
+            r#"{"channel": "a", "event_type": "a", "data": "\ud800"}"#,
+        ),
+    ] {
+        let found = read(format, payload.as_bytes());
+        assert_eq!(found, Err(Malformed::NotJson), "{payload}");
+    }
 }
 
 fn formats() -> impl Strategy<Value = Format> {

@@ -17,6 +17,7 @@ mod ndjson;
 mod path;
 mod publish;
 mod query;
+mod redis;
 mod signed;
 mod sse;
 mod webhook;
@@ -44,6 +45,7 @@ pub fn find(name: &str) -> Option<Target> {
         "path" => path::check,
         "publish" => publish::check,
         "query" => query::check,
+        "redis" => redis::check,
         "signed" => signed::check,
         "sse" => sse::check,
         "webhook" => webhook::check,
