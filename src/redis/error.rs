@@ -36,6 +36,9 @@ pub enum Lost {
     /// The connection ended.
     #[error("the connection has ended")]
     Ended,
+    /// A message was too long to be looked at.
+    #[error("a message was longer than 64 MiB")]
+    Overrun,
     /// Redis said nothing although it was asked.
     #[error("Redis is silent for {0:?}")]
     Silent(Duration),
@@ -55,6 +58,7 @@ impl Lost {
                 "SSL_CERT_FILE names a file of certificates to trust"
             }
             Self::NoMaster(_) => "is the last part of redis.url the name of the master?",
+            Self::Overrun => "what is published there is not meant for this gateway",
             Self::Ended | Self::Silent(_) => "it is tried again and again",
         }
     }

@@ -6,7 +6,7 @@
 //! meanwhile is lost, and whoever listens is told so by one reset.
 //!
 //! Bounds: what was read from the socket and not yet taken, `paced::ROOM`; one message, `paced::LONGEST`; what is appended
-//! at once, `task::MOST`. A peer that says nothing is given up within three times `Settings::pulse`.
+//! at once, `session::MOST`. A peer that says nothing is given up within three times `Settings::pulse`.
 
 mod address;
 mod dial;

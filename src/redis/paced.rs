@@ -70,6 +70,11 @@ impl Tap {
         }
     }
 
+    /// Whether a message was longer than any may be.
+    pub(super) fn is_overrun(&self) -> bool {
+        lock(&self.0).untaken > LONGEST
+    }
+
     /// When anything was last heard.
     pub(super) fn heard(&self) -> Instant {
         lock(&self.0).heard
@@ -169,5 +174,8 @@ mod tests {
             }
         };
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert!(tap.is_overrun());
+        tap.took();
+        assert!(!tap.is_overrun());
     }
 }

@@ -85,7 +85,10 @@ impl Messages {
                         self.tap.took();
                         taken.push(message);
                     }
-                    Poll::Ready(None) if taken.is_empty() => return Poll::Ready(Err(Lost::Ended)),
+                    Poll::Ready(None) if taken.is_empty() => {
+                        let overrun = self.tap.is_overrun();
+                        return Poll::Ready(Err(if overrun { Lost::Overrun } else { Lost::Ended }));
+                    }
                     Poll::Ready(None) => break,
                     Poll::Pending => {
                         self.tap.open(cx.waker());

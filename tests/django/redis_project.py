@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 import redis
 from harness import Gateway, Process, Site, free_port, until
+from streams import Listeners, Parser, Stream
 from wire import Answer
 
 # A user who may listen and do nothing else.
@@ -25,7 +26,7 @@ USER, PASSWORD = "gateway", "p/a@s:s%"
 class Server:
     """redis-server on a port, with TLS on another, and on a unix socket. Nothing is kept on disk."""
 
-    def __init__(self, folder: Path, *, password: str = "") -> None:
+    def __init__(self, folder: Path, *, password: str = "", cluster: bool = False) -> None:
         folder.mkdir()
         self.port, self.tls_port = free_port(), free_port()
         self.socket, self.certificate = folder / "r.sock", folder / "cert.pem"
@@ -47,6 +48,7 @@ class Server:
             "aclfile": folder / "users.acl",
             "dir": folder,
             "save": "",
+            "cluster-enabled": "yes" if cluster else "no",
         }
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         self.process = Process("redis", folder, ["redis-server", *words], {})
@@ -151,14 +153,42 @@ def call(gateway: Gateway, path: str, *args: object, **kwargs: object) -> Answer
     return answer
 
 
+class Raw(Parser):
+    """Keeps the bytes too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = b""
+
+    def feed(self, data: bytes) -> None:
+        self.bytes += data
+        super().feed(data)
+
+
+def open_raw(listeners: Listeners, gateway: Gateway, target: str) -> Stream:
+    stream = listeners.open(gateway.http, target, asleep=True)
+    stream.parser = Raw()
+    listeners.wake(stream)
+    listeners.until_open(stream)
+    stream.parser.bytes = b""
+    return stream
+
+
+def raw_event(listeners: Listeners, stream: Stream) -> bytes:
+    """The bytes of the one event that comes."""
+    listeners.until(lambda: stream.events, "the event")
+    assert isinstance(stream.parser, Raw) and len(stream.events) == 1
+    return stream.parser.bytes
+
+
 ServerMaker = Callable[..., Server]
 
 
 def server_maker(folder: Path) -> Iterator[ServerMaker]:
     made: list[Server] = []
 
-    def make(start: bool = True, **more: str) -> Server:
-        server = Server(folder / f"r{free_port()}", **more)
+    def make(start: bool = True, **more: object) -> Server:
+        server = Server(folder / f"r{free_port()}", **more)  # type: ignore[arg-type]
         made.append(server)
         if start:
             server.start()

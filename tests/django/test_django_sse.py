@@ -7,28 +7,8 @@ from sse import Sse
 
 from conftest import GatewayMaker
 from harness import Gateway, Site
-from redis_project import ROUTES, Server, call, listening, metric, rule, until_connected
-from streams import Listeners, Parser, Stream
-
-
-class Raw(Parser):
-    """Keeps the bytes too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = b""
-
-    def feed(self, data: bytes) -> None:
-        self.bytes += data
-        super().feed(data)
-
-
-def open_raw(listeners: Listeners, gateway: Gateway, target: str) -> Stream:
-    stream = listeners.open(gateway.http, target, asleep=True)
-    stream.parser = Raw()
-    listeners.wake(stream)
-    listeners.until_open(stream)
-    return stream
+from redis_project import ROUTES, Server, call, listening, metric, open_raw, raw_event, rule, until_connected
+from streams import Listeners
 
 
 def written_by_the_package(event: object, data: object) -> bytes:
@@ -67,12 +47,8 @@ def test_an_event_is_that_of_the_packages_own_view_but_for_its_id(
     gateway: Gateway, listeners: Listeners, event: object, data: object
 ) -> None:
     stream = open_raw(listeners, gateway, "/sse/news/")
-    assert isinstance(stream.parser, Raw)
-    before = len(stream.parser.bytes)
     call(gateway, "/send/", event, data)
-    listeners.until(lambda: stream.events, "the event")
-    assert stream.last_id
-    given = stream.parser.bytes[before:].replace(f"id: {stream.last_id}\n".encode(), b"", 1)
+    given = raw_event(listeners, stream).replace(f"id: {stream.last_id}\n".encode(), b"", 1)
     assert given == written_by_the_package(event, data)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -181,7 +182,7 @@ def test_redis_may_come_later(
 
 
 def test_a_sentinel_knows_the_master(
-    new_redis: ServerMaker, new_gateway: GatewayMaker, site: Site, listeners: Listeners, folder
+    new_redis: ServerMaker, new_gateway: GatewayMaker, site: Site, listeners: Listeners, folder: Path
 ) -> None:
     server = new_redis()
     place = folder / f"sentinel{server.port}"
@@ -201,6 +202,28 @@ def test_a_sentinel_knows_the_master(
         listeners.until_data("from the master", [stream])
     finally:
         sentinel.kill()
+
+
+def test_any_node_of_a_cluster_will_do(
+    new_redis: ServerMaker, new_gateway: GatewayMaker, site: Site, listeners: Listeners
+) -> None:
+    nodes = [new_redis(cluster=True) for _ in range(2)]
+    with nodes[0].client() as client:
+        client.execute_command("CLUSTER MEET", "127.0.0.1", nodes[1].port)
+    away = free_port()
+    url = f"redis://127.0.0.1:{away},127.0.0.1:{nodes[1].port}"
+    gateway = new_gateway(site, routes=ROUTES, more=listening(url, rule("sse", "django-sse")))
+    until_connected(gateway)
+    stream = listeners.open(gateway.http, "/sse/sse/")
+    listeners.until_open(stream)
+
+    def arrives() -> bool:
+        """The nodes need a moment until they know each other."""
+        send(nodes[0], "sse", "from the other node")
+        return bool(stream.events)
+
+    until(arrives, "what was published on the other node")
+    assert set(stream.data) == {"from the other node"}
 
 
 def test_a_mistake_in_the_file_never_tells_the_password(new_gateway: GatewayMaker, site: Site) -> None:

@@ -34,5 +34,8 @@ USE_TZ = True
 REDIS_SSEQUEUE_CONNECTION_SETTINGS = {"location": f"127.0.0.1:{REDIS_PORT}", "db": 0}
 REDIS_SSEQUEUE_CHANEL_NAME = "sse"
 
-# django-eventstream.
+# django-eventstream: between processes by Redis, and its own storage, in which events have numbers.
 EVENTSTREAM_REDIS = {"host": "127.0.0.1", "port": REDIS_PORT, "db": 0}
+EVENTSTREAM_STORAGE_CLASS = "django_eventstream.storage.RedisStorage"
+EVENTSTREAM_STORAGE_CONNECTION = EVENTSTREAM_REDIS
+EVENTSTREAM_CHANNELMANAGER_CLASS = "redissite.eventstream.ChannelManager"
