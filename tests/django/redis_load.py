@@ -1,10 +1,10 @@
-"""Many users, each notified of his own through one channel of Redis: what arrives, how late, and what it costs the gateway.
+"""Many users, each notified of his own through one channel of Redis: what arrives, how late, what the gateway uses.
 
     tests/django/.venv/bin/python tests/django/redis_load.py [--listeners N] [--rate N] [--seconds N]
 
-Each message names one recipient, drawn from a seed, and its number; so what each listener is owed is known, and more or less
-than that is told. All listeners are read by one thread of this process, which so has its share in the times: they are those
-from the `PUBLISH` to the event read.
+Each message names one recipient, drawn from a seed, and its number; so what each listener is owed is known, and more
+or less than that is told. All listeners are read by one thread of this process, which so has its share in the times:
+they are those from the `PUBLISH` to the event read.
 """
 
 import argparse
@@ -48,7 +48,8 @@ class Result:
         return self.latencies[min(len(self.latencies) - 1, int(share * len(self.latencies)))]
 
     def __str__(self) -> str:
-        times = ", ".join(f"{name} {1000 * self.quantile(at):.1f}" for name, at in (("p50", 0.5), ("p99", 0.99), ("max", 1)))
+        shares = ("p50", 0.5), ("p99", 0.99), ("max", 1)
+        times = ", ".join(f"{name} {1000 * self.quantile(share):.1f}" for name, share in shares)
         return (
             f"{self.published} messages in {self.seconds:.1f} s: {self.lost} lost, {self.doubled} twice, "
             f"{self.strayed} to others; {times} ms; "

@@ -87,7 +87,8 @@ def test_a_message_for_nobody_is_counted_and_dropped(
     notify(gateway, {"recipient_id": 1})
     listeners.until(lambda: stream.events, "the event")
     assert len(stream.events) == 1
-    counted = {reason: metric(gateway, f'redis_dropped_total{{reason="{reason}"}}') for reason in ("no-field", "no-channel", "shape")}
+    reasons = ("no-field", "no-channel", "shape")
+    counted = {reason: metric(gateway, f'redis_dropped_total{{reason="{reason}"}}') for reason in reasons}
     assert counted == {"no-field": len(strange) + 1, "no-channel": 1, "shape": 1}
     # One line of each kind, however many messages.
     assert gateway.process.log.read_text().count("Message of Redis dropped") == 3

@@ -1,4 +1,4 @@
-"""A project with DRF: each user is notified through one channel of Redis, on which every message names its recipient."""
+"""A project with DRF: users are notified through one channel of Redis, on which each message names its recipient."""
 
 import json
 
