@@ -30,6 +30,8 @@ use crate::hub::Hub;
 
 pub use address::{Address, AddressError};
 pub use error::Lost;
+use rules::Rules;
+use session::Session;
 pub use settings::{Listen, Settings};
 use task::Listening;
 
@@ -62,7 +64,8 @@ impl Subscriber {
     }
 }
 
-/// Connects, and says whether Redis lets this gateway in: what `tidegate check --online` does.
+/// Connects and subscribes, and so says whether Redis lets this gateway in: what `tidegate check --online` does.
 pub async fn reach(settings: &Settings) -> Result<(), Lost> {
-    dial::dial(settings).await.map(drop)
+    let rules = Rules::new(settings, &Registry::default());
+    Session::open(settings, &rules).await.map(drop)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_core::Stream as _;
 use redis::Msg;
 use redis::aio::{PubSubSink, PubSubStream};
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::Settings;
@@ -16,8 +17,9 @@ use super::error::Lost;
 use super::paced::Tap;
 use super::rules::Rules;
 
-/// The most messages that are taken at once.
-const MOST: usize = 256;
+/// The most messages that are published at once. A stream is given twice as many before others have their turn, so one that
+/// reads is not behind by it.
+const MOST: usize = 64;
 
 /// A subscribed connection.
 pub(super) struct Session {
@@ -77,8 +79,11 @@ impl Session {
 impl Messages {
     /// The next messages, at least one: all that are there, up to a bound.
     pub(super) async fn next(&mut self) -> Result<Vec<Msg>, Lost> {
+        // So that others have their turn, whatever comes.
+        yield_now().await;
         let mut taken = Vec::new();
-        poll_fn(|cx| {
+        // The runtime answers "not now" also to a task that has taken much, and here that must mean that nothing is left.
+        let next = poll_fn(|cx| {
             while taken.len() < MOST {
                 match Pin::new(&mut self.stream).poll_next(cx) {
                     Poll::Ready(Some(message)) => {
@@ -100,8 +105,8 @@ impl Messages {
                 }
             }
             Poll::Ready(Ok(std::mem::take(&mut taken)))
-        })
-        .await
+        });
+        unconstrained(next).await
     }
 }
 

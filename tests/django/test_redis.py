@@ -79,6 +79,15 @@ def test_check_dials_redis(redis_server: Server, new_gateway: GatewayMaker, site
         assert (checked.returncode, told in line, "wrong@" in line) == (code, True, False), line
 
 
+def test_check_says_what_redis_does_not_let_be_heard(redis_server: Server, new_gateway: GatewayMaker, site: Site) -> None:
+    with redis_server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "narrow", "on", ">pw", "+@all", "resetchannels", "&news")
+    for channel, code in [("news", 0), ("sse", 69)]:
+        url = f"redis://narrow:pw@127.0.0.1:{redis_server.port}"
+        gateway = new_gateway(site, start=False, more=listening(url, rule(channel, "django-sse")))
+        assert gateway.cli("check", "--online").returncode == code
+
+
 def test_one_connection_hears_everything(
     new_redis: ServerMaker, new_gateway: GatewayMaker, site: Site, listeners: Listeners
 ) -> None:
