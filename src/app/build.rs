@@ -10,15 +10,19 @@ use crate::ask::{self, Asker, TokenCheck};
 use crate::base::access::Writer;
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind};
+use crate::console::Console;
 use crate::hub::Hub;
+use crate::internal::Internal;
 use crate::limits::{ClientLimit, Slots};
 use crate::notify::{self, Notifier};
-use crate::proxy::{self, AccessLog, AccessSettings, Kind, Recorded, Route};
+use crate::proxy::{self, AccessLog, AccessSettings, Holding, Kind, Recorded, Route};
+use crate::publish::Publisher;
 use crate::record::{self, Recorder};
 use crate::redis::Subscriber;
 use crate::routes::{Entry, Table};
 use crate::stream;
-use crate::upstream::Upstream;
+use crate::stream::grip::{self, Links};
+use crate::upstream::{self, Upstream};
 use crate::wire::host::HostRule;
 
 /// What holds for all routes.
@@ -34,14 +38,16 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
 /// The names of all cookies that open streams.
 fn session_cookies(config: &Config) -> Vec<Box<str>> {
     let targets = config.routes.entries().iter().map(|entry| &entry.target);
+    let holds = |name: &String| {
+        let mut upstreams = config.upstreams.iter();
+        upstreams.any(|upstream| upstream.name == *name && upstream.grip.is_some())
+    };
     let names = targets.filter_map(|target| match &target.kind {
         RouteKind::Ask { stream, .. } => stream.session_cookie.clone(),
         RouteKind::Proxy {
-            record: Some(_), ..
-        } => config.stream.session_cookie.clone(),
-        RouteKind::Proxy { record: None, .. }
-        | RouteKind::Public { .. }
-        | RouteKind::Token { .. } => None,
+            upstream, record, ..
+        } if record.is_some() || holds(upstream) => config.stream.session_cookie.clone(),
+        RouteKind::Proxy { .. } | RouteKind::Public { .. } | RouteKind::Token { .. } => None,
     });
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
@@ -101,6 +107,33 @@ fn named(upstreams: &HashMap<String, Upstream>, name: &str) -> Upstream {
         .clone()
 }
 
+/// What follows the links of each upstream whose answers may be held.
+pub(super) fn links(
+    upstreams: &HashMap<String, Upstream>,
+    registry: &Registry,
+) -> HashMap<String, Links> {
+    let metrics = grip::Metrics::new(registry);
+    let links = upstreams.iter().filter_map(|(name, upstream)| {
+        let grip = upstream.settings().grip.clone()?;
+        let links = Links::new(upstream.clone(), grip, metrics.clone());
+        Some((name.clone(), links))
+    });
+    links.collect()
+}
+
+/// What answers on internal listeners.
+pub(super) fn internal(
+    config: &Config,
+    publisher: &Publisher,
+    console: Console,
+    registry: &Registry,
+) -> Internal {
+    let key = |settings: &upstream::Settings| settings.grip.as_ref()?.key.clone();
+    let keys = config.upstreams.iter().filter_map(key).collect();
+    let tokens = config.tokens.clone();
+    Internal::new(tokens, keys, publisher.clone(), console, registry)
+}
+
 /// What counts the clients that a rate could not tell apart, over all rates.
 pub(super) fn newcomers(registry: &Registry) -> Counter {
     registry.counter(
@@ -113,6 +146,7 @@ pub(super) fn newcomers(registry: &Registry) -> Counter {
 pub(super) fn routes(
     config: &Config,
     upstreams: &HashMap<String, Upstream>,
+    links: &HashMap<String, Links>,
     registry: &Registry,
     newcomers: &Counter,
 ) -> Table<Route> {
@@ -131,6 +165,10 @@ pub(super) fn routes(
                 record: record.clone().map(|settings| {
                     let stream = of_route(&entry.name, &config.stream);
                     Arc::new(Recorded { settings, stream })
+                }),
+                grip: links.get(upstream).map(|links| Holding {
+                    links: links.clone(),
+                    stream: of_route(&entry.name, &config.stream),
                 }),
             },
             RouteKind::Public { channels, stream } => Kind::Public {

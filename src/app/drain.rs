@@ -54,6 +54,10 @@ impl Gateway {
         if let Some(notifier) = self.notifier {
             notifier.stop(LAST_CHANGES).await;
         }
+        self.publisher.close(INTERNAL_PATIENCE).await;
+        for links in self.links.values() {
+            links.close().await;
+        }
         for upstream in self.upstreams.values() {
             upstream.close(left()).await;
         }

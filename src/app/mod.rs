@@ -21,7 +21,6 @@ use crate::console::{Console, Readiness};
 use crate::domain::Epoch;
 use crate::history::Log;
 use crate::hub::Hub;
-use crate::internal::Internal;
 use crate::limits::{ClientLimit, Slots};
 use crate::notify::Notifier;
 use crate::proxy::{Collaborators, Proxy};
@@ -30,6 +29,7 @@ use crate::record::Recorder;
 use crate::redis::Subscriber;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
 use crate::stream::Streams;
+use crate::stream::grip::Links;
 use crate::upstream::{Families, Upstream};
 
 /// Descriptors that are not for client connections, but for listeners, internal connections, upstreams and temp files: a
@@ -51,6 +51,7 @@ pub struct Gateway {
     /// `None` without `log.access`.
     access: Option<Writer>,
     upstreams: HashMap<String, Upstream>,
+    links: HashMap<String, Links>,
     /// `None` without `sse.notify`.
     notifier: Option<Notifier>,
     /// `None` without `[[redis.listen]]`.
@@ -101,7 +102,8 @@ impl Gateway {
         let subscriber = build::subscriber(&config, &hub, &registry);
         let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
         let shared = build::newcomers(&registry);
-        let routes = build::routes(&config, &upstreams, &registry, &shared);
+        let links = build::links(&upstreams, &registry);
+        let routes = build::routes(&config, &upstreams, &links, &registry, &shared);
         let rules = build::proxy(&config);
         let (access, access_log) = build::access(&config, &registry)?.unzip();
         let recorder = build::recorder(&config, &hub, most, &registry);
@@ -118,12 +120,7 @@ impl Gateway {
         let proxy = Arc::new(Proxy::new(rules, collaborators, &registry));
         let readiness = Readiness::default();
         let console = Console::new(hub.clone(), registry.clone(), readiness.clone());
-        let internal = Arc::new(Internal::new(
-            config.tokens.clone(),
-            publisher.clone(),
-            console,
-            &registry,
-        ));
+        let internal = Arc::new(build::internal(&config, &publisher, console, &registry));
 
         let metrics = Metrics::new(&registry);
         let few = Settings {
@@ -157,6 +154,7 @@ impl Gateway {
             recorder,
             access,
             upstreams,
+            links,
             notifier,
             subscriber,
             addresses,

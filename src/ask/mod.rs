@@ -215,6 +215,8 @@ impl Asker {
             head.drop_parameters(&IN_QUERY);
         }
         prepare(&mut head.headers, facts);
+        // A view that has its answers held must not take the gateway for a stranger, and stream itself.
+        self.0.upstream.sign(&mut head.headers);
         let answer = self.0.upstream.send(&head, body, Duration::ZERO).await;
         let class = answer
             .as_ref()

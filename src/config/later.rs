@@ -25,7 +25,6 @@ const LATER: &[(&str, &str, Inert)] = &[
     ("tls.*", "acme", Never),
     ("upstream.*", "balance", Text("least-busy")),
     ("upstream.*", "buffer_response", Text("1MiB")),
-    ("upstream.*", "grip", Flag(false)),
     ("upstream.*", "health", Never),
     ("route[]", "static", Never),
     ("route[]", "redirect", Never),

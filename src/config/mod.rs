@@ -4,6 +4,7 @@
 //! `reader`), its strings are filled from the environment, and each area (`listen`, `upstream`, `route`, …) turns its
 //! part into the settings of the module it is for. Nothing below imports this module; nothing is validated again later.
 
+mod grip;
 mod later;
 mod listen;
 mod notify;

@@ -13,9 +13,13 @@ pub(super) const PER: [(&str, Per); 3] = [
     ("all", Per::All),
 ];
 
-/// `record`; `None` if it is not there.
+/// `record`, a flag or a table; `None` if it is not there, or says no.
 pub(super) fn record(section: &mut Section<'_>) -> Option<Settings> {
-    section.table("record", "route[].proxy.record", |section| {
+    let value = section.value("record")?;
+    if !value.is_table() {
+        return value.flag()?.then(Settings::default);
+    }
+    value.table("route[].proxy.record", |section| {
         let mut settings = Settings::default();
         let replay = section.choice("replay", &REPLAY);
         settings.replay = replay.unwrap_or(settings.replay);

@@ -36,6 +36,11 @@ impl Text<'_> {
         self.origin.problem(message, hint);
     }
 
+    /// The content of a file that the string names.
+    pub(super) fn file(&self, path: &str) -> std::io::Result<String> {
+        self.origin.report.environment.file(path)
+    }
+
     /// Reads the string with `parse`; its error becomes a problem.
     pub(super) fn parse<T, E: fmt::Display>(
         &self,

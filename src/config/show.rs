@@ -139,7 +139,24 @@ fn upstream(out: &mut String, settings: &upstream::Settings) -> fmt::Result {
     )?;
     writeln!(out, "max_in_flight = {}", number(settings.max_in_flight))?;
     writeln!(out, "buffer_request = \"{}\"", settings.buffer_request)?;
-    writeln!(out, "publish = {}", settings.publish)
+    writeln!(out, "publish = {}", settings.publish)?;
+    grip(out, settings.grip.as_ref())
+}
+
+fn grip(out: &mut String, grip: Option<&upstream::Grip>) -> fmt::Result {
+    let Some(grip) = grip else {
+        return writeln!(out, "grip = false");
+    };
+    write!(out, "grip = {{ ")?;
+    if grip.key.is_some() {
+        write!(out, "key = \"{MASKED}\", ")?;
+    }
+    let (iss, prefix) = (quoted(&grip.iss), quoted(&grip.prefix));
+    let (every, at_once) = (duration_text(grip.link_every), grip.links_at_once);
+    writeln!(
+        out,
+        "iss = {iss}, prefix = {prefix}, link_every = \"{every}\", links_at_once = {at_once} }}"
+    )
 }
 
 fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::Result {

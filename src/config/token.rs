@@ -123,12 +123,17 @@ fn key<'a>(value: &Value<'a>) -> Option<Text<'a>> {
         value.problem("a key must not be empty", None);
         return None;
     }
-    if text.value == MASKED {
+    (!is_masked(&text)).then_some(text)
+}
+
+/// Whether a secret is what `tidegate show` writes in its place, which everybody knows; that is reported.
+pub(super) fn is_masked(text: &Text<'_>) -> bool {
+    let is_masked = text.value == MASKED;
+    if is_masked {
         let hint = "`tidegate show` masks it: write the key itself".to_owned();
-        value.problem("this is no key", Some(hint));
-        return None;
+        text.problem("this is no key", Some(hint));
     }
-    Some(text)
+    is_masked
 }
 
 /// Reports the keys of the other kind.

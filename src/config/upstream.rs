@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use super::grip::grip;
 use super::later::unsupported;
 use super::problem::name_hint;
 use super::reader::{Report, Section};
@@ -39,6 +40,7 @@ pub(super) fn upstreams(document: &mut Section<'_>) -> Vec<Settings> {
             let most = ByteSize::bytes(0)..=MOST;
             section.size("buffer_request", most, &mut settings.buffer_request);
             settings.publish = section.flag("publish").unwrap_or_default();
+            settings.grip = grip(section);
         });
         upstreams.push(settings);
     }

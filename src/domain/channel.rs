@@ -17,6 +17,9 @@ const OF_USER: char = '~';
 /// What the name of a recording's channel begins with. Not what a user's begins with: a user may be called anything.
 const OF_RECORDING: char = '^';
 
+/// What the name of a foreign channel begins with.
+const FOREIGN: char = '=';
+
 /// The name of a channel. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(Arc<str>);
@@ -61,9 +64,20 @@ impl ChannelName {
         Self(format!("{OF_RECORDING}{bits:032x}").into())
     }
 
+    /// The channel that another protocol calls `name`, whose names may hold anything. As outside the grammar as the others:
+    /// what stands on it is not in the format of a named channel's events.
+    pub fn of_foreign(name: &str) -> Self {
+        Self(format!("{FOREIGN}{name}").into())
+    }
+
     /// Whether this is a channel that people name: one within the grammar.
     pub fn is_named(&self) -> bool {
-        !self.0.starts_with(OF_USER) && !self.is_recording()
+        !self.0.starts_with([OF_USER, OF_RECORDING, FOREIGN])
+    }
+
+    /// What another protocol calls this channel; `None` if it is none of that protocol.
+    pub fn foreign(&self) -> Option<&str> {
+        self.0.strip_prefix(FOREIGN)
     }
 
     /// Whether this is the channel of a recording.
@@ -131,11 +145,16 @@ impl ChannelPattern {
         }
     }
 
-    /// Whether `name` fits. Linear in the name for each `*`, without recursion.
+    /// Whether `name` fits; none does that nobody can name.
     pub fn matches(&self, name: &ChannelName) -> bool {
+        name.is_named() && self.fits(name.as_str())
+    }
+
+    /// Whether `text` fits. Linear in it for each `*`, without recursion.
+    pub fn fits(&self, text: &str) -> bool {
         let mut pieces = self.0.split('*');
         let first = pieces.next().unwrap_or_default();
-        let Some(mut rest) = name.as_str().strip_prefix(first) else {
+        let Some(mut rest) = text.strip_prefix(first) else {
             return false;
         };
         let Some(last) = pieces.next_back() else {
@@ -201,6 +220,24 @@ mod tests {
     }
 
     #[test]
+    fn nobody_can_name_a_foreign_channel_by_the_grammar() {
+        let channel = ChannelName::of_foreign("events-a%20b");
+        assert_eq!(
+            (channel.foreign(), channel.is_named()),
+            (Some("events-a%20b"), false)
+        );
+        assert!(ChannelName::parse(channel.as_str()).is_err());
+        assert!(!channel.is_recording() && channel.user().is_none());
+        for name in ["~42", "^7"] {
+            let lookalike = ChannelName::of_foreign(name);
+            assert!(
+                !lookalike.is_recording() && lookalike.user().is_none(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
     fn a_star_stands_for_any_run() {
         let fits = |pattern: &str, name: &str| {
             ChannelPattern::parse(pattern)
@@ -213,6 +250,9 @@ mod tests {
                 && fits("a*c", "abc")
                 && fits("a*b*c", "a-b-b-c")
         );
+        let everything = ChannelPattern::parse("*").unwrap();
+        let user = ChannelName::of_user(&UserId::parse("42").unwrap());
+        assert!(!everything.matches(&user) && !everything.matches(&ChannelName::of_foreign("a")));
         assert!(
             fits("exact", "exact") && !fits("exact", "exactly") && !fits("room-*", "my-room-1")
         );

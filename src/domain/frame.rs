@@ -70,6 +70,11 @@ impl Frame {
         self.0.slice_ref(self.as_bytes())
     }
 
+    /// Whether both are the very same bytes in memory.
+    pub fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self.as_chunk(), other.as_chunk())
+    }
+
     /// The bytes, borrowed.
     pub fn as_bytes(&self) -> &[u8] {
         let begin = self.0.iter().position(|&byte| byte == b'\n');

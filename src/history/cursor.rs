@@ -125,6 +125,11 @@ impl Cursor {
         closed
     }
 
+    /// Goes on from `position`, which may have been read before.
+    pub const fn go_to(&mut self, position: Position) {
+        self.at.position = position;
+    }
+
     /// The place after what was read last.
     pub const fn position(&self) -> Position {
         self.at.position

@@ -40,6 +40,9 @@ pub use cursor::{Cursor, Memo, Progress};
 pub use settings::Settings;
 use state::State;
 
+/// More than an event of one channel counts for beside its frame.
+const BESIDE: usize = 4 << 10;
+
 /// A log. Cheap to clone; all clones are the same log.
 #[derive(Debug, Clone)]
 pub struct Log(Arc<Inner>);
@@ -215,6 +218,17 @@ impl Log {
     /// Looks a publisher's id up in `channels`.
     pub fn find(&self, channels: &[ChannelName], id: &PublisherId) -> Found {
         lock(&self.0.state).find(channels, id, Instant::now())
+    }
+
+    /// The longest frame that is surely taken, whatever else an event has.
+    pub fn longest_frame(&self) -> usize {
+        let memory = lock(&self.0.state).settings.memory;
+        memory.as_len().saturating_sub(BESIDE)
+    }
+
+    /// The newest event that history holds of `channel`: its place, and the publisher's id, if it has one.
+    pub fn newest(&self, channel: &ChannelName) -> Option<(Position, Option<PublisherId>)> {
+        lock(&self.0.state).newest(channel, Instant::now())
     }
 
     /// Whether events of `channels` after `position` have been dropped, or it is in doubt whether there were more.

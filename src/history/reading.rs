@@ -252,6 +252,16 @@ impl State {
         found
     }
 
+    pub(super) fn newest(
+        &mut self,
+        name: &ChannelName,
+        now: Instant,
+    ) -> Option<(Position, Option<PublisherId>)> {
+        self.trim(now);
+        let newest = self.channels.get(name)?.newest()?;
+        Some((newest.position, newest.id.clone()))
+    }
+
     /// Whether any of `channels` was closed after `position`.
     pub(super) fn was_closed_since(&self, channels: &[ChannelName], position: Position) -> bool {
         let end = |name| self.channels.get(name).and_then(Channel::closed);

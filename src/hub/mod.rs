@@ -16,6 +16,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -53,6 +54,7 @@ struct Inner {
     table: Mutex<Table>,
     /// Makes sessions of cookies.
     hasher: RandomState,
+    recoveries: AtomicU64,
     metrics: Metrics,
 }
 
@@ -143,6 +145,7 @@ impl Hub {
             log,
             table: Mutex::default(),
             hasher: RandomState::new(),
+            recoveries: AtomicU64::new(0),
             metrics,
         }))
     }
@@ -215,6 +218,23 @@ impl Hub {
         drop(table);
         peal.end();
         streams
+    }
+
+    /// How often all streams were told that they may have missed something.
+    pub fn recoveries(&self) -> u64 {
+        self.0.recoveries.load(Ordering::Acquire)
+    }
+
+    /// Tells all streams that they may have missed something that the log knows nothing of.
+    pub fn recover(&self) {
+        self.0.recoveries.fetch_add(1, Ordering::AcqRel);
+        let table = lock(&self.0.table);
+        let mut peal = Peal::default();
+        for ById(listener) in &table.streams {
+            peal.ring(listener.bell());
+        }
+        drop(table);
+        peal.end();
     }
 
     /// Registers an open stream; it leaves when the seat is dropped. A tap is about nothing.

@@ -11,6 +11,12 @@ use crate::wire::problem::Problem;
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Endpoint {
+    /// `/`
+    Here,
+    /// `/publish/`, also without the last slash.
+    Items,
+    /// `/recover/`, also without the last slash.
+    Recover,
     /// `/healthz`
     Health,
     /// `/readyz`
@@ -59,6 +65,9 @@ pub(super) fn find(parts: &request::Parts) -> Result<(Endpoint, Verb), Problem> 
 impl Endpoint {
     fn of(path: &str) -> Result<Self, Problem> {
         Ok(match path {
+            "/" => Self::Here,
+            "/publish" | "/publish/" => Self::Items,
+            "/recover" | "/recover/" => Self::Recover,
             "/healthz" => Self::Health,
             "/readyz" => Self::Ready,
             "/metrics" => Self::Metrics,
@@ -89,6 +98,9 @@ impl Endpoint {
 
     pub(super) const fn template(&self) -> &'static str {
         match self {
+            Self::Here => "/",
+            Self::Items => "/publish/",
+            Self::Recover => "/recover/",
             Self::Health => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",
@@ -205,6 +217,9 @@ mod tests {
         }
         let one = |name| ChannelName::parse(name).unwrap();
         for place in [
+            Endpoint::Here,
+            Endpoint::Items,
+            Endpoint::Recover,
             Endpoint::Health,
             Endpoint::Ready,
             Endpoint::Metrics,

@@ -5,10 +5,12 @@
 
 mod body;
 mod endpoint;
+mod grip;
 mod publish;
 mod respond;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, ORIGIN};
@@ -18,10 +20,12 @@ use hyper::body::Incoming;
 use crate::base::handler::Handler;
 use crate::base::metrics::{Registry, StatusCounters};
 use crate::base::random;
+use crate::base::seldom::Seldom;
 use crate::console::{Console, NoPage, Wanted, Which};
 use crate::domain::{ByteSize, ChannelName, ConnInfo, Peer, RequestId};
 use crate::publish::{Publisher, gather};
 use crate::tokens::{Grant, Tokens};
+use crate::wire::grip::signature::Key;
 use crate::wire::kick::{self, Target};
 use crate::wire::openapi::{self, Verb};
 use crate::wire::parameters::Parameters;
@@ -31,6 +35,8 @@ use crate::wire::{headers, host};
 pub use body::Body;
 use endpoint::Endpoint;
 
+/// How often the log says that items are refused.
+const HINTS: Duration = Duration::from_secs(60);
 /// The longest body of a kick.
 const LONGEST_KICK: ByteSize = ByteSize::kib(4);
 /// The events of a page of history, and the most of them.
@@ -43,16 +49,20 @@ const MOST_STREAMS: usize = u32::MAX as usize;
 #[derive(Debug)]
 pub struct Internal {
     tokens: Tokens,
+    /// What the control endpoint takes in place of a token.
+    keys: Vec<Key>,
     publisher: Publisher,
     console: Console,
+    hints: Seldom,
     answered: StatusCounters,
 }
 
 impl Internal {
-    /// A service whose callers show one of `tokens`; if there are none, anybody on this machine may call, but no web
-    /// page.
+    /// A service whose callers show one of `tokens` or, at the control endpoint, one of `keys`; if there are no tokens,
+    /// anybody on this machine may call, but no web page.
     pub fn new(
         tokens: Tokens,
+        keys: Vec<Key>,
         publisher: Publisher,
         console: Console,
         registry: &Registry,
@@ -63,8 +73,10 @@ impl Internal {
         );
         Self {
             tokens,
+            keys,
             publisher,
             console,
+            hints: Seldom::every(HINTS),
             answered: StatusCounters::new(&answered),
         }
     }
@@ -81,11 +93,15 @@ impl Internal {
             _ => None,
         };
         let grant = match endpoint {
-            Endpoint::Health | Endpoint::Ready => None,
+            Endpoint::Here | Endpoint::Health | Endpoint::Ready => None,
             // The body will say who it is.
             _ if signed.is_some() => None,
             // No token, but not for web pages either.
             Endpoint::Metrics if !self.tokens.is_empty() => None,
+            Endpoint::Items | Endpoint::Recover if self.shows_key(&parts) => None,
+            Endpoint::Items => self
+                .authenticate(&parts, conn)
+                .inspect_err(|_| self.hint())?,
             _ => self.authenticate(&parts, conn)?,
         };
         let grant = grant.as_ref();
@@ -93,6 +109,9 @@ impl Internal {
         let template = endpoint.template();
         let asked = || Parameters::read(parts.uri.query(), openapi::parameters(verb, template));
         let json = match &endpoint {
+            Endpoint::Here => return Ok(respond::text("tidegate\n")),
+            Endpoint::Items => return self.items(&parts, body, grant).await,
+            Endpoint::Recover => return self.recover(&parts.headers, grant),
             Endpoint::Health => return Ok(respond::text("ok\n")),
             Endpoint::Ready if console.is_ready() => return Ok(respond::text("ready\n")),
             Endpoint::Ready => return Ok(respond::not_ready()),
@@ -176,6 +195,12 @@ impl Internal {
             Target::User(_) | Target::Stream(_) => good_for_all(grant),
         }?;
         Ok(self.console.kick(target))
+    }
+
+    /// Whether a token is needed, and what is shown in its place opens the control endpoint.
+    fn shows_key(&self, parts: &request::Parts) -> bool {
+        let shown = headers::bearer(&parts.headers);
+        !self.tokens.is_empty() && shown.is_some_and(|shown| self.is_keyed(shown))
     }
 
     /// The grant of the token that was shown; `None` where no token is needed.

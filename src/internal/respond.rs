@@ -34,6 +34,13 @@ pub(super) fn text(text: &'static str) -> Response<Body> {
     )
 }
 
+/// One line, as clients of the control endpoint expect it.
+pub(super) fn line(status: StatusCode, line: &str) -> Response<Body> {
+    let mut response = answer("text/plain", Body::Text(format!("{line}\n").into()));
+    *response.status_mut() = status;
+    response
+}
+
 pub(super) fn not_ready() -> Response<Body> {
     let mut response = text("not ready\n");
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

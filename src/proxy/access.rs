@@ -18,8 +18,7 @@ use crate::base::access::Lines;
 use crate::base::bell::Inbox;
 use crate::base::handler::{self, Filled, Holdable};
 use crate::domain::{self, RequestId};
-use crate::history::Memo;
-use crate::stream::{Body, Held};
+use crate::stream::{Body, Held, Memo};
 use crate::upstream::AnswerError;
 use crate::wire::access::{Format, Record};
 

@@ -11,13 +11,14 @@ use crate::limits::Slot;
 use crate::upstream::{self, RequestBody, gather};
 
 impl Proxy {
-    /// Takes the body as Django can read it. One with a length is passed on as it comes; one without (chunked, HTTP/2) is
-    /// gathered first. The slot is to be kept for as long as the body is.
+    /// Takes the body as Django can read it. One with a length is passed on as it comes, but one of at most `whole` bytes;
+    /// that, and one without a length (chunked, HTTP/2), is gathered first. The slot is to be kept for as long as the body is.
     pub(super) async fn take_body(
         &self,
         headers: &HeaderMap,
         incoming: Incoming,
         limit: ByteSize,
+        whole: u64,
         upstream: &upstream::Settings,
     ) -> Result<(RequestBody, Option<Slot>), Refusal> {
         let idle = self.settings.body_idle;
@@ -27,13 +28,15 @@ impl Proxy {
                 .ok()
                 .and_then(|text| text.parse::<u64>().ok())
                 .ok_or(Refusal::Length)?;
-            return match length {
-                0 => Ok((RequestBody::Empty, None)),
-                _ if length > limit.get() => Err(Refusal::TooLarge(limit)),
-                _ => Ok((RequestBody::streamed(incoming, length, idle), None)),
-            };
-        }
-        if incoming.is_end_stream() {
+            match length {
+                0 => return Ok((RequestBody::Empty, None)),
+                _ if length > limit.get() => return Err(Refusal::TooLarge(limit)),
+                _ if length > whole => {
+                    return Ok((RequestBody::streamed(incoming, length, idle), None));
+                }
+                _ => {}
+            }
+        } else if incoming.is_end_stream() {
             return Ok((RequestBody::Empty, None));
         }
         let slot = self.gathered.take();

@@ -4,6 +4,7 @@ use http::{Method, Response, StatusCode, Version, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use super::grip::MOST_AGAIN;
 use super::respond::Refusal;
 use super::{Exchange, Kind, Proxy};
 use crate::stream::Body;
@@ -18,11 +19,30 @@ impl Proxy {
     ) -> Result<Response<Body>, Refusal> {
         let limit = exchange.route.body_limit;
         let headers = &exchange.rebuilt.head.headers;
+        let holding = exchange.route.kind.holding();
+        let whole = holding.map_or(0, |_| MOST_AGAIN);
         let (body, memory) = self
-            .take_body(headers, exchange.incoming, limit, upstream.settings())
+            .take_body(
+                headers,
+                exchange.incoming,
+                limit,
+                whole,
+                upstream.settings(),
+            )
             .await?;
         let request = exchange.rebuilt;
-        pass_on(self.send(upstream, request, body, memory).await?)
+        let Some(holding) = holding else {
+            return pass_on(self.send(upstream, request, body, memory).await?);
+        };
+        let (request, noted) = self.note(
+            holding,
+            exchange.client,
+            upstream,
+            request.into_head(),
+            &body,
+        );
+        let answer = self.send(upstream, request, body, memory).await?;
+        Box::pin(self.hold(upstream, noted, answer)).await
     }
 
     /// Sends a client's request. What its answer does here is done when this returns, or without the client, if it leaves

@@ -7,6 +7,7 @@ mod access;
 mod body;
 mod effects;
 mod forward;
+mod grip;
 mod record;
 pub mod respond;
 mod settings;
@@ -42,6 +43,7 @@ use crate::wire::path;
 use access::Entry;
 pub use access::{AccessLog, Logged};
 use effects::Effects;
+pub use grip::Holding;
 use respond::Refusal;
 pub use settings::*;
 use tunnel::Tunnels;
@@ -74,6 +76,8 @@ pub enum Kind {
         websocket: bool,
         /// How streams are recorded; `None`: they pass through.
         record: Option<Arc<Recorded>>,
+        /// How answers are held that say so; `None`: what they say is taken off.
+        grip: Option<Holding>,
     },
     /// `sse = { channels, public = true }`.
     Public {

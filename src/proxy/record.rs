@@ -9,6 +9,7 @@ use super::{Exchange, Proxy, Recorded};
 use crate::record::{Opened, Replay, Sought, Viewer, Visit, can_be_recorded};
 use crate::stream::{self, Begin, Body, Viewing};
 use crate::upstream::{RequestBody, Upstream};
+use crate::wire::grip::is_instruct;
 use crate::wire::{headers, last_event_id};
 
 impl Exchange<'_> {
@@ -29,6 +30,7 @@ impl Proxy {
             parts,
             client,
             rebuilt,
+            route,
             ..
         } = exchange;
         let last = last_event_id::of_request(&parts.headers, parts.uri.query());
@@ -50,10 +52,23 @@ impl Proxy {
         let (places, viewer) = match self.recorder.seek(&record.settings, visit).await {
             Sought::Viewer(viewer) => (early.map_or_else(places, Ok)?, viewer),
             Sought::Candidate(candidate) => {
-                let (request, none) = (candidate.request(), RequestBody::Empty);
+                let (head, none) = (candidate.request().into_head(), RequestBody::Empty);
+                let (request, noted) = match route.kind.holding() {
+                    Some(holding) => {
+                        let (request, noted) = self.note(holding, client, upstream, head, &none);
+                        (request, Some(noted))
+                    }
+                    None => (head.into(), None),
+                };
                 let answer = self.send(upstream, request, none, ()).await?;
-                if !can_be_recorded(&answer) {
-                    return pass_on(answer);
+                let is_held = noted.is_some() && is_instruct(answer.headers());
+                if is_held || !can_be_recorded(&answer) {
+                    // Nobody waits for a recording that does not come, and what is held has places of its own.
+                    drop((candidate, early));
+                    return match noted {
+                        Some(noted) => self.hold(upstream, noted, answer).await,
+                        None => pass_on(answer),
+                    };
                 }
                 // Before a recording is begun: one that nobody views would hold its worker for `linger`.
                 let places = early.map_or_else(places, Ok)?;

@@ -96,6 +96,7 @@ impl Proxy {
                 &parts.headers,
                 incoming,
                 route.body_limit,
+                0,
                 asker.upstream().settings(),
             )
             .await?;

@@ -5,6 +5,7 @@
 //! publisher is answered once its events are in the log, and never waits for a listener; only for the gateway's own writing
 //! to many streams, where that is far behind ([`Hub::caught_up`]).
 
+pub mod grip;
 mod idempotency;
 mod lines;
 mod place;
@@ -37,6 +38,7 @@ use crate::wire::publish::{
 use crate::wire::webhook::Signed;
 use crate::wire::{duration, idempotency as header, query, sse};
 
+use grip::Sequencer;
 use idempotency::{Answers, Begun, Key, Print, Refused};
 use place::Place;
 pub use settings::*;
@@ -67,6 +69,7 @@ struct Inner {
     signed_answers: Answers,
     gathering: Slots,
     lines: Slots,
+    items: Sequencer,
     /// Once set, streams of lines end.
     stopping: CancellationToken,
     /// Headers of answers that could not be published.
@@ -105,6 +108,7 @@ impl Publisher {
         );
         let keep_for = settings.idempotency;
         Self(Arc::new(Inner {
+            items: Sequencer::new(hub.clone(), registry),
             hub,
             rates: settings.rates.iter().map(limit).collect(),
             answers: Answers::new(keep_for, idempotency::MEMORY, forgotten.clone()),
@@ -120,6 +124,11 @@ impl Publisher {
     /// Ends the streams of lines, and takes no new ones.
     pub fn stop(&self) {
         self.0.stopping.cancel();
+    }
+
+    /// Lets items go on that wait for others.
+    pub async fn close(&self, patience: Duration) {
+        self.0.items.close(patience).await;
     }
 
     /// `POST /v1/events`: one event or an array of them, as JSON.

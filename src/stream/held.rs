@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::grip::{Hold, Rendered};
 use super::permission::{Asking, Permission, Renewal, log_verdict};
 use super::place::{self, Hearing, Place, Reason};
 use super::places::{Places, TooMany};
@@ -25,13 +26,13 @@ use crate::base::bell::Inbox;
 use crate::base::handler::Filled;
 use crate::base::random;
 use crate::domain::{EventId, Frame, Position, RetryMs};
-use crate::history::{Cursor, Log, Memo, Progress};
-use crate::hub::{Ending, Membership, Seat};
+use crate::history::{self, Cursor, Log, Progress};
+use crate::hub::{Ending, Hub, Membership, Seat};
 use crate::wire::last_event_id::LastEventId;
 use crate::wire::sse;
 
 /// The most events of one read.
-const READ: usize = 32;
+pub(super) const READ: usize = 32;
 /// How often more is looked for before what there is is written: once for what it has to say itself, once for events, and
 /// once to see that there is no more.
 const LOOKS: usize = 3;
@@ -57,9 +58,22 @@ pub struct Held {
     last_write: Instant,
     /// There is nothing to look for until the bell rings or something is due.
     settled: bool,
+    /// What only a stream has that Django opened by its answer.
+    pub(super) hold: Option<Box<Hold>>,
     pub(super) settings: Arc<Settings>,
     streams: Streams,
     places: Places,
+}
+
+/// What one stream may spare the next one.
+#[derive(Debug, Default)]
+pub struct Memo {
+    /// A read of the log.
+    pub(super) log: history::Memo,
+    /// Room for the items of one read.
+    pub(super) items: VecDeque<Frame>,
+    /// What was made of the last of them.
+    pub(super) rendered: Rendered,
 }
 
 /// What a stream reads.
@@ -90,6 +104,7 @@ impl Held {
             permission,
             last_write: Instant::now(),
             settled: false,
+            hold: None,
             settings,
             streams,
             places,
@@ -123,15 +138,34 @@ impl Held {
     }
 
     /// Whether somebody else's answer is waited for, so that the waker it is polled with will be woken.
-    pub const fn awaits(&self) -> bool {
+    pub fn awaits(&self) -> bool {
         matches!(self.permission, Permission::Asked(_))
+            || self.hold.as_ref().is_some_and(|hold| hold.awaits())
     }
 
     /// When it is to be asked again, whether or not the bell has rung.
     pub fn due(&self) -> Instant {
-        let heartbeat = self.last_write + self.settings.heartbeat;
+        if let Some(hold) = &self.hold {
+            return hold.due(self.last_write);
+        }
+        let heartbeat = self.beat_at();
         let ends = self.permission.ends();
         ends.map_or(heartbeat, |ends| ends.min(heartbeat))
+    }
+
+    /// When the next heartbeat is due.
+    fn beat_at(&self) -> Instant {
+        match &self.hold {
+            Some(hold) => hold.beat_at(self.last_write),
+            None => self.last_write + self.settings.heartbeat,
+        }
+    }
+
+    fn beat(&mut self, now: Instant) -> Frame {
+        match &mut self.hold {
+            Some(hold) => hold.beat(now),
+            None => self.settings.beat.frame(),
+        }
     }
 
     /// The next frame; `None` at the end.
@@ -198,13 +232,20 @@ impl Held {
         self.settled = false;
         if let Some(ending) = self.seat.ending() {
             self.leave(ending, now);
-        } else if !self.poll_permission(cx, now) && !self.advance(now, memo) {
+            return true;
+        }
+        let changed = match &self.hold {
+            Some(_) => self.look_at_hold(cx, now, memo),
+            None => self.poll_permission(cx, now) || self.advance(now, memo),
+        };
+        if !changed {
             // What is ready breaks the silence as well.
-            if now < self.last_write + self.settings.heartbeat || !self.ready.is_empty() {
+            if now < self.beat_at() || !self.ready.is_empty() {
                 self.settled = !self.awaits();
                 return false;
             }
-            self.say(self.settings.beat.frame());
+            let beat = self.beat(now);
+            self.say(beat);
             // In case nobody takes it at once.
             self.last_write = now;
         }
@@ -325,7 +366,7 @@ impl Held {
         let before = self.ready.len();
         let (stream, ready) = (self.seat.id(), &mut self.ready);
         let progress = match memo {
-            Some(memo) => cursor.read_alike(stream, READ, ready, memo),
+            Some(memo) => cursor.read_alike(stream, READ, ready, &mut memo.log),
             None => cursor.read(stream, READ, ready),
         };
         let position = cursor.position();
@@ -367,6 +408,10 @@ impl Held {
 
     fn leave(&mut self, ending: Ending, now: Instant) {
         match ending {
+            Ending::Drain if self.hold.is_some() => {
+                self.read_last_items(now, LAST_READS);
+                self.end("drain");
+            }
             Ending::Drain => {
                 // What was published so far is still the client's; a reader far behind gets the rest when it is back.
                 let may_read = self.permission.allows(now);
@@ -403,8 +448,17 @@ impl Held {
         self.ready.push_back(frame);
     }
 
+    /// There is nothing to look for until the bell rings or something is due.
+    pub(super) const fn settle_down(&mut self) {
+        self.settled = true;
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        &self.streams.0.hub
+    }
+
     pub(super) fn log(&self) -> &Log {
-        self.streams.0.hub.log()
+        self.hub().log()
     }
 }
 

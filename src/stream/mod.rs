@@ -12,6 +12,7 @@ mod begin;
 mod body;
 #[cfg(test)]
 mod checker;
+pub mod grip;
 mod held;
 mod open;
 mod permission;
@@ -45,7 +46,7 @@ use crate::upstream::{Head, RequestBody, UpstreamError};
 use crate::wire::last_event_id::LastEventId;
 
 pub use body::Body;
-pub use held::Held;
+pub use held::{Held, Memo};
 pub use places::Places;
 pub use recorded::{Begin, Recorded, Viewing};
 pub use settings::*;
@@ -127,6 +128,9 @@ pub enum OpenError {
     /// Django could not be asked, and the route or the method does not allow to wait.
     #[error("Django could not be asked")]
     Down(#[source] UpstreamError),
+    /// Django's answer says that it is to be held, and how cannot be read.
+    #[error("the answer cannot be held")]
+    Unreadable(#[source] grip::Unreadable),
     /// An ask that must not be repeated could not be answered now.
     #[error("Django cannot answer now")]
     Busy,

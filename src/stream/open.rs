@@ -18,8 +18,8 @@ use super::{
 };
 use crate::ask::{Asker, Facts, Grant, Verdict};
 use crate::base::random;
-use crate::domain::StreamId;
-use crate::hub::{About, Era, Identity, Session};
+use crate::domain::{Position, StreamId};
+use crate::hub::{About, Era, Hub, Identity, Seat, Session};
 use crate::limits::network;
 use crate::upstream::{AnswerBody, Head, RequestBody};
 use crate::wire::ask::Terms;
@@ -42,6 +42,17 @@ pub(super) struct Candidate {
     places: Places,
     head_only: bool,
     arrival: Arrival,
+}
+
+/// What is there of a candidate that has taken its seat.
+#[derive(Debug)]
+pub(super) struct Sitting {
+    pub(super) hub: Hub,
+    pub(super) seat: Seat,
+    pub(super) places: Places,
+    /// When it came.
+    pub(super) era: Era,
+    pub(super) asked: Position,
 }
 
 impl Streams {
@@ -262,6 +273,24 @@ impl Candidate {
         }
     }
 
+    /// Takes the log and the kicks as of a moment before Django was asked.
+    pub(super) const fn came(&mut self, era: Era, now: Position) {
+        self.era = era;
+        self.arrival.now = now;
+    }
+
+    /// Takes its seat, for something that is no stream.
+    pub(super) fn sit(self) -> Sitting {
+        let hub = self.streams.0.hub.clone();
+        Sitting {
+            seat: hub.seat(self.id, Some(self.about)),
+            hub,
+            places: self.places,
+            era: self.era,
+            asked: self.arrival.now,
+        }
+    }
+
     #[cfg(test)]
     pub(super) const fn id(&self) -> StreamId {
         self.id
@@ -358,7 +387,7 @@ impl Candidate {
         respond::stream(id, HeaderMap::new(), body)
     }
 
-    fn held(self, permission: Permission) -> Held {
+    pub(super) fn held(self, permission: Permission) -> Held {
         let seat = self.streams.0.hub.seat(self.id, Some(self.about));
         Held::new(
             seat,

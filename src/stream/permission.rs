@@ -15,6 +15,7 @@ use super::place;
 use crate::ask::{Asker, Facts, Refused, Verdict};
 use crate::hub::Hub;
 use crate::upstream::{Backoff, Head, RequestBody};
+use crate::wire::grip::is_instruct;
 
 /// The first and the longest pause between two asks that Django could not answer.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
@@ -129,7 +130,11 @@ pub(super) fn log_verdict(asker: &Asker, path: &str, verdict: &Verdict, wants_st
     let upstream = asker.upstream().settings().name.as_str();
     match verdict {
         Verdict::Answered(answer) if wants_stream && is_page(answer.status()) => {
-            let hint = "a view that answers an ask names the channel in the header SSE-Channel";
+            let hint = if is_instruct(answer.headers()) {
+                "an answer that is to be held by Grip-* headers is for a `proxy` route"
+            } else {
+                "a view that answers an ask names the channel in the header SSE-Channel"
+            };
             tracing::warn!(
                 upstream,
                 path,

@@ -50,6 +50,7 @@ impl OpenError {
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Limited(Limit::Slots) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Mistaken(_) => StatusCode::NOT_FOUND,
+            Self::Unreadable(_) => StatusCode::BAD_GATEWAY,
             Self::Down(error) => upstream_status(error),
         }
     }
@@ -59,7 +60,7 @@ impl OpenError {
         match self {
             Self::Unauthorized(_) => Failure::Denied,
             Self::Limited(_) => Failure::Limited,
-            Self::Mistaken(_) | Self::Busy => Failure::Upstream,
+            Self::Mistaken(_) | Self::Unreadable(_) | Self::Busy => Failure::Upstream,
             Self::Down(error) => error.failure(),
         }
     }

@@ -365,12 +365,7 @@ async fn as_many_frames_as_are_ready_are_given_at_once() {
     let mut frames = std::collections::VecDeque::new();
     let mut filled = |held: &mut Held, frames: &mut std::collections::VecDeque<_>| {
         frames.clear();
-        let filled = held.fill(
-            &mut cx,
-            Instant::now(),
-            frames,
-            &mut history::Memo::default(),
-        );
+        let filled = held.fill(&mut cx, Instant::now(), frames, &mut Memo::default());
         (filled, frames.len())
     };
     assert_eq!(filled(&mut held, &mut frames), (Filled::Idle, 1));

@@ -66,10 +66,12 @@ impl Grant {
     }
 
     /// Whether it may publish to `channel`, read it, or end it. The channel of a user, which has no name, is for
-    /// tokens that are good for all.
+    /// tokens that are good for all. A foreign channel goes by what the other protocol calls it.
     pub fn allows(&self, channel: &ChannelName) -> bool {
-        let fits = |pattern: &ChannelPattern| pattern.matches(channel);
-        self.allows_all() || (channel.is_named() && self.0.channels.iter().any(fits))
+        let named = channel.is_named().then(|| channel.as_str());
+        let called = named.or_else(|| channel.foreign());
+        let fits = |pattern: &ChannelPattern| called.is_some_and(|name| pattern.fits(name));
+        self.allows_all() || self.0.channels.iter().any(fits)
     }
 
     /// Whether it is good for every channel, so for what concerns no single one.
@@ -160,6 +162,8 @@ mod tests {
         assert_eq!(some.name(), "billing");
         assert!(some.allows(&channel("billing-7")) && some.allows(&channel("news")));
         assert!(!some.allows(&channel("user-7")) && !some.allows_all());
+        let foreign = ChannelName::of_foreign;
+        assert!(some.allows(&foreign("billing-a%20b")) && !some.allows(&foreign("user-7")));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod conn;
 mod error;
 mod exchange;
 mod gather;
+mod grip;
 mod head;
 mod pool;
 mod send;
@@ -40,6 +41,8 @@ pub use backoff::Backoff;
 pub use body::{RequestBody, Streamed};
 pub use error::{AnswerError, GatherError, RequestBodyError, RequestBodyFault, UpstreamError};
 pub use gather::gather;
+pub use grip::Grip;
+use grip::Signer;
 pub use head::Head;
 use pool::Pool;
 pub use send::Sent;
@@ -59,6 +62,8 @@ struct Inner {
     next: AtomicUsize,
     /// Who may be in flight, if there is a limit.
     turns: Option<Slots>,
+    /// What signs requests whose answers may be held; `None` without `grip`.
+    signer: Option<Signer>,
     /// The connections that are there, idle or in use.
     open: TaskTracker,
     metrics: Metrics,
@@ -109,6 +114,7 @@ impl Upstream {
         let pools = settings.servers.iter().cloned().map(Pool::new).collect();
         Self(Arc::new(Inner {
             turns: settings.max_in_flight.map(|most| Slots::new(most.get())),
+            signer: settings.grip.as_ref().map(Signer::new),
             settings,
             pools,
             next: AtomicUsize::new(0),
@@ -120,6 +126,13 @@ impl Upstream {
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// Sets on a request what Django must know to have its answer held; nothing without `grip`.
+    pub fn sign(&self, headers: &mut http::HeaderMap) {
+        if let Some(signer) = &self.0.signer {
+            signer.sign(headers);
+        }
     }
 
     /// Closes the idle connections and waits, at most for `patience`, until those in use are done.

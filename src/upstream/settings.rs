@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::grip::Grip;
 use crate::domain::ByteSize;
 
 /// The address of one server of an upstream.
@@ -26,7 +27,7 @@ impl fmt::Display for Server {
 }
 
 /// `[upstream.<name>]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The name in the configuration, in logs and in metrics.
     pub name: String,
@@ -50,6 +51,8 @@ pub struct Settings {
     pub buffer_request: ByteSize,
     /// Whether `SSE-Publish` headers of its answers are published. Default false.
     pub publish: bool,
+    /// Whether its answers may be held in the way of GRIP, and how. Default unset: no.
+    pub grip: Option<Grip>,
 }
 
 impl Settings {
@@ -66,6 +69,7 @@ impl Settings {
             queue_timeout: Duration::from_secs(10),
             buffer_request: ByteSize::mib(1),
             publish: false,
+            grip: None,
         }
     }
 }

@@ -31,6 +31,10 @@ mod cors;
 mod draining;
 // Django away, slow or broken behind a proxied request.
 mod failing;
+// Requests that are answered later, and the control endpoint of GRIP.
+mod grip_polls;
+// Streams that Django opens by its answer, in the way of GRIP.
+mod grip_streams;
 // Messages that could be read in two ways.
 mod hostile;
 // HTTP/2 frames whose request no HTTP/1 head could hold.

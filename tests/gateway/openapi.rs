@@ -24,6 +24,9 @@ const TYPED: &str = "Content-Type: application/json\r\nAuthorization: Bearer one
 const LIMITED: &str = "Content-Type: application/json\r\nAuthorization: Bearer two\r\n";
 const SLOW: &str = "Content-Type: application/json\r\nAuthorization: Bearer three\r\n";
 
+const PICKY: &str = "Authorization: Bearer one\r\nAccept: image/png\r\n";
+const ITEM: &str = r#"{"items":[{"channel":"c","http-stream":{"content":"x"}}]}"#;
+
 /// Path, verb, status, and for a refusal its code.
 type Told = (String, String, u16, Option<String>);
 
@@ -76,6 +79,16 @@ fn requests(ids: &[String], long: &str) -> Vec<(&'static str, String, &'static s
     let history = |after: &str| format!("{news}/events?after={after}");
     let event = |data: &str| json!({"channel": "news", "data": data}).to_string();
     let mut requests: Vec<(&str, String, &str, String)> = [
+        ("GET", "/", "", ""),
+        ("POST", "/publish/", TYPED, r#"{"items":[]}"#),
+        ("POST", "/publish/", TYPED, "{}"),
+        ("POST", "/publish/", PICKY, r#"{"items":[]}"#),
+        ("POST", "/publish/", LIMITED, ITEM),
+        ("POST", "/publish/", SLOW, ITEM),
+        ("POST", "/publish/", SLOW, ITEM),
+        ("POST", "/recover/", TYPED, ""),
+        ("POST", "/recover/", PICKY, ""),
+        ("POST", "/recover/", LIMITED, ""),
         ("GET", "/healthz", "", ""),
         ("GET", "/readyz", "", ""),
         ("GET", "/metrics", "", ""),
@@ -151,7 +164,6 @@ fn requests(ids: &[String], long: &str) -> Vec<(&'static str, String, &'static s
         ("POST", format!("{news}/events"), TYPED, long.to_owned()),
         ("POST", "/v1/kick".to_owned(), TYPED, long.repeat(5)),
         ("POST", "/v1/events".to_owned(), LIMITED, event("one")),
-        ("POST", "/v1/events".to_owned(), SLOW, event("one")),
         ("POST", "/v1/events".to_owned(), SLOW, event("one")),
         ("POST", format!("{news}/events"), SLOW, "x".to_owned()),
     ]);
@@ -374,7 +386,7 @@ async fn a_method_is_served_exactly_where_it_is_documented() {
         assert_eq!(refused.json()["code"], "method-not-allowed");
     }
     for path in [
-        "/",
+        "/publish/x",
         "/v1",
         "/v1/",
         "/v1/channel",

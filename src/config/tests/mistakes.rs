@@ -77,8 +77,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "proxy = \"django\"",
-        "proxy = { to = \"django\", record = true }",
-        "8:35: route[0].proxy.record: expected a table, found true or false (write { key = value })",
+        "proxy = { to = \"django\", record = 7 }",
+        "8:35: route[0].proxy.record: expected true or false, found an integer",
     ),
     (
         "proxy = \"django\"",

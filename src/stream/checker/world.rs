@@ -15,14 +15,14 @@ use crate::base::handler::Filled;
 use crate::domain::{
     ByteSize, ChannelName, Epoch, Event, EventName, Keep, PublisherId, StreamId, UserId,
 };
-use crate::history::{self, Log, Memo};
+use crate::history::{self, Log};
 use crate::hub::{Hub, Whom};
 use crate::limits::Slots;
 use crate::stream::open::Candidate;
 use crate::stream::permission::Renewal;
 use crate::stream::place::Hearing;
 use crate::stream::tests::CLIENT;
-use crate::stream::{Body, Held, Settings, SlowClient, Streams};
+use crate::stream::{Body, Held, Memo, Settings, SlowClient, Streams};
 use crate::wire::ask::Terms;
 use crate::wire::last_event_id::LastEventId;
 use crate::wire::sse;

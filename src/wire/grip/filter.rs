@@ -50,7 +50,7 @@ mod tests {
             stream: None,
             response: None,
         };
-        let frame = item.frame();
+        let frame = item.frame(7);
         let of_request = |name: &str| user.filter(|_| name == "user");
         let item = Stored::read(&frame).unwrap();
         delivers(&filters, of_request, |name| name == "events-room", &item)

@@ -4,6 +4,7 @@
 //! [`Instruct::of_headers`] or [`Instruct::of_body`], and takes off what is not for the client with [`clean`]. A value outside
 //! its grammar is an error and never a weaker instruction: a channel too much is not dropped, a broken link not forgotten.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
@@ -72,9 +73,6 @@ pub struct Link {
 /// What is wrong with the instructions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadInstruct {
-    /// A header of GRIP that is no UTF-8.
-    #[error("{0} is no UTF-8")]
-    Encoding(&'static str),
     /// Quotes without an end.
     #[error("{header} cannot be read")]
     Header {
@@ -168,37 +166,37 @@ impl Instruct {
     /// Reads the headers of an answer whose body is not an instruction.
     pub fn of_headers(headers: &HeaderMap) -> Result<Self, BadInstruct> {
         let mut instruct = Self::default();
-        if let Some(hold) = first(headers, "grip-hold", "Grip-Hold")? {
+        if let Some(hold) = first(headers, "grip-hold") {
             let hold = hold.split([',', ';']).next().unwrap_or_default();
             instruct.mode = Some(Mode::parse(hold.trim())?);
         }
-        for value in lines(headers, "grip-channel", "Grip-Channel") {
-            for entry in entries(value?, "Grip-Channel")? {
+        for value in lines(headers, "grip-channel") {
+            for entry in entries(&value, "Grip-Channel")? {
                 let (prev_id, filters) = (entry.value("prev-id"), entry.values("filter"));
                 instruct.add_channel(Channel::new(entry.first, prev_id, filters)?)?;
             }
         }
-        if let Some(timeout) = first(headers, "grip-timeout", "Grip-Timeout")? {
+        if let Some(timeout) = first(headers, "grip-timeout") {
             let seconds: u32 = timeout.parse().map_err(|_| BadInstruct::Timeout)?;
             instruct.timeout = Some(poll_timeout(u64::from(seconds)));
         }
-        if let Some(value) = first(headers, "grip-keep-alive", "Grip-Keep-Alive")? {
-            instruct.keep_alive = Some(KeepAlive::parse(value)?);
+        if let Some(value) = first(headers, "grip-keep-alive") {
+            instruct.keep_alive = Some(KeepAlive::parse(&value)?);
         }
         instruct.add_links(headers)?;
-        if let Some(status) = first(headers, "grip-status", "Grip-Status")? {
+        if let Some(status) = first(headers, "grip-status") {
             let code = status.split_ascii_whitespace().next();
             let code = code.and_then(|code| code.parse().ok());
             instruct.status = Some(code.and_then(status_of).ok_or(BadInstruct::Status)?);
         }
-        for value in lines(headers, "grip-set-meta", "Grip-Set-Meta") {
-            for (name, value) in assignments(value?)? {
+        for value in lines(headers, "grip-set-meta") {
+            for (name, value) in assignments(&value)? {
                 instruct.add_meta(&name, &value)?;
             }
         }
-        for value in lines(headers, "grip-expose-headers", "Grip-Expose-Headers") {
+        for value in lines(headers, "grip-expose-headers") {
             let kept = instruct.expose.get_or_insert_default();
-            let names = value?.split(',').map(str::trim).filter(|n| !n.is_empty());
+            let names = value.split(',').map(str::trim).filter(|n| !n.is_empty());
             for name in names {
                 let name = HeaderName::from_bytes(name.as_bytes());
                 kept.push(name.map_err(|_| BadInstruct::Expose)?);
@@ -208,8 +206,8 @@ impl Instruct {
     }
 
     fn add_links(&mut self, headers: &HeaderMap) -> Result<(), BadInstruct> {
-        for value in lines(headers, "grip-link", "Grip-Link") {
-            for entry in entries(value?, "Grip-Link")? {
+        for value in lines(headers, "grip-link") {
+            for entry in entries(&value, "Grip-Link")? {
                 let rel = entry.value("rel").unwrap_or_default();
                 for rel in rel.split_ascii_whitespace() {
                     let own = match rel {
@@ -290,26 +288,21 @@ pub(super) fn status_of(code: u16) -> Option<StatusCode> {
     (!status.is_informational()).then_some(status)
 }
 
-/// The values of a header, on all its lines.
-fn lines<'h>(
-    headers: &'h HeaderMap,
-    key: &str,
-    header: &'static str,
-) -> impl Iterator<Item = Result<&'h str, BadInstruct>> {
+/// The values of a header, on all its lines. Django writes Latin-1 where it can, so what is no UTF-8 is that.
+fn lines<'h>(headers: &'h HeaderMap, key: &str) -> impl Iterator<Item = Cow<'h, str>> {
     let values = headers.get_all(key).iter();
-    values.map(move |value| {
-        let text = std::str::from_utf8(value.as_bytes());
-        text.map(str::trim)
-            .map_err(|_| BadInstruct::Encoding(header))
+    values.map(|value| {
+        let bytes = value.as_bytes().trim_ascii();
+        let text = std::str::from_utf8(bytes);
+        text.map_or_else(
+            |_| bytes.iter().copied().map(char::from).collect(),
+            Cow::Borrowed,
+        )
     })
 }
 
-fn first<'h>(
-    headers: &'h HeaderMap,
-    key: &str,
-    header: &'static str,
-) -> Result<Option<&'h str>, BadInstruct> {
-    lines(headers, key, header).next().transpose()
+fn first<'h>(headers: &'h HeaderMap, key: &str) -> Option<Cow<'h, str>> {
+    lines(headers, key).next()
 }
 
 fn entries<'h>(

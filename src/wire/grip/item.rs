@@ -109,11 +109,12 @@ impl Action {
 }
 
 impl Item {
-    /// The item as it stands in the log: bytes that only [`super::Stored`] reads. The content for streams is in them as a
-    /// chunk of its own.
-    pub fn frame(&self) -> Frame {
-        let mut out = Vec::with_capacity(self.room());
+    /// The item as it stands in the log under the number `seq`: bytes that only [`super::Stored`] reads. The content for
+    /// streams is in them as a chunk of its own.
+    pub fn frame(&self, seq: u64) -> Frame {
+        let mut out = Vec::with_capacity(self.length() + 256);
         out.extend_from_slice(&MARK);
+        out.extend_from_slice(&seq.to_le_bytes());
         out.push(u8::from(self.no_seq));
         put(&mut out, self.channel.as_bytes());
         put_option(&mut out, self.id.as_deref());
@@ -137,13 +138,13 @@ impl Item {
         Frame::new(&out)
     }
 
-    /// A little more than the bytes of what is long.
-    fn room(&self) -> usize {
+    /// The bytes of its content.
+    pub fn length(&self) -> usize {
         let stream = self.stream.as_ref().map_or(0, |s| s.content.len());
         let response = self.response.as_ref().map_or(0, |r| match &r.body {
             Body::Bytes(bytes) | Body::Patch(bytes) => bytes.len(),
         });
-        stream + response + 256
+        stream + response
     }
 }
 

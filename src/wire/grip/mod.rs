@@ -16,6 +16,7 @@ pub mod instruct;
 pub mod item;
 mod keep_alive;
 pub mod link;
+mod names;
 mod parameters;
 pub mod patch;
 #[cfg(test)]
@@ -28,11 +29,15 @@ pub mod template;
 mod tests;
 
 pub use channel::{Channel, Filter, Filters};
+pub use filter::delivers;
 pub use instruct::{BadInstruct, Instruct, Link, Mode, clean, has_instruct_body, is_instruct};
 pub use item::{Action, Body, Item, ResponseFormat, StreamFormat};
 pub use keep_alive::{KeepAlive, KeepAliveMode};
+pub use link::{BadLink, resolve};
+pub use names::{FEATURES, GRIP_FEATURE, GRIP_LAST, GRIP_SIG, last};
 pub use read::{BadItem, BadItems, read};
 pub use stored::{Stored, StoredStream};
+pub use template::{Content, Encoding, render};
 
 /// The most channels of one held request.
 pub const MOST_CHANNELS: usize = 100;

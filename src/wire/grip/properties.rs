@@ -87,7 +87,7 @@ proptest! {
             "formats": {"http-response": {"body": content, "headers": {"a": "b"}}},
         }]});
         let items = read(body.to_string().as_bytes()).unwrap();
-        let frame = items[0].frame();
+        let frame = items[0].frame(7);
         let stored = Stored::read(&frame).unwrap();
         prop_assert_eq!(stored.channel, channel);
         prop_assert_eq!(stored.id, id.as_deref());

@@ -80,6 +80,20 @@ impl Key {
         Ok(Self::of_secret(secret))
     }
 
+    /// A secret written in hexadecimal digits; `None` if it is none.
+    pub fn of_hex(digits: &str) -> Option<Self> {
+        let pairs = digits.as_bytes().chunks(2);
+        let byte = |pair: &[u8]| {
+            let pair = std::str::from_utf8(pair).ok()?;
+            let both = pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());
+            both.then(|| u8::from_str_radix(pair, 16).ok())?
+        };
+        let secret: Option<Vec<u8>> = pairs.map(byte).collect();
+        secret
+            .filter(|secret| !secret.is_empty())
+            .map(Self::of_secret)
+    }
+
     /// A secret that nobody else knows, where none is configured.
     pub fn random(bytes: [u8; 32]) -> Self {
         Self::of_secret(bytes.to_vec())

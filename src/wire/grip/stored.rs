@@ -12,6 +12,8 @@ use crate::domain::Frame;
 /// An item as it stands in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored<'a> {
+    /// Its number in the log.
+    pub seq: u64,
     /// Where it was published.
     pub channel: &'a str,
     /// Its id.
@@ -43,6 +45,7 @@ impl<'a> Stored<'a> {
 
     fn of_bytes(bytes: &'a [u8]) -> Option<Self> {
         let mut rest = Fields(bytes.strip_prefix(&MARK)?);
+        let seq = rest.number()?;
         let no_seq = rest.flag()?;
         let (channel, id, prev_id) = (rest.text()?, rest.option()?, rest.option()?);
         let meta = rest.block()?;
@@ -57,6 +60,7 @@ impl<'a> Stored<'a> {
             None
         };
         rest.0.is_empty().then_some(Self {
+            seq,
             channel,
             id,
             prev_id,
@@ -154,6 +158,12 @@ impl<'a> Fields<'a> {
         Some(byte)
     }
 
+    fn number(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*number))
+    }
+
     fn flag(&mut self) -> Option<bool> {
         match self.byte()? {
             0 => Some(false),
@@ -236,10 +246,11 @@ mod tests {
 
     #[test]
     fn an_item_is_read_as_it_was_written() {
-        let (item, frame) = (item(), item().frame());
+        let (item, frame) = (item(), item().frame(7));
         let stored = Stored::read(&frame).unwrap();
         assert_eq!((stored.channel, stored.id), ("c", Some("8")));
         assert_eq!((stored.prev_id, stored.no_seq), (None, true));
+        assert_eq!(stored.seq, 7);
         assert_eq!(stored.meta("skip_users"), Some("3,4"));
         assert_eq!((stored.meta("a"), stored.meta("b")), (Some(""), None));
         let stream = stored.stream.unwrap();
@@ -253,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_content_is_sent_from_where_it_stands() {
-        let frame = item().frame();
+        let frame = item().frame(7);
         let stream = Stored::read(&frame).unwrap().stream.unwrap();
         let content = stream.content_frame(&frame);
         assert_eq!(content, Frame::new(b"data: a\n\n"));
@@ -269,13 +280,13 @@ mod tests {
         (item.response, item.meta) = (None, Vec::new());
         item.stream.as_mut().unwrap().action = Action::Close;
         item.stream.as_mut().unwrap().content = Bytes::new();
-        let frame = item.frame();
+        let frame = item.frame(7);
         let stored = Stored::read(&frame).unwrap();
         let stream = stored.stream.unwrap();
         assert!(stream.content().is_empty() && stream.content_frame(&frame).is_empty());
         assert!(!stored.has_response() && stored.response().is_none());
         item.stream = None;
-        assert_eq!(Stored::read(&item.frame()).unwrap().stream, None);
+        assert_eq!(Stored::read(&item.frame(7)).unwrap().stream, None);
     }
 
     #[test]
@@ -291,7 +302,7 @@ mod tests {
             byte in any::<u8>(),
             end in any::<prop::sample::Index>(),
         ) {
-            let mut bytes = item().frame().as_bytes().to_vec();
+            let mut bytes = item().frame(7).as_bytes().to_vec();
             let (at, end) = (at.index(bytes.len()), end.index(bytes.len()));
             bytes[at] = byte;
             for bytes in [&bytes[..], &bytes[..end]] {

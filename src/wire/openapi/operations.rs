@@ -81,8 +81,62 @@ const READY_ANSWERS: [Answer; 2] = [
     },
 ];
 
+const BAD_ITEMS: Answer = Answer {
+    status: 400,
+    about: "Nothing is taken; why, in one line.",
+    content: &[(TEXT, Schema::Text)],
+    header: None,
+};
+const NOT_ACCEPTABLE: Answer = Answer {
+    status: 406,
+    about: "`Accept` names neither text nor JSON.",
+    content: &[(TEXT, Schema::Text)],
+    header: None,
+};
+
 /// Every operation, by path.
-pub static OPERATIONS: [Operation; 14] = [
+pub static OPERATIONS: [Operation; 17] = [
+    Operation {
+        access: Access::All,
+        answers: &[good(&[(TEXT, Schema::OneOf(&["tidegate\n"]))], "It is.")],
+        ..on(Verb::Get, "/", "here", "Whether anybody is here")
+    },
+    Operation {
+        body: Some(Body {
+            about: "`{\"items\": […]}`, all or nothing.",
+            content: &[(JSON, Schema::Any)],
+        }),
+        answers: &[
+            good(
+                &[(TEXT, Schema::OneOf(&["Published\n"])), (JSON, Schema::Any)],
+                "The items are taken.",
+            ),
+            BAD_ITEMS,
+            NOT_ACCEPTABLE,
+        ],
+        problems: &[Problem::too_many_requests],
+        ..on(
+            Verb::Post,
+            "/publish/",
+            "publishItems",
+            "Publish items in the way of GRIP; the key of an upstream, or a JWT signed with it, is as good as a token",
+        )
+    },
+    Operation {
+        answers: &[
+            good(
+                &[(TEXT, Schema::OneOf(&["Updated\n"])), (JSON, Schema::Any)],
+                "All are about to ask.",
+            ),
+            NOT_ACCEPTABLE,
+        ],
+        ..on(
+            Verb::Post,
+            "/recover/",
+            "recover",
+            "Have all requests that are held in the way of GRIP ask Django anew",
+        )
+    },
     Operation {
         access: Access::All,
         answers: &[good(&[(TEXT, Schema::OneOf(&["ok\n"]))], "It is.")],

@@ -78,7 +78,10 @@ pub fn benches(criterion: &mut Criterion) {
                 id,
                 cursor,
             };
-            Rebuilt { head, vouched }.into_head()
+            {
+                let vouched = Some(vouched);
+                Rebuilt { head, vouched }.into_head()
+            }
         };
         bencher.iter_batched(taken, rebuild, BatchSize::SmallInput);
     });

@@ -6,6 +6,7 @@ pub mod client;
 pub mod documented;
 pub mod event_source;
 pub mod gateway;
+pub mod grip;
 pub mod http2;
 pub mod publisher;
 pub mod publishing;

@@ -86,7 +86,10 @@ fn is_bounded(instruct: &Instruct) {
 fn are_named(headers: &HeaderMap, instruct: &Instruct) {
     let mut naive: Vec<&str> = Vec::new();
     for line in headers.get_all("grip-channel") {
-        let line = std::str::from_utf8(line.as_bytes()).expect("it was read");
+        // What is no UTF-8 is read as Latin-1.
+        let Ok(line) = std::str::from_utf8(line.as_bytes()) else {
+            return;
+        };
         if line.contains(['"', '<']) {
             return;
         }

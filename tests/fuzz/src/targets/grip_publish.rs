@@ -53,7 +53,7 @@ fn is_meant(item: &Item, value: &Value) {
 
 /// The item is read from the log as it was written.
 fn is_found(item: &Item) {
-    let frame = item.frame();
+    let frame = item.frame(7);
     let stored = Stored::read(&frame).expect("an item");
     assert_eq!(stored.channel, &*item.channel);
     assert_eq!(

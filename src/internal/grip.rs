@@ -1,0 +1,150 @@
+//! The control endpoint of GRIP: `POST /publish/` and `POST /recover/`, answered in lines of text as its clients expect.
+//!
+//! Where there are tokens, one is needed; or, in its place, the key that signs what Django is told, or a JWT signed with it:
+//! that is what the publishers' library has. Where there are none, whatever they show is not looked at.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::ACCEPT;
+use http::{HeaderMap, Response, StatusCode, request};
+use hyper::body::Incoming;
+
+use super::body::Body;
+use super::{Internal, good_for_all, respond};
+use crate::publish::grip::NotTaken;
+use crate::tokens::Grant;
+use crate::wire::grip::signature::Key;
+use crate::wire::problem::Problem;
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Text,
+    Json,
+}
+
+impl Internal {
+    /// Publishes items.
+    pub(super) async fn items(
+        &self,
+        parts: &request::Parts,
+        body: Incoming,
+        grant: Option<&Grant>,
+    ) -> Result<Response<Body>, Problem> {
+        let Some(media) = Media::wanted(&parts.headers) else {
+            return Ok(not_acceptable());
+        };
+        match self.publisher.items(body, grant).await {
+            Ok(()) => Ok(media.answer("Published")),
+            Err(NotTaken::Bad(bad)) => Ok(bad_request(&bad.to_string())),
+            // A body that is too large is a bad request there.
+            Err(NotTaken::Refused(problem)) if problem.status == StatusCode::PAYLOAD_TOO_LARGE => {
+                Ok(bad_request(&problem.detail))
+            }
+            Err(NotTaken::Refused(problem)) if problem.status == StatusCode::BAD_REQUEST => {
+                Ok(bad_request(&problem.detail))
+            }
+            Err(NotTaken::Refused(problem)) => Err(problem),
+        }
+    }
+
+    /// Has all who are held ask Django anew.
+    pub(super) fn recover(
+        &self,
+        headers: &HeaderMap,
+        grant: Option<&Grant>,
+    ) -> Result<Response<Body>, Problem> {
+        let Some(media) = Media::wanted(headers) else {
+            return Ok(not_acceptable());
+        };
+        good_for_all(grant)?;
+        self.publisher.recover_items();
+        Ok(media.answer("Updated"))
+    }
+
+    /// Tells the operator that items are refused: their publishers are libraries that tell nobody.
+    pub(super) fn hint(&self) {
+        if self.hints.now() {
+            let hint = "does GRIP_URL have the key that grip.key has, or a token as its key?";
+            tracing::warn!(hint, "Items refused for want of a token");
+        }
+    }
+
+    /// Whether `shown` is the key of an upstream, or signed with it.
+    pub(super) fn is_keyed(&self, shown: &[u8]) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_secs();
+        let text = std::str::from_utf8(shown).unwrap_or_default();
+        let opens = |key: &Key| key.opens(text, now);
+        self.keys.iter().any(opens)
+    }
+}
+
+fn not_acceptable() -> Response<Body> {
+    let text = "the answer is text/plain or application/json";
+    respond::line(StatusCode::NOT_ACCEPTABLE, text)
+}
+
+fn bad_request(text: &str) -> Response<Body> {
+    respond::line(StatusCode::BAD_REQUEST, text)
+}
+
+impl Media {
+    fn answer(self, word: &str) -> Response<Body> {
+        match self {
+            Self::Text => respond::line(StatusCode::OK, word),
+            Self::Json => respond::json(format!("{{\"message\":\"{word}\"}}\n").into()),
+        }
+    }
+
+    /// The first that `Accept` names; text if it names none (RFC 9110, section 12.5.1).
+    fn wanted(headers: &HeaderMap) -> Option<Self> {
+        let mut ranges = headers
+            .get_all(ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(|range| range.trim().to_ascii_lowercase())
+            .filter(|range| !range.is_empty())
+            .peekable();
+        if ranges.peek().is_none() {
+            return Some(Self::Text);
+        }
+        ranges.find_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let media = match parts.next().unwrap_or_default() {
+                "*/*" | "text/*" | "text/plain" => Self::Text,
+                "application/*" | "application/json" => Self::Json,
+                _ => return None,
+            };
+            let is_zero = |part: &str| {
+                let weight = part.strip_prefix("q=");
+                weight.is_some_and(|weight| weight.parse() == Ok(0.0_f32))
+            };
+            (!parts.any(is_zero)).then_some(media)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_what_accept_names_first() {
+        for (accept, media) in [
+            (None, Some(Media::Text)),
+            (Some("*/*"), Some(Media::Text)),
+            (Some("application/json"), Some(Media::Json)),
+            (Some("Application/JSON, text/plain"), Some(Media::Json)),
+            (Some("text/html, application/*;q=0.5"), Some(Media::Json)),
+            (Some("text/plain;q=0, application/json"), Some(Media::Json)),
+            (Some("image/png"), None),
+            (Some("text/plain; q=0.0"), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.extend(accept.map(|value| (ACCEPT, value.parse().unwrap())));
+            assert_eq!(Media::wanted(&headers), media, "{accept:?}");
+        }
+    }
+}

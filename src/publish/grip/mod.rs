@@ -1,0 +1,64 @@
+//! Items in the way of GRIP: read, put in order, appended. Called by `internal` for its control endpoint.
+//!
+//! All or nothing, as for events: one bad item, and nothing of the batch is taken. What is taken is in the log, or waits a
+//! moment for the item before it; the publisher is answered without waiting for that.
+
+mod sequence;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+
+use super::{Publisher, gather};
+use crate::domain::ChannelName;
+use crate::tokens::Grant;
+use crate::wire::grip::{BadItems, Item, read};
+use crate::wire::problem::Problem;
+
+pub(super) use sequence::Sequencer;
+
+/// Why nothing of a batch was taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// It cannot be read.
+    #[error(transparent)]
+    Bad(#[from] BadItems),
+    /// As for events: too large, not in time, not allowed, too often.
+    #[error("{}", .0.detail)]
+    Refused(Problem),
+}
+
+impl Publisher {
+    /// `POST /publish/`: a batch of items.
+    pub async fn items(&self, body: Incoming, grant: Option<&Grant>) -> Result<(), NotTaken> {
+        let body = gather(body, self.0.settings.max_body).await;
+        self.take_items(&body.map_err(NotTaken::Refused)?, grant)?;
+        self.0.hub.caught_up().await;
+        Ok(())
+    }
+
+    fn take_items(&self, body: &Bytes, grant: Option<&Grant>) -> Result<(), NotTaken> {
+        let items = read(body)?;
+        let forbidden = |item: &&Item| {
+            grant.is_some_and(|grant| !grant.allows(&ChannelName::of_foreign(&item.channel)))
+        };
+        if let Some(item) = items.iter().find(forbidden) {
+            let detail = format!("this token may not publish to {}", item.channel);
+            return Err(NotTaken::Refused(Problem::forbidden(detail)));
+        }
+        self.within_rate(items.len(), grant)
+            .map_err(NotTaken::Refused)?;
+        self.0.items.take(items).map_err(|_| {
+            let detail = "an item is larger than all of history".to_owned();
+            NotTaken::Refused(Problem::too_large(detail))
+        })
+    }
+
+    /// Takes the next item of each channel as it comes, whatever was published before it; and has all who were held on
+    /// items ask Django anew.
+    pub fn recover_items(&self) {
+        self.0.items.forget_order();
+        self.0.hub.recover();
+    }
+}

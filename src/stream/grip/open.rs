@@ -1,0 +1,201 @@
+//! From an answer with instructions to what its client gets: a stream, an answer to come, or the answer as it is.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Response, StatusCode};
+
+use super::answer::{self, Held};
+use super::hold::Hold;
+use super::links::{Links, Site};
+use super::poll::Poll;
+use crate::domain::Position;
+use crate::hub::{Era, Session};
+use crate::stream::open::Candidate;
+use crate::stream::permission::Permission;
+use crate::stream::{Body, OpenError, Settings, Streams};
+use crate::upstream::AnswerBody;
+use crate::wire::grip::{Instruct, Mode, clean, has_instruct_body};
+use crate::wire::headers;
+
+/// Whose request was answered.
+#[derive(Debug)]
+pub struct Caller {
+    /// Whether only the head of the answer is wanted (HEAD).
+    pub head_only: bool,
+    /// The client's address.
+    pub client: IpAddr,
+    /// The session of Django that came with the request.
+    pub session: Option<Session>,
+    /// The end of the log before Django was asked.
+    pub asked: Position,
+    /// When Django was asked, counted in kicks.
+    pub era: Era,
+    /// How often all were told that they may have missed something, by then.
+    pub recoveries: u64,
+    /// What Django is told of the request when a link is followed.
+    pub site: Site,
+    /// Path and query, to which links are relative.
+    pub target: PathAndQuery,
+    /// Whether the request can be sent again.
+    pub repeats: Repeats,
+}
+
+/// Whether a request can be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeats {
+    /// No: its body is gone.
+    Never,
+    /// It can, and was sent once.
+    First,
+    /// It can, and was sent again because of what was missing.
+    Again,
+}
+
+/// What an answer with instructions comes to.
+#[derive(Debug)]
+pub enum Heeded {
+    /// This is for the client.
+    Answer(Response<Body>),
+    /// The request is to be sent again.
+    Again {
+        /// With these values of `Grip-Last`.
+        last: Vec<HeaderValue>,
+        /// Everything up to here was looked at for it.
+        from: Position,
+    },
+}
+
+/// What a client is given of Django's answer.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Streams {
+    /// Does what `answer` says. Its instructions are taken off.
+    pub async fn hold(
+        &self,
+        settings: &Arc<Settings>,
+        links: &Links,
+        caller: &Caller,
+        answer: Response<AnswerBody>,
+    ) -> Result<Heeded, OpenError> {
+        let held = self.try_to_hold(settings, links, caller, answer).await;
+        if let Err(OpenError::Limited(limit)) = &held {
+            self.count_refused(*limit);
+        }
+        held
+    }
+
+    async fn try_to_hold(
+        &self,
+        settings: &Arc<Settings>,
+        links: &Links,
+        caller: &Caller,
+        answer: Response<AnswerBody>,
+    ) -> Result<Heeded, OpenError> {
+        // What is neither held nor goes on is not gathered; nor is what has no body.
+        if caller.head_only {
+            let instruct = Instruct::of_headers(answer.headers()).unwrap_or_default();
+            return Ok(Heeded::Answer(passed(answer, &instruct)));
+        }
+        if !has_instruct_body(answer.headers()) {
+            let instruct = Instruct::of_headers(answer.headers());
+            let instruct = instruct.map_err(|bad| OpenError::Unreadable(bad.into()))?;
+            if instruct.mode.is_none() && instruct.next.is_none() {
+                return Ok(Heeded::Answer(passed(answer, &instruct)));
+            }
+        }
+        let read = answer::read(answer, links.patience()).await;
+        let mut held = read.map_err(OpenError::Unreadable)?;
+        headers::strip_response(&mut held.headers);
+        clean(&mut held.headers, &held.instruct);
+        let said = Said {
+            status: held.status,
+            headers: std::mem::take(&mut held.headers),
+            body: held.body.clone(),
+        };
+        let instruct = &held.instruct;
+        let goes_on = instruct.mode.is_some() || instruct.next.is_some();
+        if !goes_on {
+            return Ok(Heeded::Answer(said.into()));
+        }
+        let client = caller.client;
+        let mut candidate = self.arrive(settings, client, caller.session, None, false)?;
+        candidate.came(caller.era, caller.asked);
+        if instruct.mode == Some(Mode::Response) {
+            let prefix = &links.grip().prefix;
+            let poll = Poll::new(candidate, prefix, instruct, said, caller);
+            return Ok(poll.wait().await);
+        }
+        if has_no_body(said.status) {
+            return Ok(Heeded::Answer(said.into()));
+        }
+        let hold = Hold::new(links, caller, instruct, &self.0.hub);
+        Ok(Heeded::Answer(if hold.is_over(instruct.mode) {
+            let body = hold.never_was(&held).to_bytes();
+            Said { body, ..said }.into()
+        } else {
+            stream(candidate, hold, said, &held)
+        }))
+    }
+}
+
+/// A stream, on its channels before anybody gets a byte of it.
+fn stream(candidate: Candidate, hold: Hold, said: Said, answer: &Held) -> Response<Body> {
+    let mut stream = candidate.held(Permission::Lasting);
+    let body = hold.body(answer);
+    stream.begin_hold(hold, body);
+    let mut response = Response::new(stream.into());
+    *response.status_mut() = said.status;
+    *response.headers_mut() = said.headers;
+    response
+}
+
+/// An answer that is passed on as it comes, but for its instructions.
+fn passed(answer: Response<AnswerBody>, instruct: &Instruct) -> Response<Body> {
+    let (mut parts, body) = answer.into_parts();
+    headers::strip_response(&mut parts.headers);
+    let length = parts.headers.get(http::header::CONTENT_LENGTH).cloned();
+    clean(&mut parts.headers, instruct);
+    if let Some(length) = length {
+        parts.headers.insert(http::header::CONTENT_LENGTH, length);
+    }
+    parts.status = instruct.status.unwrap_or(parts.status);
+    let body = match body.into_whole() {
+        Ok(whole) => Body::Text(whole),
+        Err(body) => Body::Answer(Box::new(body)),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = parts.headers;
+    response
+}
+
+/// Whether an answer of this status ends with its head (RFC 9112, section 6.3).
+fn has_no_body(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+impl From<Said> for Response<Body> {
+    fn from(said: Said) -> Self {
+        let Said {
+            status,
+            headers,
+            mut body,
+        } = said;
+        if has_no_body(status) {
+            body = Bytes::new();
+        }
+        let mut response = Self::new(Body::Text(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
