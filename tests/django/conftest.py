@@ -16,6 +16,8 @@ from harness import Gateway, Process, Site, free_port, prepare_database, raise_o
 from redis_project import new_redis, project, redis_server, shared_redis  # noqa: F401  (fixtures of several files)
 from streams import Listeners, Stream
 
+pytest_plugins = ["grip_fixtures"]
+
 raise_open_files()
 # A shell starts what runs in the background with SIGINT ignored, and everything started here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
