@@ -109,6 +109,16 @@ def memory_one_18000(server: Server, scale: Scale) -> Numbers:
 
 
 @row(
+    "memory-grip",
+    "idle streams that the origin told to hold, 10,000, a channel for each",
+    ("tidegate, GRIP", "tidegate, django-eventstream", "tidegate, ask", "pushpin"),
+    Line("bytes", "bytes a stream", (at_most(1.25, of="tidegate, ask"),)),
+)
+def memory_grip(server: Server, scale: Scale) -> Numbers:
+    return hold(server, scale.streams(10_000), 0)
+
+
+@row(
     "memory-tls",
     "idle streams over TLS, 10,000 held",
     ("tidegate, TLS", "nchan, TLS"),
@@ -174,6 +184,17 @@ def fanout_burst(server: Server, scale: Scale) -> Numbers:
 )
 def fanout_rate(server: Server, scale: Scale) -> Numbers:
     return fanout(server, scale.streams(10_000), 1, 4, scale.seconds(10), "--rate", 5)
+
+
+@row(
+    "fanout-grip",
+    "the same on streams that the origin told to hold, items at the control endpoint",
+    ("tidegate, GRIP", "tidegate", "pushpin"),
+    Line("deliveries", "deliveries/s", (at_least(0.8, "tidegate"),)),
+    Line("cpu_per_million", "CPU s per million deliveries", (at_most(1.2, "tidegate"),)),
+)
+def fanout_grip(server: Server, scale: Scale) -> Numbers:
+    return fanout(server, scale.streams(10_000), 1, 8, scale.seconds(5))
 
 
 @row(

@@ -140,6 +140,49 @@ class Tidegate(Server):
         return ""
 
 
+class TidegateAsk(Tidegate):
+    """With streams that Django was asked for."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.stream_url = self.ask_url
+
+
+class TidegateGrip(Tidegate):
+    """Holding what the origin tells it to hold, as Pushpin does."""
+
+    path: ClassVar[str] = "events"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.stream_url = f"{self.public}/{self.path}/c{{i}}/"
+        self.publish_url = f"http://127.0.0.1:{self.internal}/publish/"
+        event = r'{"items":[{"channel":"c{i}","formats":{"http-stream":{"content":"data: {payload}\n\n"}}}]}'
+        self.publish_options = ["--body", event, "--content-type", "application/json"]
+
+    def prepare(self) -> list[list[str]]:
+        config = self.folder / "gateway.toml"
+        config.write_text(f"""
+            version = 1
+            server = {{ hosts = ["*"], workers = {self.workers} }}
+            listen.http = {{ address = "{self.authority}" }}
+            listen.internal = {{ address = "127.0.0.1:{self.internal}", role = "internal" }}
+            upstream.origin = {{ servers = ["{self.machine.origin}"], grip = true }}
+            sse = {{ history = {{ events = {HISTORY}, age = "10m" }}, per_ip = 0 }}
+            log = {{ level = "warn" }}
+            [[route]]
+            path = "/<path:rest>"
+            proxy = "origin"
+        """)
+        return [[str(self.machine.gateway), "run", "-c", str(config)]]
+
+
+class TidegateEventstream(TidegateGrip):
+    """With all that django-eventstream says of a stream."""
+
+    path = "eventstream"
+
+
 class TidegateTwo(Tidegate):
     """With a second worker on a second core."""
 
@@ -377,6 +420,9 @@ message_hwm=100000000
 SERVERS: dict[str, type[Server]] = {
     "tidegate": Tidegate,
     "tidegate, 2 workers": TidegateTwo,
+    "tidegate, ask": TidegateAsk,
+    "tidegate, GRIP": TidegateGrip,
+    "tidegate, django-eventstream": TidegateEventstream,
     "tidegate, TLS": TidegateTls,
     "floor": Floor,
     "coalesce": Coalesce,

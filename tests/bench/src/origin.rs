@@ -34,11 +34,26 @@ impl Service for Origin {
                 name()
             );
             Cow::Owned(answer("200 OK", &fields, ": hi\n\n"))
+        } else if request.path.starts_with(b"/eventstream/") {
+            Cow::Owned(answer("200 OK", &eventstream(&name()), ": hi\n\n"))
         } else {
             Cow::Owned(answer("404 Not Found", "", ""))
         };
         conns.answer(request.conn, answer)
     }
+}
+
+/// What django-eventstream says of a stream on one channel whose events it stores.
+fn eventstream(name: &str) -> String {
+    let token = "x".repeat(220);
+    format!(
+        "Content-Type: text/event-stream\r\n\
+         Grip-Hold: stream\r\n\
+         Grip-Channel: events-{name}; prev-id=7; filter=build-id; filter=skip-users, user-anonymous; filter=require-sub\r\n\
+         Grip-Set-Meta: id_format=\"{name}:%(events-{name})s\", user=\"anonymous\"\r\n\
+         Grip-Keep-Alive: event: keep-alive\\ndata:\\n\\n; format=cstring; timeout=20\r\n\
+         Grip-Link: </events/?channel={name}&link=next&recover=true&es-meta={token}>; rel=next\r\n"
+    )
 }
 
 fn answer(status: &str, fields: &str, body: &str) -> Vec<u8> {
