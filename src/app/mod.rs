@@ -23,7 +23,7 @@ use crate::history::Log;
 use crate::hub::Hub;
 use crate::limits::{ClientLimit, Slots};
 use crate::notify::Notifier;
-use crate::proxy::{Collaborators, Proxy};
+use crate::proxy::{Collaborators, Proxy, Site};
 use crate::publish::Publisher;
 use crate::record::Recorder;
 use crate::redis::Subscriber;
@@ -103,21 +103,22 @@ impl Gateway {
         let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
         let shared = build::newcomers(&registry);
         let links = build::links(&upstreams, &registry);
-        let routes = build::routes(&config, &upstreams, &links, &registry, &shared);
-        let rules = build::proxy(&config);
         let (access, access_log) = build::access(&config, &registry)?.unzip();
+        let site = Site {
+            settings: build::proxy(&config),
+            routes: build::routes(&config, &upstreams, &links, &registry, &shared),
+            rate: config.rate.map(|rate| ClientLimit::new(rate, shared)),
+            access: access_log,
+        };
         let recorder = build::recorder(&config, &hub, most, &registry);
         let collaborators = Collaborators {
-            routes,
             streams,
             recorder: recorder.clone(),
             hub: hub.clone(),
             publisher: publisher.clone(),
             tunnels: Slots::new(most),
-            access: access_log,
-            rate: config.rate.map(|rate| ClientLimit::new(rate, shared)),
         };
-        let proxy = Arc::new(Proxy::new(rules, collaborators, &registry));
+        let proxy = Arc::new(Proxy::new(site, collaborators, &registry));
         let readiness = Readiness::default();
         let console = Console::new(hub.clone(), registry.clone(), readiness.clone());
         let internal = Arc::new(build::internal(&config, &publisher, console, &registry));

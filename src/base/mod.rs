@@ -6,6 +6,7 @@ pub mod bell;
 pub mod descriptors;
 pub mod handler;
 pub mod keys;
+pub mod live;
 pub mod log;
 pub mod metrics;
 pub mod named;

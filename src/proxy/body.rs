@@ -4,8 +4,8 @@ use http::header::{CONTENT_LENGTH, HeaderMap};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::Proxy;
 use super::respond::Refusal;
+use super::{Proxy, Site};
 use crate::domain::ByteSize;
 use crate::limits::Slot;
 use crate::upstream::{self, RequestBody, gather};
@@ -15,13 +15,14 @@ impl Proxy {
     /// that, and one without a length (chunked, HTTP/2), is gathered first. The slot is to be kept for as long as the body is.
     pub(super) async fn take_body(
         &self,
+        site: &Site,
         headers: &HeaderMap,
         incoming: Incoming,
         limit: ByteSize,
         whole: u64,
         upstream: &upstream::Settings,
     ) -> Result<(RequestBody, Option<Slot>), Refusal> {
-        let idle = self.settings.body_idle;
+        let idle = site.settings.body_idle;
         if let Some(length) = headers.get(CONTENT_LENGTH) {
             let length = length
                 .to_str()

@@ -20,6 +20,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Site;
+use crate::base::live::Live;
 use crate::base::metrics::Registry;
 use crate::hub::{Hub, Whom};
 use crate::limits::Slots;
@@ -43,8 +45,8 @@ pub(super) struct Effects(Arc<Inner>);
 struct Inner {
     hub: Hub,
     publisher: Publisher,
-    /// The cookies of Django's session.
-    session_cookies: Vec<Box<str>>,
+    /// For the cookies of Django's session.
+    site: Live<Site>,
     /// The requests whose clients have left.
     unattended: TaskTracker,
     slots: Slots,
@@ -56,7 +58,7 @@ impl Effects {
     pub(super) fn new(
         hub: Hub,
         publisher: Publisher,
-        session_cookies: Vec<Box<str>>,
+        site: Live<Site>,
         registry: &Registry,
     ) -> Self {
         let abandoned = registry.counter(
@@ -66,7 +68,7 @@ impl Effects {
         Self(Arc::new(Inner {
             hub,
             publisher,
-            session_cookies,
+            site,
             unattended: TaskTracker::new(),
             slots: Slots::new(MOST_UNATTENDED),
             abort: CancellationToken::new(),
@@ -117,7 +119,8 @@ impl Effects {
     /// an answer when the client has left.
     pub(super) fn can_matter(&self, upstream: &Upstream, request: &Rebuilt) -> bool {
         let asked = &request.head.headers;
-        let mut names = self.0.session_cookies.iter();
+        let site = self.0.site.load();
+        let mut names = site.settings.session_cookies.iter();
         upstream.settings().publish || names.any(|name| cookies::value(asked, name).is_some())
     }
 
@@ -143,7 +146,7 @@ impl Effects {
         if !answer.contains_key(SET_COOKIE) {
             return;
         }
-        for name in &self.0.session_cookies {
+        for name in &self.0.site.load().settings.session_cookies {
             let change = cookies::change(answer, name);
             let Some((change, old)) = change.zip(cookies::value(request, name)) else {
                 continue;

@@ -23,6 +23,7 @@ impl Proxy {
         let whole = holding.map_or(0, |_| MOST_AGAIN);
         let (body, memory) = self
             .take_body(
+                exchange.site,
                 headers,
                 exchange.incoming,
                 limit,

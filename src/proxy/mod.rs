@@ -11,33 +11,34 @@ mod grip;
 mod record;
 pub mod respond;
 mod settings;
+mod site;
 mod stream;
 mod tunnel;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, request};
+use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 
 use crate::ask::{Asker, TokenCheck};
 use crate::base::handler::{Handler, MOST_FIELDS};
+use crate::base::live::Live;
 use crate::base::metrics::{CounterBy, Registry, StatusCounters};
-use crate::base::random;
 use crate::base::seldom::Seldom;
 use crate::domain::{ByteSize, ConnInfo, Peer, RequestId, is_local};
 use crate::hub::Hub;
 use crate::limits::{ClientLimit, Slots};
 use crate::publish::Publisher;
 use crate::record::Recorder;
-use crate::routes::{Captures, ChannelTemplate, Table};
+use crate::routes::{Captures, ChannelTemplate};
 use crate::stream::{Body, Limit, Streams};
 use crate::upstream::{Head, Rebuilt, Upstream, Vouched};
 use crate::wire::cors;
-use crate::wire::forwarded::{ClientIpHeader, Forwarded, Own, client, forwarded};
-use crate::wire::host::{self, Host};
+use crate::wire::forwarded::ClientIpHeader;
+use crate::wire::host;
 use crate::wire::path;
 
 use access::Entry;
@@ -46,6 +47,7 @@ use effects::Effects;
 pub use grip::Holding;
 use respond::Refusal;
 pub use settings::*;
+pub use site::Site;
 use tunnel::Tunnels;
 
 /// How often the log says that a proxy in front may not have been named.
@@ -114,8 +116,6 @@ pub struct Recorded {
 /// What the service works with.
 #[derive(Debug)]
 pub struct Collaborators {
-    /// Where requests lead.
-    pub routes: Table<Route>,
     /// What opens streams.
     pub streams: Streams,
     /// What records the streams of views.
@@ -126,24 +126,17 @@ pub struct Collaborators {
     pub publisher: Publisher,
     /// How many WebSockets there may be at once.
     pub tunnels: Slots,
-    /// What is told of each request that has ended. Default nothing.
-    pub access: Option<AccessLog>,
-    /// How often a client may come, over all routes: 429 beyond. Default no limit.
-    pub rate: Option<ClientLimit>,
 }
 
 /// The public service.
 #[derive(Debug)]
 pub struct Proxy {
-    settings: Settings,
-    routes: Table<Route>,
+    site: Live<Site>,
     streams: Streams,
     recorder: Recorder,
     hub: Hub,
     effects: Effects,
     tunnels: Tunnels,
-    access: Option<AccessLog>,
-    rate: Option<ClientLimit>,
     /// Bodies that may be gathered in memory; more go to temp files at once.
     gathered: Slots,
     hints: Seldom,
@@ -163,6 +156,7 @@ struct Exchange<'a> {
     parts: request::Parts,
     client: IpAddr,
     incoming: Incoming,
+    site: &'a Site,
     route: &'a Route,
     captures: Captures<'a>,
     /// Whether it becomes a WebSocket.
@@ -180,16 +174,13 @@ struct Told {
 
 impl Proxy {
     /// A service for these routes.
-    pub fn new(settings: Settings, collaborators: Collaborators, registry: &Registry) -> Self {
+    pub fn new(site: Site, collaborators: Collaborators, registry: &Registry) -> Self {
         let Collaborators {
-            routes,
             streams,
             recorder,
             hub,
             publisher,
             tunnels,
-            access,
-            rate,
         } = collaborators;
         let metrics = Metrics {
             answered: StatusCounters::new(
@@ -204,21 +195,23 @@ impl Proxy {
                 "Requests refused because their client comes too often, by whose rate",
             ),
         };
-        let cookies = settings.session_cookies.clone();
+        let site = Live::new(site);
         Self {
-            effects: Effects::new(hub.clone(), publisher, cookies, registry),
-            settings,
-            routes,
+            effects: Effects::new(hub.clone(), publisher, site.clone(), registry),
+            site,
             streams,
             recorder,
             hub,
             tunnels: Tunnels::new(tunnels, registry),
-            access,
-            rate,
             gathered: Slots::new(GATHERED_IN_MEMORY),
             hints: Seldom::every(HINTS),
             metrics,
         }
+    }
+
+    /// What requests find that come from now on is this.
+    pub fn replace(&self, site: Site) {
+        self.site.set(site);
     }
 
     /// Waits for the WebSockets to end, and for the answers to requests whose clients have left; gives them up after
@@ -229,6 +222,7 @@ impl Proxy {
 
     async fn serve(
         &self,
+        site: &Site,
         request: Request<Incoming>,
         conn: &ConnInfo,
         id: &RequestId,
@@ -244,13 +238,13 @@ impl Proxy {
             return Err(Refusal::TooManyFields);
         }
         let (host, text) = host::of_request(&parts).map_err(Refusal::Host)?;
-        if !self.serves(&host) {
+        if !site.serves(&host) {
             return Err(Refusal::Misdirected);
         }
         let root = || PathAndQuery::from_static("/");
         let target = parts.uri.path_and_query().cloned().unwrap_or_else(root);
         let decoded = path::decode(target.path()).map_err(Refusal::Path)?;
-        let (route, captures) = self.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
+        let (route, captures) = site.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
         if let Some(entry) = &mut told.entry {
             entry.found(&route.name);
         }
@@ -262,8 +256,8 @@ impl Proxy {
         {
             return Ok(respond::preflight());
         }
-        let forwarded = self.forwarded(&parts, conn, &text);
-        self.count(&route.target, forwarded.client)?;
+        let forwarded = site.forwarded(&parts, conn, &text);
+        self.count(site, &route.target, forwarded.client)?;
         let upgrade = route.target.kind.lets_pass(&parts, &incoming);
         // Only what streams and recordings are opened with is looked at again after it was stripped.
         let headers = match &route.target.kind {
@@ -271,7 +265,7 @@ impl Proxy {
             _ => parts.headers.clone(),
         };
         let mut head = Head::rebuild(parts.method.clone(), target.clone(), headers, &text);
-        if let ClientIpHeader::Named(name) = &self.settings.trust.client_ip
+        if let ClientIpHeader::Named(name) = &site.settings.trust.client_ip
             && !Vouched::says(name)
         {
             // Whoever reads it in Django takes it for ours.
@@ -282,6 +276,7 @@ impl Proxy {
             parts,
             client: forwarded.client,
             incoming,
+            site,
             route: &route.target,
             captures,
             upgrade,
@@ -326,8 +321,8 @@ impl Proxy {
     }
 
     /// Counts a request against the rates of its client, or refuses it.
-    fn count(&self, route: &Route, client: IpAddr) -> Result<(), Refusal> {
-        for (whose, limit) in [("all", &self.rate), ("route", &route.rate)] {
+    fn count(&self, site: &Site, route: &Route, client: IpAddr) -> Result<(), Refusal> {
+        for (whose, limit) in [("all", &site.rate), ("route", &route.rate)] {
             let Some(limit) = limit else { continue };
             if let Err(wait) = limit.take(client) {
                 let limited = &self.metrics.limited;
@@ -341,52 +336,12 @@ impl Proxy {
         Ok(())
     }
 
-    fn forwarded(&self, parts: &request::Parts, conn: &ConnInfo, host: &str) -> Forwarded {
-        let own = Own {
-            tls: conn.tls,
-            local_port: conn.local_port,
-            host,
-        };
-        let trusted = self.trusted(conn.peer);
-        let client_ip = &self.settings.trust.client_ip;
-        let read = |headers| forwarded(headers, conn.peer.ip(), &trusted, own, client_ip);
-        let told = read(&parts.headers);
-        // That of the request itself has been looked at.
-        if told.host == host || host::parse(&told.host).is_some_and(|told| self.serves(&told)) {
-            return told;
-        }
-        // Many proxies pass on what their client said here; a host that is not served must not reach Django by it.
-        let mut headers = parts.headers.clone();
-        headers.remove("x-forwarded-host");
-        read(&headers)
-    }
-
-    /// Whose words about the client count in a request that came from `peer`.
-    fn trusted(&self, peer: Peer) -> impl Fn(IpAddr) -> bool {
-        let trust = &self.settings.trust;
-        // A peer on a unix socket stands as 127.0.0.1 in the chain, but is trusted as a unix socket only.
-        let believed = trust.trusts(peer);
-        let unix = peer == Peer::Unix;
-        move |ip| {
-            believed
-                && ((unix && ip == IpAddr::V4(Ipv4Addr::LOCALHOST))
-                    || trust.proxies.iter().any(|net| net.contains(&ip)))
-        }
-    }
-
-    /// Whose request it is, also if it will be refused.
-    fn client(&self, headers: &HeaderMap, conn: &ConnInfo) -> IpAddr {
-        let trusted = self.trusted(conn.peer);
-        let client_ip = &self.settings.trust.client_ip;
-        client(headers, conn.peer.ip(), trusted, client_ip)
-    }
-
     /// A limit that one client reached may be that of all clients of a proxy, if it is not known as one. Reads the peer's
     /// address, for that is the client where nobody is trusted.
-    fn hint_at_proxy(&self, refusal: &Refusal, peer: Peer) {
+    fn hint_at_proxy(&self, site: &Site, refusal: &Refusal, peer: Peer) {
         if refusal.is_limit_of_client()
             && is_local(peer.ip())
-            && !self.settings.trust.trusts(peer)
+            && !site.settings.trust.trusts(peer)
             && self.hints.now()
         {
             tracing::warn!(
@@ -397,33 +352,20 @@ impl Proxy {
             );
         }
     }
-
-    fn serves(&self, host: &Host) -> bool {
-        self.settings.hosts.iter().any(|rule| rule.matches(host))
-    }
-
-    /// The id a trusted proxy gave, else a new one.
-    fn request_id<B>(&self, request: &Request<B>, conn: &ConnInfo) -> RequestId {
-        let given = request
-            .headers()
-            .get("x-request-id")
-            .filter(|_| self.settings.trust.trusts(conn.peer));
-        let given = given.and_then(|value| RequestId::parse(value.to_str().ok()?));
-        given.unwrap_or_else(|| RequestId::from_random(random::quick()))
-    }
 }
 
 impl Handler for Proxy {
     type Body = Logged;
 
     async fn handle(&self, request: Request<Incoming>, conn: Arc<ConnInfo>) -> Response<Logged> {
-        let id = self.request_id(&request, &conn);
-        let entry = self.access.as_ref().map(|log| {
-            let client = self.client(request.headers(), &conn);
+        let site = self.site.load();
+        let id = site.request_id(&request, &conn);
+        let entry = site.access.as_ref().map(|log| {
+            let client = site.client(request.headers(), &conn);
             log.begin(&request, client, &id)
         });
         let mut told = Told { entry, cors: None };
-        let mut response = match self.serve(request, &conn, &id, &mut told).await {
+        let mut response = match self.serve(&site, request, &conn, &id, &mut told).await {
             Ok(response) => response,
             Err(refusal) => {
                 self.metrics
@@ -431,7 +373,7 @@ impl Handler for Proxy {
                     .get_or_create(&[("failure", refusal.failure().as_str())])
                     .inc();
                 refusal.log(&conn, &id);
-                self.hint_at_proxy(&refusal, conn.peer);
+                self.hint_at_proxy(&site, &refusal, conn.peer);
                 refusal.into_response(&id)
             }
         };

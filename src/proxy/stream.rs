@@ -87,12 +87,14 @@ impl Proxy {
             parts,
             client,
             incoming,
+            site,
             route,
             rebuilt,
             ..
         } = exchange;
         let (body, _memory) = self
             .take_body(
+                site,
                 &parts.headers,
                 incoming,
                 route.body_limit,

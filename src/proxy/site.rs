@@ -1,0 +1,89 @@
+//! What requests find: the routes, and the rules that hold for all of them.
+//!
+//! A [`Site`] never changes; a reload puts another in its place, and a request keeps the one it came to.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use http::{HeaderMap, Request, request};
+
+use super::{AccessLog, Route, Settings};
+use crate::base::random;
+use crate::domain::{ConnInfo, Peer, RequestId};
+use crate::limits::ClientLimit;
+use crate::routes::Table;
+use crate::wire::forwarded::{Forwarded, Own, client, forwarded};
+use crate::wire::host::{self, Host};
+
+/// Routes and rules.
+#[derive(Debug)]
+pub struct Site {
+    /// What holds for all routes.
+    pub settings: Settings,
+    /// Where requests lead.
+    pub routes: Table<Route>,
+    /// How often a client may come, over all routes: 429 beyond. Default no limit.
+    pub rate: Option<ClientLimit>,
+    /// What is told of each request that has ended. Default nothing.
+    pub access: Option<AccessLog>,
+}
+
+impl Site {
+    pub(super) fn serves(&self, host: &Host) -> bool {
+        self.settings.hosts.iter().any(|rule| rule.matches(host))
+    }
+
+    /// The id a trusted proxy gave, else a new one.
+    pub(super) fn request_id<B>(&self, request: &Request<B>, conn: &ConnInfo) -> RequestId {
+        let given = request
+            .headers()
+            .get("x-request-id")
+            .filter(|_| self.settings.trust.trusts(conn.peer));
+        let given = given.and_then(|value| RequestId::parse(value.to_str().ok()?));
+        given.unwrap_or_else(|| RequestId::from_random(random::quick()))
+    }
+
+    pub(super) fn forwarded(
+        &self,
+        parts: &request::Parts,
+        conn: &ConnInfo,
+        host: &str,
+    ) -> Forwarded {
+        let own = Own {
+            tls: conn.tls,
+            local_port: conn.local_port,
+            host,
+        };
+        let trusted = self.trusted(conn.peer);
+        let client_ip = &self.settings.trust.client_ip;
+        let read = |headers| forwarded(headers, conn.peer.ip(), &trusted, own, client_ip);
+        let told = read(&parts.headers);
+        // That of the request itself has been looked at.
+        if told.host == host || host::parse(&told.host).is_some_and(|told| self.serves(&told)) {
+            return told;
+        }
+        // Many proxies pass on what their client said here; a host that is not served must not reach Django by it.
+        let mut headers = parts.headers.clone();
+        headers.remove("x-forwarded-host");
+        read(&headers)
+    }
+
+    /// Whose words about the client count in a request that came from `peer`.
+    pub(super) fn trusted(&self, peer: Peer) -> impl Fn(IpAddr) -> bool {
+        let trust = &self.settings.trust;
+        // A peer on a unix socket stands as 127.0.0.1 in the chain, but is trusted as a unix socket only.
+        let believed = trust.trusts(peer);
+        let unix = peer == Peer::Unix;
+        move |ip| {
+            believed
+                && ((unix && ip == IpAddr::V4(Ipv4Addr::LOCALHOST))
+                    || trust.proxies.iter().any(|net| net.contains(&ip)))
+        }
+    }
+
+    /// Whose request it is, also if it will be refused.
+    pub(super) fn client(&self, headers: &HeaderMap, conn: &ConnInfo) -> IpAddr {
+        let trusted = self.trusted(conn.peer);
+        let client_ip = &self.settings.trust.client_ip;
+        client(headers, conn.peer.ip(), trusted, client_ip)
+    }
+}
