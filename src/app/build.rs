@@ -15,7 +15,7 @@ use crate::hub::Hub;
 use crate::internal::Internal;
 use crate::limits::{ClientLimit, Slots};
 use crate::notify::{self, Notifier};
-use crate::proxy::{self, AccessLog, AccessSettings, Holding, Kind, Recorded, Route};
+use crate::proxy::{self, AccessLog, AccessSettings, BasicAuth, Holding, Kind, Recorded, Route};
 use crate::publish::Publisher;
 use crate::record::{self, Recorder};
 use crate::redis::Subscriber;
@@ -47,7 +47,11 @@ fn session_cookies(config: &Config) -> Vec<Box<str>> {
         RouteKind::Proxy {
             upstream, record, ..
         } if record.is_some() || holds(upstream) => config.stream.session_cookie.clone(),
-        RouteKind::Proxy { .. } | RouteKind::Public { .. } | RouteKind::Token { .. } => None,
+        RouteKind::Proxy { .. }
+        | RouteKind::Public { .. }
+        | RouteKind::Token { .. }
+        | RouteKind::Redirect(_)
+        | RouteKind::Respond(_) => None,
     });
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
@@ -157,10 +161,12 @@ pub(super) fn routes(
         let kind = match &entry.target.kind {
             RouteKind::Proxy {
                 upstream,
+                strip,
                 websocket,
                 record,
             } => Kind::Forward {
                 upstream: named(upstream),
+                strip: strip.clone(),
                 websocket: *websocket,
                 record: record.clone().map(|settings| {
                     let stream = of_route(&entry.name, &config.stream);
@@ -195,7 +201,11 @@ pub(super) fn routes(
                     settings: of_route(&entry.name, stream),
                 }
             }
+            RouteKind::Redirect(redirect) => Kind::Redirect(redirect.clone()),
+            RouteKind::Respond(fixed) => Kind::Respond(fixed.clone()),
         };
+        let basic_auth = entry.target.basic_auth.clone();
+        let basic_auth = basic_auth.map(|settings| BasicAuth::new(settings, newcomers.clone()));
         let rate = entry.target.rate;
         let limit = rate.map(|rate| ClientLimit::new(rate, newcomers.clone()));
         Entry {
@@ -205,6 +215,8 @@ pub(super) fn routes(
                 kind,
                 body_limit: entry.target.body_limit,
                 rate: limit,
+                basic_auth: basic_auth.map(Arc::new),
+                cors: entry.target.cors.clone(),
             },
         }
     });

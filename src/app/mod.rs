@@ -23,7 +23,7 @@ use crate::history::Log;
 use crate::hub::Hub;
 use crate::limits::{ClientLimit, Slots};
 use crate::notify::Notifier;
-use crate::proxy::{Collaborators, Proxy, Site};
+use crate::proxy::{Collaborators, Maintenance, Proxy, Site};
 use crate::publish::Publisher;
 use crate::record::Recorder;
 use crate::redis::Subscriber;
@@ -109,6 +109,8 @@ impl Gateway {
             routes: build::routes(&config, &upstreams, &links, &registry, &shared),
             rate: config.rate.map(|rate| ClientLimit::new(rate, shared)),
             access: access_log,
+            finish: config.finish.clone(),
+            maintenance: config.maintenance.clone().map(Maintenance::new),
         };
         let recorder = build::recorder(&config, &hub, most, &registry);
         let collaborators = Collaborators {

@@ -30,6 +30,8 @@ pub enum Command {
     Channels(ChannelsArgs),
     /// End streams: of a user, on a channel, or one
     Kick(KickArgs),
+    /// Make the hash of a password, which is read from standard input, for `basic_auth`
+    HashPassword(HashPasswordArgs),
     /// Print the version
     Version,
 }
@@ -164,6 +166,13 @@ pub struct KickArgs {
     pub connection: Connection,
 }
 
+/// `tidegate hash-password`.
+#[derive(Debug, Clone, Args)]
+pub struct HashPasswordArgs {
+    /// Whose password it is: the line is then what `users` and a file of users hold
+    pub name: Option<String>,
+}
+
 /// Whose streams a kick ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KickWhat {
@@ -205,6 +214,8 @@ mod tests {
             "kick user -1 --token t",
             "kick channel room-1 --json",
             "kick stream 00000000000000000000000000000001 --internal unix:/run/x",
+            "hash-password",
+            "hash-password ann",
             "version",
         ] {
             let words = ["tidegate"].into_iter().chain(line.split_whitespace());
@@ -221,6 +232,7 @@ mod tests {
             "kick 42",
             "kick user",
             "kick users 42",
+            "hash-password ann secret",
         ] {
             let words = ["tidegate"].into_iter().chain(line.split_whitespace());
             assert!(Arguments::try_parse_from(words).is_err(), "{line}");

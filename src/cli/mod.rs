@@ -10,6 +10,7 @@ pub(crate) mod console;
 pub(crate) mod error;
 mod exit;
 mod file;
+mod hash_password;
 mod line;
 pub(crate) mod publish;
 mod remote;
@@ -27,8 +28,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 pub use arguments::{
-    Arguments, ChannelsArgs, CheckArgs, Command, Connection, FileArgs, KickArgs, KickWhat,
-    PublishArgs, RunArgs, TailArgs,
+    Arguments, ChannelsArgs, CheckArgs, Command, Connection, FileArgs, HashPasswordArgs, KickArgs,
+    KickWhat, PublishArgs, RunArgs, TailArgs,
 };
 pub use exit::Exit;
 
@@ -60,6 +61,7 @@ fn dispatch(arguments: Arguments) -> ExitCode {
         Some(Command::Tail(args)) => remote::tail(&args),
         Some(Command::Channels(args)) => remote::channels(&args),
         Some(Command::Kick(args)) => remote::kick(&args),
+        Some(Command::HashPassword(args)) => hash_password::run(&args),
         Some(Command::Version) => {
             terminal::data(concat!("tidegate ", env!("CARGO_PKG_VERSION"), "\n"));
             Exit::Good.into()

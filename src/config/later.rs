@@ -18,17 +18,12 @@ use Inert::{EmptyTable, Flag, Never, Text};
 /// The table a key is in, the key, and its inert value. `*` stands for a name, `[]` for a number.
 const LATER: &[(&str, &str, Inert)] = &[
     ("", "compress", EmptyTable),
-    ("", "headers", EmptyTable),
-    ("", "errors", EmptyTable),
-    ("listen.*", "redirect_to_https", Flag(false)),
     ("listen.*", "proxy_protocol", Flag(false)),
     ("tls.*", "acme", Never),
     ("upstream.*", "balance", Text("least-busy")),
     ("upstream.*", "buffer_response", Text("1MiB")),
     ("upstream.*", "health", Never),
     ("route[]", "static", Never),
-    ("route[]", "redirect", Never),
-    ("route[]", "respond", Never),
     ("route[]", "internal", Flag(false)),
     ("route[].sse", "history", Never),
     ("route[].sse", "client_buffer", Never),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::later::unsupported;
-use super::reader::Section;
+use super::reader::{Section, Value};
 use super::scalar::Text;
 use super::tls::Certificates;
 use crate::server::{Address, Listen, Role};
@@ -22,7 +22,12 @@ struct Written<'a> {
     role: Option<Role>,
     http2: bool,
     tls: Option<Arc<tls::Settings>>,
+    /// Whether requests are sent on to https, and to which port; 0 is whichever https is at.
+    redirect: Option<u16>,
 }
+
+/// The port of https where nothing else is known.
+const HTTPS: u16 = 443;
 
 /// All listeners. `tokens`: whether publishing needs a token.
 pub(super) fn listeners(
@@ -60,6 +65,14 @@ pub(super) fn listeners(
             role,
             http2: written.http2,
             tls: written.tls,
+            redirect_https: written.redirect,
+        });
+    }
+    let https = https_port(&listeners);
+    for listen in &mut listeners {
+        listen.redirect_https = listen.redirect_https.map(|port| match port {
+            0 => https,
+            port => port,
         });
     }
     if !clients_come_in {
@@ -83,12 +96,49 @@ fn written<'a>(section: &mut Section<'a>, certificates: &Certificates) -> Writte
         Some(role) => role.text().and_then(|text| text.choice(&ROLES)),
         None => Some(Role::Public),
     };
+    let redirect = redirect(section, tls.is_some(), role == Some(Role::Internal));
     Written {
         address,
         role,
         http2: section.flag("http2").unwrap_or(true),
         tls,
+        redirect,
     }
+}
+
+/// `redirect_to_https` and `redirect_port`.
+fn redirect(section: &mut Section<'_>, tls: bool, internal: bool) -> Option<u16> {
+    let value = section.value("redirect_to_https");
+    let is_on = value.as_ref().and_then(Value::flag).unwrap_or(false);
+    let port = section.value("redirect_port");
+    match (&value, &port) {
+        (Some(value), _) if is_on && tls => {
+            let hint = "it is for a second listener, on port 80".to_owned();
+            value.problem("this listener speaks TLS itself", Some(hint));
+        }
+        (Some(value), _) if is_on && internal => {
+            value.problem("only public listeners have somewhere to redirect to", None);
+        }
+        (_, Some(port)) if !is_on => {
+            port.problem("does nothing without `redirect_to_https`", None);
+        }
+        _ => {}
+    }
+    let port = port.and_then(|port| port.count(1..=usize::from(u16::MAX)));
+    let port = port.and_then(|port| u16::try_from(port).ok());
+    is_on.then(|| port.unwrap_or_default())
+}
+
+/// Where https is: at the first public listener with TLS. If there is none, TLS ends in front of the gateway.
+fn https_port(listeners: &[Listen]) -> u16 {
+    let mut ports = listeners
+        .iter()
+        .filter(|listen| listen.role == Role::Public && listen.tls.is_some())
+        .filter_map(|listen| match listen.address {
+            Address::Tcp(address) => Some(address.port()),
+            Address::Unix(_) => None,
+        });
+    ports.find(|port| *port != 0).unwrap_or(HTTPS)
 }
 
 fn address(text: &Text<'_>) -> Option<Address> {

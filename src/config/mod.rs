@@ -4,10 +4,13 @@
 //! `reader`), its strings are filled from the environment, and each area (`listen`, `upstream`, `route`, …) turns its
 //! part into the settings of the module it is for. Nothing below imports this module; nothing is validated again later.
 
+mod edge;
+mod fixed;
 mod grip;
 mod later;
 mod listen;
 mod notify;
+mod passwords;
 mod problem;
 mod publish;
 mod reader;
@@ -16,6 +19,7 @@ mod redis;
 mod route;
 mod scalar;
 mod show;
+mod show_edge;
 mod site;
 mod sse;
 mod substitute;
@@ -40,9 +44,12 @@ pub use substitute::{Environment, Process};
 use crate::base::log;
 use crate::domain::ByteSize;
 use crate::limits::ClientRate;
-use crate::proxy::{AccessSettings, Trust};
+use crate::proxy::{
+    AccessSettings, BasicAuthSettings, Finish, Fixed, MaintenanceSettings, Redirect, Trust,
+};
 use crate::routes::{ChannelTemplate, Table};
 use crate::tokens::Tokens;
+use crate::wire::cors;
 use crate::wire::host::HostRule;
 use crate::{ask, history, server, stream};
 use reader::{Report, Section};
@@ -89,6 +96,10 @@ pub struct Config {
     pub log: log::Settings,
     /// `log.access`. Default none.
     pub access: Option<AccessSettings>,
+    /// `[headers]` and `errors.pages`. Default nothing.
+    pub finish: Finish,
+    /// `errors.maintenance`. Default none.
+    pub maintenance: Option<MaintenanceSettings>,
 }
 
 /// Where a route leads.
@@ -100,6 +111,10 @@ pub struct RouteTarget {
     pub body_limit: ByteSize,
     /// Requests of one client. Default no limit.
     pub rate: Option<ClientRate>,
+    /// `basic_auth`: who may see it. Default everybody.
+    pub basic_auth: Option<BasicAuthSettings>,
+    /// `cors` of a route that is no stream: which pages of other origins may read it. Unset: Django says it.
+    pub cors: Option<cors::Rules>,
 }
 
 /// The kinds of routes.
@@ -109,6 +124,8 @@ pub enum RouteKind {
     Proxy {
         /// The name of the upstream.
         upstream: String,
+        /// What is taken off the beginning of the path, without a slash at the end. Default nothing.
+        strip: Option<Box<str>>,
         /// Whether `Upgrade: websocket` goes through. Default true.
         websocket: bool,
         /// `record`: how its event streams are recorded. Unset: they pass through.
@@ -137,6 +154,10 @@ pub enum RouteKind {
         /// How the stream behaves.
         stream: stream::Settings,
     },
+    /// `redirect`: another address.
+    Redirect(Redirect),
+    /// `respond`: always the same.
+    Respond(Fixed),
 }
 
 /// Reads the file at `path`.
@@ -186,6 +207,8 @@ fn build(document: &mut Section<'_>) -> Config {
     let certificates = tls::certificates(document);
     let listen = listen::listeners(document, publish.written, &certificates);
     let routes = route::routes(document, &upstreams, &stream, body);
+    let finish = edge::finish(document);
+    let (finish, maintenance) = edge::errors(document, finish);
     Config {
         server,
         listen,
@@ -206,5 +229,7 @@ fn build(document: &mut Section<'_>) -> Config {
         redis,
         log,
         access,
+        finish,
+        maintenance,
     }
 }

@@ -5,7 +5,7 @@ use super::reader::{Report, Section, Value};
 use super::scalar::Text;
 use super::site::{MOST, client_rate};
 use super::upstream::named;
-use super::{RouteKind, RouteTarget, record, sse, token};
+use super::{RouteKind, RouteTarget, fixed, passwords, record, sse, token};
 use crate::domain::ByteSize;
 use crate::routes::{ChannelTemplate, Entry, PathPattern, Table};
 use crate::{ask, stream, upstream};
@@ -76,17 +76,34 @@ impl<'a> Shared<'_, 'a> {
             rate = client_rate(section, None);
         });
         one_kind(section);
-        let proxy = section.value("proxy").and_then(|value| self.proxy(&value));
-        let held = section.value("sse").and_then(|value| {
+        let proxy = section
+            .value("proxy")
+            .and_then(|value| self.proxy(&value, pattern.as_ref()));
+        let mut held = section.value("sse").and_then(|value| {
             let held = value.table("route[].sse", |section| self.sse(section, pattern.as_ref()));
             held.flatten()
         });
+        let redirect = section.value("redirect");
+        let redirect = redirect.and_then(|value| fixed::redirect(&value, pattern.as_ref()));
+        let respond = section.value("respond");
+        let respond = respond.and_then(|value| fixed::respond(&value));
+        let redirect = redirect.map(RouteKind::Redirect);
+        let respond = respond.map(RouteKind::Respond);
+        let basic_auth = passwords::basic_auth(section);
+        let mut cors = section
+            .table("cors", "route[].cors", sse::cors_rules)
+            .flatten();
+        if let Some(stream) = held.as_mut().and_then(RouteKind::stream) {
+            stream.cors = cors.take().or_else(|| stream.cors.take());
+        }
         Some(Entry::new(
             pattern?,
             RouteTarget {
-                kind: proxy.or(held)?,
+                kind: proxy.or(held).or(redirect).or(respond)?,
                 body_limit,
                 rate,
+                basic_auth,
+                cors,
             },
         ))
     }
@@ -102,19 +119,22 @@ impl<'a> Shared<'_, 'a> {
         Some(pattern)
     }
 
-    fn proxy(&self, value: &Value<'a>) -> Option<RouteKind> {
-        let (to, websocket, record) = if value.is_table() {
+    fn proxy(&self, value: &Value<'a>, pattern: Option<&PathPattern>) -> Option<RouteKind> {
+        let (to, strip, websocket, record) = if value.is_table() {
             value.table("route[].proxy", |section| {
                 let to = section.required("to").and_then(|value| value.text());
                 let websocket = section.flag("websocket").unwrap_or(true);
-                (to, websocket, record::record(section))
+                let strip = section.text("strip");
+                let strip = strip.and_then(|text| fixed::strip(&text, pattern));
+                (to, strip, websocket, record::record(section))
             })?
         } else {
-            (value.text(), true, None)
+            (value.text(), None, true, None)
         };
         let upstream = self.upstream(&to?)?;
         Some(RouteKind::Proxy {
             upstream,
+            strip,
             websocket,
             record,
         })
@@ -276,14 +296,33 @@ fn templates(value: &Value<'_>, pattern: Option<&PathPattern>) -> Vec<ChannelTem
 
 fn template(text: &Text<'_>, pattern: Option<&PathPattern>) -> Option<ChannelTemplate> {
     let template = text.pattern(ChannelTemplate::parse)?;
-    if let Some(pattern) = pattern {
-        let strangers = template.variables().filter(|(_, name)| !pattern.has(name));
-        for (at, name) in strangers {
-            let known: Vec<_> = pattern.names().collect();
-            let hint = name_hint(name, &known, "the path has");
-            let hint = hint.unwrap_or_else(|| "the path has no variables".to_owned());
-            text.problem_at(at, format!("the path has no {name:?}"), Some(hint));
+    are_of_the_path(text, template.variables(), pattern);
+    Some(template)
+}
+
+/// Reports variables that the path has not.
+pub(super) fn are_of_the_path<'v>(
+    text: &Text<'_>,
+    variables: impl Iterator<Item = (usize, &'v str)>,
+    pattern: Option<&PathPattern>,
+) {
+    let Some(pattern) = pattern else { return };
+    for (at, name) in variables.filter(|(_, name)| !pattern.has(name)) {
+        let known: Vec<_> = pattern.names().collect();
+        let hint = name_hint(name, &known, "the path has");
+        let hint = hint.unwrap_or_else(|| "the path has no variables".to_owned());
+        text.problem_at(at, format!("the path has no {name:?}"), Some(hint));
+    }
+}
+
+impl RouteKind {
+    /// How the stream of an `sse` route behaves.
+    const fn stream(&mut self) -> Option<&mut stream::Settings> {
+        match self {
+            Self::Ask { stream, .. } | Self::Token { stream, .. } | Self::Public { stream, .. } => {
+                Some(stream)
+            }
+            Self::Proxy { .. } | Self::Redirect(_) | Self::Respond(_) => None,
         }
     }
-    Some(template)
 }

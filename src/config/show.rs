@@ -11,11 +11,12 @@ use super::sse::{DOWN, SLOW};
 use super::tls::VERSIONS;
 use super::token::{DJANGO, JWT, MASKED};
 use super::values::{duration_text, range_text};
-use super::{Config, RouteKind, RouteTarget, Trust};
+use super::{Config, RouteKind, RouteTarget, Trust, show_edge};
 use crate::ask::TokenSettings;
 use crate::domain::EventName;
 use crate::limits::ClientRate;
 use crate::routes::Entry;
+use crate::server::Role;
 use crate::wire::cors;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::host::HostRule;
@@ -48,6 +49,13 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
         writeln!(out, "http2 = {}", listen.http2)?;
         if let Some(tls) = &listen.tls {
             writeln!(out, "tls = \"{}\"", tls.name)?;
+        }
+        if listen.role == Role::Public {
+            let redirects = listen.redirect_https.is_some();
+            writeln!(out, "redirect_to_https = {redirects}")?;
+        }
+        if let Some(port) = listen.redirect_https {
+            writeln!(out, "redirect_port = {port}")?;
         }
     }
     for settings in &config.tls {
@@ -82,6 +90,7 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
             writeln!(out, "rate = \"{rate}\"\nburst = {burst}")?;
         }
     }
+    show_edge::edge(out, config)?;
     log(out, config)
 }
 
@@ -165,11 +174,15 @@ fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::
     match &entry.target.kind {
         RouteKind::Proxy {
             upstream,
+            strip,
             websocket,
             record,
         } => {
             let to = quoted(upstream);
             write!(out, "proxy = {{ to = {to}, websocket = {websocket}")?;
+            if let Some(strip) = strip {
+                write!(out, ", strip = {}", quoted(strip))?;
+            }
             if let Some(record) = record {
                 let (replay, per) = (word(&REPLAY, &record.replay), word(&PER, &record.per));
                 let linger = duration_text(record.linger);
@@ -204,7 +217,13 @@ fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::
             write!(out, "sse = {{ channels = {}, public = true", list(channels))?;
             overrides(out, stream, &config.stream)?;
         }
+        RouteKind::Redirect(redirect) => show_edge::redirect(out, redirect)?,
+        RouteKind::Respond(fixed) => show_edge::respond(out, fixed)?,
     }
+    let RouteTarget {
+        basic_auth, cors, ..
+    } = &entry.target;
+    show_edge::access(out, basic_auth.as_ref(), cors.as_ref())?;
     write!(out, "limits = {{ body = \"{}\"", entry.target.body_limit)?;
     if let Some(ClientRate { rate, burst }) = entry.target.rate {
         write!(out, ", rate = \"{rate}\"")?;
@@ -287,7 +306,7 @@ fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 11] {
     ]
 }
 
-fn cors(rules: &cors::Rules) -> String {
+pub(super) fn cors(rules: &cors::Rules) -> String {
     let (origins, credentials) = match rules {
         cors::Rules::Any => (list(["*".to_owned()].into_iter()), false),
         cors::Rules::Listed {
@@ -389,13 +408,13 @@ fn host(rule: &HostRule) -> String {
     }
 }
 
-fn list(members: impl Iterator<Item = String>) -> String {
+pub(super) fn list(members: impl Iterator<Item = String>) -> String {
     let members: Vec<_> = members.map(|member| quoted(&member)).collect();
     format!("[{}]", members.join(", "))
 }
 
 /// A TOML string that reads back as `text`, dollar signs included.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.replace('$', "$$")).to_string()
 }
 

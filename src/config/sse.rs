@@ -134,7 +134,7 @@ pub(super) fn overrides(section: &mut Section<'_>, defaults: &Settings) -> Setti
 }
 
 /// `cors`. A mistake leaves out what it is about.
-fn cors_rules(section: &mut Section<'_>) -> Option<cors::Rules> {
+pub(super) fn cors_rules(section: &mut Section<'_>) -> Option<cors::Rules> {
     let origins = section.required("origins").and_then(|value| value.texts());
     let credentials = section.flag("credentials").unwrap_or(false);
     let texts = origins?;

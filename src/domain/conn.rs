@@ -60,6 +60,8 @@ pub struct ConnInfo {
     pub local_port: Option<u16>,
     /// Whether it is encrypted up to this process.
     pub tls: bool,
+    /// The port for https to which its requests are sent on instead of being served; `None`: they are served.
+    pub redirect_https: Option<u16>,
 }
 
 /// The name of one request in logs, towards Django (`X-Request-ID`) and in error answers: 1 to 128 visible ASCII

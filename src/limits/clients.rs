@@ -53,6 +53,10 @@ pub struct ClientLimit(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     limiter: RateLimiter<IpAddr, Cells, RuntimeClock, NoOpMiddleware<Duration>>,
+    /// What the limiter counts in.
+    table: Arc<Mutex<Table>>,
+    /// How long one thing counts.
+    each: Nanos,
     shedding: Seldom,
 }
 
@@ -60,12 +64,15 @@ impl ClientLimit {
     /// A limit of which nothing is used yet. `shared` counts what newcomers do for whom there was no room.
     pub fn new(rate: ClientRate, shared: Counter) -> Self {
         let quota = rate.rate.quota().allow_burst(rate.burst);
+        let table = Arc::default();
         let cells = Cells {
-            table: Mutex::default(),
+            table: Arc::clone(&table),
             shared,
         };
         Self(Arc::new(Inner {
             limiter: RateLimiter::new(quota, cells, RuntimeClock::default()),
+            table,
+            each: quota.replenish_interval().into(),
             shedding: Seldom::every(SHEDDING),
         }))
     }
@@ -80,12 +87,21 @@ impl ClientLimit {
             .check_key(&network(client))
             .map_err(|until| until.wait_time_from(limiter.clock().now()))
     }
+
+    /// Takes back one thing that was counted: it turned out to be none of those that are limited.
+    pub fn give_back(&self, client: IpAddr) {
+        let mut table = lock(&self.0.table);
+        let Table { clients, newcomers } = &mut *table;
+        if let Some(full) = clients.get_mut(&network(client)).or(newcomers.as_mut()) {
+            *full = full.saturating_sub(self.0.each);
+        }
+    }
 }
 
 /// `governor`'s state, with a bound.
 #[derive(Debug)]
 struct Cells {
-    table: Mutex<Table>,
+    table: Arc<Mutex<Table>>,
     shared: Counter,
 }
 
@@ -187,6 +203,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_given_back_does_not_count() {
+        let limit = limit(60, 2);
+        for _ in 0..10 {
+            assert_eq!(limit.take(client(1)), Ok(()));
+            limit.give_back(client(1));
+        }
+        assert_eq!(limit.take(client(1)), Ok(()));
+        assert_eq!(limit.take(client(1)), Ok(()));
+        assert_eq!(limit.take(client(1)), Err(SECOND));
+        // Nobody has more than his burst by it.
+        advance(Duration::from_secs(3600)).await;
+        limit.give_back(client(1));
+        limit.give_back(client(2));
+        assert_eq!(limit.take(client(1)), Ok(()));
+        assert_eq!(limit.take(client(1)), Ok(()));
+        assert_eq!(limit.take(client(1)), Err(SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn newcomers_without_room_share_one_cell_until_others_are_forgotten() {
         let limit = limit(1, 1);
         for number in 0..MOST {
@@ -230,7 +265,7 @@ mod tests {
         let limit = limit(60, 1);
         let shared = Counter::default();
         let cells = Cells {
-            table: Mutex::default(),
+            table: Arc::default(),
             shared: shared.clone(),
         };
         for number in 0..=MOST {

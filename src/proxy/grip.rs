@@ -46,7 +46,11 @@ impl Kind {
     pub(super) const fn holding(&self) -> Option<&Holding> {
         match self {
             Self::Forward { grip, .. } => grip.as_ref(),
-            Self::Public { .. } | Self::Token { .. } | Self::Ask { .. } => None,
+            Self::Public { .. }
+            | Self::Token { .. }
+            | Self::Ask { .. }
+            | Self::Redirect(_)
+            | Self::Respond(_) => None,
         }
     }
 }

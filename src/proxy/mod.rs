@@ -4,10 +4,14 @@
 //! method); the path is decoded once, and the route rule, the ask and the channel all see that one text.
 
 mod access;
+mod basic;
 mod body;
 mod effects;
+mod finish;
+mod fixed;
 mod forward;
 mod grip;
+mod maintenance;
 mod record;
 pub mod respond;
 mod settings;
@@ -22,6 +26,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::ask::{Asker, TokenCheck};
 use crate::base::handler::{Handler, MOST_FIELDS};
@@ -37,14 +42,20 @@ use crate::routes::{Captures, ChannelTemplate};
 use crate::stream::{Body, Limit, Streams};
 use crate::upstream::{Head, Rebuilt, Upstream, Vouched};
 use crate::wire::cors;
-use crate::wire::forwarded::ClientIpHeader;
+use crate::wire::forwarded::{ClientIpHeader, Proto};
+use crate::wire::headers;
 use crate::wire::host;
 use crate::wire::path;
 
-use access::Entry;
 pub use access::{AccessLog, Logged};
+use basic::Checks;
+pub use basic::{BasicAuth, BasicAuthSettings};
 use effects::Effects;
+use finish::Told;
+pub use finish::{Finish, Hsts, Page};
+pub use fixed::{Fixed, Redirect};
 pub use grip::Holding;
+pub use maintenance::{Maintenance, MaintenanceSettings};
 use respond::Refusal;
 pub use settings::*;
 pub use site::Site;
@@ -65,6 +76,10 @@ pub struct Route {
     pub body_limit: ByteSize,
     /// How often a client may come here: 429 beyond. Default no limit.
     pub rate: Option<ClientLimit>,
+    /// Who may see it, by name and password. Default everybody.
+    pub basic_auth: Option<Arc<BasicAuth>>,
+    /// Which pages of other origins may read it. Unset: Django says it. A stream has this among its own settings.
+    pub cors: Option<cors::Rules>,
 }
 
 /// The kinds of routes.
@@ -74,6 +89,8 @@ pub enum Kind {
     Forward {
         /// Where to.
         upstream: Upstream,
+        /// What Django is not told of the beginning of the path: whole segments, without a slash at the end. Default nothing.
+        strip: Option<Box<str>>,
         /// Whether WebSockets pass.
         websocket: bool,
         /// How streams are recorded; `None`: they pass through.
@@ -102,6 +119,10 @@ pub enum Kind {
         /// How the streams behave.
         settings: Arc<crate::stream::Settings>,
     },
+    /// `redirect`.
+    Redirect(Redirect),
+    /// `respond`.
+    Respond(Fixed),
 }
 
 /// `record` of a route.
@@ -139,6 +160,7 @@ pub struct Proxy {
     tunnels: Tunnels,
     /// Bodies that may be gathered in memory; more go to temp files at once.
     gathered: Slots,
+    checks: Checks,
     hints: Seldom,
     metrics: Metrics,
 }
@@ -148,6 +170,7 @@ struct Metrics {
     answered: StatusCounters,
     failed: CounterBy,
     limited: CounterBy,
+    maintenance: Gauge,
 }
 
 /// A request that may be served.
@@ -162,14 +185,6 @@ struct Exchange<'a> {
     /// Whether it becomes a WebSocket.
     upgrade: bool,
     rebuilt: Rebuilt,
-}
-
-/// What is told of a request while it is served, and outlives how it is answered.
-struct Told {
-    /// `None` without an access log.
-    entry: Option<Entry>,
-    /// `None` until a route with rules of its own was found.
-    cors: Option<cors::Answer>,
 }
 
 impl Proxy {
@@ -194,6 +209,7 @@ impl Proxy {
                 "requests_limited",
                 "Requests refused because their client comes too often, by whose rate",
             ),
+            maintenance: registry.gauge("maintenance", "Whether there is maintenance: 1 or 0"),
         };
         let site = Live::new(site);
         Self {
@@ -204,6 +220,7 @@ impl Proxy {
             hub,
             tunnels: Tunnels::new(tunnels, registry),
             gathered: Slots::new(GATHERED_IN_MEMORY),
+            checks: Checks::new(registry),
             hints: Seldom::every(HINTS),
             metrics,
         }
@@ -211,6 +228,9 @@ impl Proxy {
 
     /// What requests find that come from now on is this.
     pub fn replace(&self, site: Site) {
+        if site.maintenance.is_none() {
+            self.metrics.maintenance.set(0);
+        }
         self.site.set(site);
     }
 
@@ -229,26 +249,24 @@ impl Proxy {
         told: &mut Told,
     ) -> Result<Response<Body>, Refusal> {
         let (mut parts, incoming) = request.into_parts();
-        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-            return Err(Refusal::Method(
-                "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-            ));
-        }
-        if parts.headers.len() > MOST_FIELDS {
-            return Err(Refusal::TooManyFields);
-        }
+        refuse_what_nobody_serves(&parts)?;
         let (host, text) = host::of_request(&parts).map_err(Refusal::Host)?;
         if !site.serves(&host) {
             return Err(Refusal::Misdirected);
         }
+        told.https = conn.tls;
         let root = || PathAndQuery::from_static("/");
         let target = parts.uri.path_and_query().cloned().unwrap_or_else(root);
         let decoded = path::decode(target.path()).map_err(Refusal::Path)?;
+        if let Some(answer) = site.to_https(&parts, conn, (&host, &text), &decoded) {
+            return answer;
+        }
         let (route, captures) = site.routes.find(&decoded).ok_or(Refusal::NoRoute)?;
         if let Some(entry) = &mut told.entry {
             entry.found(&route.name);
         }
-        told.cors = route.target.kind.cors(&parts);
+        let route = &route.target;
+        told.cors = route.cors(&parts);
         if told
             .cors
             .as_ref()
@@ -257,14 +275,26 @@ impl Proxy {
             return Ok(respond::preflight());
         }
         let forwarded = site.forwarded(&parts, conn, &text);
-        self.count(site, &route.target, forwarded.client)?;
-        let upgrade = route.target.kind.lets_pass(&parts, &incoming);
+        told.https = forwarded.proto == Proto::Https;
+        self.count(site, route, forwarded.client)?;
+        if route.is_guarded(site) {
+            let admitted = self.admit(site, route, &mut parts, forwarded.client, told);
+            let instead = Box::pin(admitted).await?;
+            if let Some(answer) = instead {
+                return Ok(answer);
+            }
+        }
+        if let Some(answer) = route.kind.answer(&captures, &target) {
+            return answer;
+        }
+        let upgrade = route.kind.lets_pass(&parts, &incoming);
         // Only what streams and recordings are opened with is looked at again after it was stripped.
-        let headers = match &route.target.kind {
+        let headers = match &route.kind {
             Kind::Forward { record: None, .. } => std::mem::take(&mut parts.headers),
             _ => parts.headers.clone(),
         };
-        let mut head = Head::rebuild(parts.method.clone(), target.clone(), headers, &text);
+        let target = route.kind.sent(&target)?;
+        let mut head = Head::rebuild(parts.method.clone(), target, headers, &text);
         if let ClientIpHeader::Named(name) = &site.settings.trust.client_ip
             && !Vouched::says(name)
         {
@@ -277,7 +307,7 @@ impl Proxy {
             client: forwarded.client,
             incoming,
             site,
-            route: &route.target,
+            route,
             captures,
             upgrade,
             rebuilt: Rebuilt {
@@ -317,7 +347,30 @@ impl Proxy {
             Kind::Ask { asker, settings } => {
                 Box::pin(self.open_asked(exchange, asker, settings)).await
             }
+            Kind::Redirect(_) | Kind::Respond(_) => Err(Refusal::NoRoute),
         }
+    }
+
+    /// Whether a request may go on: `None`, or what it gets instead.
+    async fn admit(
+        &self,
+        site: &Site,
+        route: &Route,
+        parts: &mut request::Parts,
+        client: IpAddr,
+        told: &mut Told,
+    ) -> Result<Option<Response<Body>>, Refusal> {
+        if let Some(maintenance) = &site.maintenance
+            && route.kind.needs_django()
+            && maintenance.is_on(&self.metrics.maintenance).await
+        {
+            told.shown.clone_from(&maintenance.settings.page);
+            return maintenance.answer(&parts.method, &parts.headers).map(Some);
+        }
+        if let Some(auth) = &route.basic_auth {
+            self.checks.admit(auth, &mut parts.headers, client).await?;
+        }
+        Ok(None)
     }
 
     /// Counts a request against the rates of its client, or refuses it.
@@ -327,7 +380,7 @@ impl Proxy {
             if let Err(wait) = limit.take(client) {
                 let limited = &self.metrics.limited;
                 limited.get_or_create(&[("rate", whose)]).inc();
-                if !matches!(route.kind, Kind::Forward { .. }) {
+                if route.kind.holds_streams() {
                     self.streams.count_refused(Limit::Rate);
                 }
                 return Err(Refusal::Rate(wait));
@@ -364,27 +417,37 @@ impl Handler for Proxy {
             let client = site.client(request.headers(), &conn);
             log.begin(&request, client, &id)
         });
-        let mut told = Told { entry, cors: None };
-        let mut response = match self.serve(&site, request, &conn, &id, &mut told).await {
-            Ok(response) => response,
-            Err(refusal) => {
-                self.metrics
-                    .failed
-                    .get_or_create(&[("failure", refusal.failure().as_str())])
-                    .inc();
-                refusal.log(&conn, &id);
-                self.hint_at_proxy(&site, &refusal, conn.peer);
-                refusal.into_response(&id)
-            }
+        let mut told = Told {
+            entry,
+            page: site.looks_for_pages() && headers::accepts_a_page(request.headers()),
+            ..Told::default()
         };
+        let served = self.serve(&site, request, &conn, &id, &mut told).await;
+        let refused = served.is_err();
+        let mut response = served.unwrap_or_else(|refusal| {
+            self.metrics
+                .failed
+                .get_or_create(&[("failure", refusal.failure().as_str())])
+                .inc();
+            refusal.log(&conn, &id);
+            self.hint_at_proxy(&site, &refusal, conn.peer);
+            refusal.into_response(&id)
+        });
         self.metrics.answered.count(response.status());
-        // Every answer of the route, also a refusal: a page that may not read it could not tell it from a lost network.
-        if let Some(cors) = told.cors {
-            cors.write(response.headers_mut());
-        }
-        if let Some(entry) = &mut told.entry {
-            entry.answered(response.status());
-        }
+        told.finish(&site.finish, &mut response, refused);
         response.map(|body| Logged::new(body, told.entry))
     }
+}
+
+/// Refuses methods and heads that no route is there for.
+fn refuse_what_nobody_serves(parts: &request::Parts) -> Result<(), Refusal> {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::Method(
+            "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+        ));
+    }
+    if parts.headers.len() > MOST_FIELDS {
+        return Err(Refusal::TooManyFields);
+    }
+    Ok(())
 }

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::domain::{ByteSize, ConnInfo, Failure, RequestId};
+use crate::domain::{ByteSize, ConnInfo, Failure, RequestId, RetryMs};
 use crate::stream::respond::upstream_status;
 use crate::stream::{Body, Limit, OpenError};
 use crate::upstream::{GatherError, Upstream, UpstreamError};
 use crate::wire::host::HostError;
 use crate::wire::path::PathError;
+use crate::wire::sse;
 
 /// When to try again where nobody knows better, in seconds.
 const SOON: u64 = 5;
@@ -71,6 +73,15 @@ pub enum Refusal {
     /// No slot is free.
     #[error("no slot is free")]
     Full,
+    /// Nobody may see this without a name and a password; the challenge that says so.
+    #[error("a name and a password are needed")]
+    Login(HeaderValue),
+    /// Too many logins are waiting to be checked.
+    #[error("too many logins are being checked")]
+    Busy,
+    /// Maintenance; when to come back.
+    #[error("the site is under maintenance")]
+    Maintenance(Duration),
     /// No stream was opened.
     #[error("no stream was opened")]
     Stream(#[source] OpenError),
@@ -80,6 +91,24 @@ pub enum Refusal {
 pub(super) fn preflight() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// The way to another address, which is no more than a header's value.
+pub(super) fn redirect(status: StatusCode, to: String) -> Result<Response<Body>, Refusal> {
+    let to = HeaderValue::try_from(to).map_err(|_| Refusal::NoRoute)?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(LOCATION, to);
+    Ok(response)
+}
+
+/// An event stream that ends at once: an `EventSource` comes back after `retry`.
+pub(super) fn come_back(retry: RetryMs) -> Response<Body> {
+    let mut response = Response::new(Body::Text(sse::retry(retry).to_bytes()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -110,7 +139,10 @@ impl Refusal {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(GatherError::Idle) => StatusCode::REQUEST_TIMEOUT,
-            Self::Body(GatherError::Disk(_)) | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Body(GatherError::Disk(_)) | Self::Full | Self::Busy | Self::Maintenance(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Login(_) => StatusCode::UNAUTHORIZED,
             Self::Body(GatherError::Client(_) | GatherError::TooLarge) => StatusCode::BAD_REQUEST,
             Self::Upstream { source, .. } => upstream_status(source),
             Self::BadUpgrade => StatusCode::BAD_GATEWAY,
@@ -122,10 +154,13 @@ impl Refusal {
     /// Who is at fault.
     pub const fn failure(&self) -> Failure {
         match self {
-            Self::Misdirected => Failure::Denied,
-            Self::TooLarge(_) | Self::TooManyFields | Self::Rate(_) | Self::Full => {
-                Failure::Limited
-            }
+            Self::Misdirected | Self::Login(_) => Failure::Denied,
+            Self::TooLarge(_)
+            | Self::TooManyFields
+            | Self::Rate(_)
+            | Self::Full
+            | Self::Busy
+            | Self::Maintenance(_) => Failure::Limited,
             Self::Body(GatherError::Disk(_)) => Failure::Internal,
             Self::Host(_)
             | Self::Path(_)
@@ -219,11 +254,16 @@ request id: {}
         }
         let retry_after = match &self {
             // Whole seconds, rounded up: who comes back then is let in.
-            Self::Rate(wait) => (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1),
+            Self::Rate(wait) | Self::Maintenance(wait) => {
+                (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+            }
             _ => SOON,
         };
         if let Self::Method(allowed) = self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        if let Self::Login(challenge) = &self {
+            headers.insert(WWW_AUTHENTICATE, challenge.clone());
         }
         if let Self::Stream(error) = self
             && let Some(challenge) = error.challenge()

@@ -4,15 +4,23 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::{HeaderMap, Request, request};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Request, Response, StatusCode, request};
 
+use super::finish::Finish;
+use super::maintenance::Maintenance;
+use super::respond::{self, Refusal};
 use super::{AccessLog, Route, Settings};
 use crate::base::random;
 use crate::domain::{ConnInfo, Peer, RequestId};
 use crate::limits::ClientLimit;
 use crate::routes::Table;
-use crate::wire::forwarded::{Forwarded, Own, client, forwarded};
+use crate::stream::Body;
+use crate::wire::forwarded::{Forwarded, Own, Proto, client, forwarded};
 use crate::wire::host::{self, Host};
+
+/// Where challenges of ACME are looked for.
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 /// Routes and rules.
 #[derive(Debug)]
@@ -25,11 +33,20 @@ pub struct Site {
     pub rate: Option<ClientLimit>,
     /// What is told of each request that has ended. Default nothing.
     pub access: Option<AccessLog>,
+    /// What is done to every answer. Default nothing.
+    pub finish: Finish,
+    /// Default none.
+    pub maintenance: Option<Maintenance>,
 }
 
 impl Site {
     pub(super) fn serves(&self, host: &Host) -> bool {
         self.settings.hosts.iter().any(|rule| rule.matches(host))
+    }
+
+    /// Whether it matters that somebody opens a page.
+    pub(super) const fn looks_for_pages(&self) -> bool {
+        !self.finish.pages.is_empty() || self.maintenance.is_some()
     }
 
     /// The id a trusted proxy gave, else a new one.
@@ -40,6 +57,28 @@ impl Site {
             .filter(|_| self.settings.trust.trusts(conn.peer));
         let given = given.and_then(|value| RequestId::parse(value.to_str().ok()?));
         given.unwrap_or_else(|| RequestId::from_random(random::quick()))
+    }
+
+    /// The way to the same over https, for a request that came over http to a listener that is there for nothing else.
+    /// `None` if it is to be served: whoever makes certificates looks for its challenge by http (RFC 8555, section 8.3),
+    /// and a trusted proxy that ends TLS itself says so.
+    pub(super) fn to_https(
+        &self,
+        parts: &request::Parts,
+        conn: &ConnInfo,
+        host: (&Host, &str),
+        path: &str,
+    ) -> Option<Result<Response<Body>, Refusal>> {
+        let port = conn.redirect_https?;
+        let (host, text) = host;
+        if path.starts_with(CHALLENGES) || self.forwarded(parts, conn, text).proto == Proto::Https {
+            return None;
+        }
+        let port = (port != Proto::Https.port()).then_some(port);
+        let name = host.name.clone();
+        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let to = format!("https://{}{target}", Host { name, port });
+        Some(respond::redirect(StatusCode::PERMANENT_REDIRECT, to))
     }
 
     pub(super) fn forwarded(

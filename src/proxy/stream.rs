@@ -6,28 +6,32 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Response, request};
 
 use super::respond::Refusal;
-use super::{Exchange, Kind, Proxy};
+use super::{Exchange, Kind, Proxy, Route};
 use crate::ask::{Asker, TokenCheck};
 use crate::hub::Session;
 use crate::routes::ChannelTemplate;
 use crate::stream::{Body, Opening, Settings, Source};
 use crate::wire::{cookies, cors, headers, last_event_id, path};
 
+/// The methods of a view.
+const ALL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// The methods of a public route.
 const READS: &str = "GET, HEAD";
 /// The methods of an ask that pages of other origins may send. Django may know more, for pages of its own.
 const ASKS: &str = "GET, HEAD, POST";
 
-impl Kind {
+impl Route {
     /// What the route's own rules say of the readers of an answer to this request; `None` without rules.
     pub(super) fn cors(&self, request: &request::Parts) -> Option<cors::Answer> {
-        let (settings, methods) = match self {
-            Self::Forward { .. } => return None,
-            Self::Public { settings, .. } | Self::Token { settings, .. } => (settings, READS),
-            Self::Ask { settings, .. } => (settings, ASKS),
+        let (rules, methods) = match &self.kind {
+            Kind::Forward { .. } => (self.cors.as_ref(), ALL),
+            Kind::Redirect(_) | Kind::Respond(_) => (self.cors.as_ref(), READS),
+            Kind::Public { settings, .. } | Kind::Token { settings, .. } => {
+                (settings.cors.as_ref(), READS)
+            }
+            Kind::Ask { settings, .. } => (settings.cors.as_ref(), ASKS),
         };
-        let rules = settings.cors.as_ref()?;
-        Some(rules.answer(request, methods))
+        Some(rules?.answer(request, methods))
     }
 }
 

@@ -43,7 +43,7 @@ enum Who {
 }
 
 impl Key {
-    pub(super) fn of(head: &Head, per: Per, session_cookie: Option<&str>) -> Self {
+    pub(super) fn of(head: &Head, path: &str, per: Per, session_cookie: Option<&str>) -> Self {
         let all = |name: &HeaderName| values(&head.headers, name);
         let session = session_cookie.and_then(|name| cookies::value(&head.headers, name));
         let who = match (per, session) {
@@ -56,7 +56,7 @@ impl Key {
         let query = head.target.query().unwrap_or_default();
         Self {
             method: head.method.clone(),
-            path: head.target.path().to_owned(),
+            path: path.to_owned(),
             query: query::without(query, &IN_QUERY),
             page: headers::accepts_a_page(&head.headers),
             site: [
@@ -94,7 +94,8 @@ mod tests {
     }
 
     fn key(target: &'static str, lines: &[(&'static str, &'static str)], per: Per) -> Key {
-        Key::of(&head(target, lines), per, Some("sessionid"))
+        let head = head(target, lines);
+        Key::of(&head, head.target.path(), per, Some("sessionid"))
     }
 
     #[test]
@@ -106,6 +107,12 @@ mod tests {
         for other in ["/a", "/a?b=d", "/b?b=c", "/a?b=c&b=c", "/a%3Fb=c"] {
             assert_ne!(key(other, &[], Per::Credentials), plain, "{other}");
         }
+    }
+
+    #[test]
+    fn two_routes_are_two_paths_also_where_django_is_sent_the_same() {
+        let key = |path| Key::of(&head("/a", &[]), path, Per::All, None);
+        assert_ne!(key("/one/a"), key("/two/a"));
     }
 
     #[test]

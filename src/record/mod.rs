@@ -68,6 +68,8 @@ struct Metrics {
 /// A request on a route that records: GET, without a body.
 #[derive(Debug)]
 pub struct Visit<'a> {
+    /// The path as the client wrote it: what Django is sent may be the same for two routes.
+    pub path: &'a str,
     /// As it would be proxied.
     pub head: Head,
     /// Where the client says it was.

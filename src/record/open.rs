@@ -53,12 +53,13 @@ impl Recorder {
         // Before anything is asked: whose session ends from now on does not hear a thing.
         let era = self.0.hub.era();
         let Visit {
+            path,
             mut head,
             last,
             session_cookie,
             session,
         } = visit;
-        let key = Key::of(&head, settings.per, session_cookie);
+        let key = Key::of(&head, path, settings.per, session_cookie);
         let mut turn = None;
         if key.is_one_person() {
             match self.find(&key, era).await {

@@ -45,6 +45,18 @@ pub enum Cause {
     /// A percent escape, which no decoded path contains.
     #[error("percent escapes never fit: paths are compared after decoding")]
     Escape,
+    /// A redirect to something that is neither a path nor an address of the web.
+    #[error("a redirect leads to a path of this site, or to an address with its scheme")]
+    NoLocation,
+    /// A host that a client could choose.
+    #[error("the host of a redirect is written out")]
+    VariableHost,
+    /// What has to be escaped where it stands.
+    #[error("{0:?} cannot stand in an address as it is")]
+    NotInLocation(char),
+    /// A `.` or `..` segment.
+    #[error("a redirect has no dot segments")]
+    Dots,
     /// A literal part outside the grammar of channel names, or an empty template.
     #[error(transparent)]
     Channel(#[from] InvalidChannel),
@@ -72,12 +84,21 @@ impl PatternError {
             Cause::Unclosed('<', _) => Some("converters are written <slug:name>".into()),
             Cause::Unclosed(..) => Some("variables are written {name}".into()),
             Cause::Escape => Some("write the character itself".into()),
+            Cause::NoLocation => {
+                Some("as in \"/new/{rest}\" or \"https://example.com/{rest}\"".into())
+            }
+            Cause::VariableHost => {
+                Some("end it with a slash, as in \"https://example.com/{rest}\"".into())
+            }
+            Cause::NotInLocation('%') => Some("a percent sign is written %25".into()),
+            Cause::NotInLocation(_) => Some("write it as a percent escape".into()),
             Cause::Unopened(..)
             | Cause::InvalidName(_)
             | Cause::InvalidField(_)
             | Cause::NameTwice(_)
             | Cause::TooMany(_)
             | Cause::NotAPath(_)
+            | Cause::Dots
             | Cause::Channel(_) => None,
         }
     }

@@ -4,12 +4,14 @@
 //! (see [`PathPattern`]); the first entry that fits wins. What an entry leads to is the caller's type.
 
 mod error;
+mod location;
 mod matcher;
 mod pattern;
 mod table;
 mod template;
 
 pub use error::{Cause, PatternError};
+pub use location::Location;
 pub use pattern::{Captures, PathPattern};
 pub use table::{Entry, Table};
 pub use template::ChannelTemplate;

@@ -6,9 +6,12 @@ use super::error::{Cause, PatternError, is_name};
 use super::pattern::Captures;
 use crate::domain::{ChannelName, ChannelPattern, InvalidChannel};
 
+/// A part of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+pub(super) enum Piece {
+    /// This very text, never empty.
     Literal(Box<str>),
+    /// What is put in, by its name.
     Variable(Box<str>),
 }
 
@@ -39,30 +42,7 @@ impl ChannelTemplate {
         if text.is_empty() {
             return Err(PatternError::new(0, InvalidChannel::Empty.into()));
         }
-        let mut pieces = Vec::new();
-        let mut at = 0;
-        let mut rest = text;
-        while !rest.is_empty() {
-            let literal = rest.split('{').next().unwrap_or(rest);
-            check_literal(literal, at)?;
-            if !literal.is_empty() {
-                pieces.push(Piece::Literal(literal.into()));
-            }
-            at += literal.len();
-            rest = rest.get(literal.len()..).unwrap_or_default();
-            let Some(opened) = rest.strip_prefix('{') else {
-                break;
-            };
-            let Some((name, after)) = opened.split_once('}') else {
-                return Err(PatternError::new(at, Cause::Unclosed('{', '}')));
-            };
-            if let Some(cause) = invalid(name) {
-                return Err(PatternError::new(at + 1, cause));
-            }
-            pieces.push(Piece::Variable(name.into()));
-            at += name.len() + 2;
-            rest = after;
-        }
+        let pieces = pieces(text, check_literal, invalid)?;
         Ok(Self {
             text: text.into(),
             pieces,
@@ -71,18 +51,7 @@ impl ChannelTemplate {
 
     /// The variables with their places in the text, in bytes.
     pub fn variables(&self) -> impl Iterator<Item = (usize, &str)> {
-        let mut at = 0;
-        self.pieces.iter().filter_map(move |piece| match piece {
-            Piece::Literal(text) => {
-                at += text.len();
-                None
-            }
-            Piece::Variable(name) => {
-                let start = at + 1;
-                at += name.len() + 2;
-                Some((start, &**name))
-            }
-        })
+        variables(&self.pieces)
     }
 
     /// The channel for the parts of a path. Fails if a part holds what no channel name may; a variable without a part,
@@ -117,6 +86,55 @@ impl ChannelTemplate {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// Takes a template apart: text, and names in braces.
+pub(super) fn pieces(
+    text: &str,
+    check_literal: impl Fn(&str, usize) -> Result<(), PatternError>,
+    invalid: impl Fn(&str) -> Option<Cause>,
+) -> Result<Vec<Piece>, PatternError> {
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let literal = rest.split('{').next().unwrap_or(rest);
+        check_literal(literal, at)?;
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal.into()));
+        }
+        at += literal.len();
+        rest = rest.get(literal.len()..).unwrap_or_default();
+        let Some(opened) = rest.strip_prefix('{') else {
+            break;
+        };
+        let Some((name, after)) = opened.split_once('}') else {
+            return Err(PatternError::new(at, Cause::Unclosed('{', '}')));
+        };
+        if let Some(cause) = invalid(name) {
+            return Err(PatternError::new(at + 1, cause));
+        }
+        pieces.push(Piece::Variable(name.into()));
+        at += name.len() + 2;
+        rest = after;
+    }
+    Ok(pieces)
+}
+
+/// The variables of a template with their places in its text, in bytes.
+pub(super) fn variables(pieces: &[Piece]) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    pieces.iter().filter_map(move |piece| match piece {
+        Piece::Literal(text) => {
+            at += text.len();
+            None
+        }
+        Piece::Variable(name) => {
+            let start = at + 1;
+            at += name.len() + 2;
+            Some((start, &**name))
+        }
+    })
 }
 
 /// Names with dots between them. JSON allows any, so what is refused is only what would be hard to see.

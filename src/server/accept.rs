@@ -40,6 +40,7 @@ const SOCKET_MODE: u32 = 0o660;
 pub struct Listener {
     name: String,
     speech: Speech,
+    redirect_https: Option<u16>,
     socket: Bound,
 }
 
@@ -91,6 +92,7 @@ impl Listener {
         Ok(Self {
             name: listen.name.clone(),
             speech: Speech::new(listen),
+            redirect_https: listen.redirect_https,
             socket: bound.map_err(refused)?,
         })
     }
@@ -183,7 +185,7 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
             slot = server.0.slots.wait(), if waiting.is_some() => {
                 if let Some((socket, peer)) = waiting.take() {
                     let id = ConnId(server.0.next_conn.fetch_add(1, Ordering::Relaxed));
-                    let info = Arc::new(ConnInfo { id, peer, local_port, tls: listener.speech.is_tls() });
+                    let info = Arc::new(ConnInfo { id, peer, local_port, tls: listener.speech.is_tls(), redirect_https: listener.redirect_https });
                     let speech = listener.speech.clone();
                     let open = Counted::new(&server.0.metrics.open);
                     server.0.metrics.accepted.inc();

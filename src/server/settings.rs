@@ -50,6 +50,8 @@ pub struct Listen {
     pub http2: bool,
     /// How TLS is spoken; only over TCP. Unset: not at all.
     pub tls: Option<Arc<tls::Settings>>,
+    /// Where requests are sent on to, by 308: this port for https. Unset: they are served.
+    pub redirect_https: Option<u16>,
 }
 
 /// The limits of all listeners.

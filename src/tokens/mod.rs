@@ -1,8 +1,11 @@
-//! Who may publish: bearer tokens, webhook secrets, and what each is good for. Floor 2.
+//! Who may publish: bearer tokens, webhook secrets, and what each is good for; in [`passwords`], who may see a route.
+//! Floor 2.
 //!
 //! Asked by `publish` for each request. A presented token is compared with every token there is, in constant time: how
 //! long the answer takes says neither which token it was nor how much of it was right. It may say how long the secrets
 //! are, which is nothing to hide.
+
+pub mod passwords;
 
 use std::fmt;
 use std::sync::Arc;

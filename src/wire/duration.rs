@@ -8,7 +8,8 @@ pub const LONGEST: Duration = Duration::from_secs(10 * 365 * DAY);
 const DAY: u64 = 86_400;
 
 /// The units from the longest to the shortest, in milliseconds.
-const UNITS: [(&str, u64); 5] = [
+const UNITS: [(&str, u64); 6] = [
+    ("y", 365 * DAY * 1000),
     ("d", DAY * 1000),
     ("h", 3_600_000),
     ("m", 60_000),
@@ -20,14 +21,14 @@ const UNITS: [(&str, u64); 5] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDuration {
     /// Not a number and a unit.
-    #[error("a duration is a whole number and a unit: ms, s, m, h or d, as in \"15s\"")]
+    #[error("a duration is a whole number and a unit: ms, s, m, h, d or y, as in \"15s\"")]
     Form,
     /// Beyond [`LONGEST`].
     #[error("a duration has at most ten years")]
     TooLong,
 }
 
-/// Reads `"15s"`, `"1500ms"`, `"10m"`, `"1h"`, `"1d"`.
+/// Reads `"15s"`, `"1500ms"`, `"10m"`, `"1h"`, `"1d"`, `"1y"`, which is 365 days.
 pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -74,6 +75,7 @@ mod tests {
             ("10m", 600_000),
             ("1h", 3_600_000),
             ("1d", 86_400_000),
+            ("1y", 31_536_000_000),
             ("0s", 0),
         ] {
             assert_eq!(parse(written), Ok(Duration::from_millis(millis)));

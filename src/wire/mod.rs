@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod ask;
+pub mod basic;
 pub mod console;
 pub mod cookies;
 pub mod cors;

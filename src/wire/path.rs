@@ -90,6 +90,34 @@ pub fn hides_separator(raw: &str) -> bool {
         })
 }
 
+/// The rest of the path `raw` behind `prefix`, as it is written there: `/api` off `/api/x` is `/x`. `prefix` is decoded,
+/// whole segments without a slash at the end. `None` if the rest is not a path of its own, beginning with one slash that
+/// nobody takes for the mark of a host.
+pub fn without_prefix<'a>(raw: &'a str, prefix: &str) -> Option<&'a str> {
+    let mut rest = raw;
+    for wanted in prefix.bytes() {
+        let (byte, after) = first_byte(rest)?;
+        if byte != wanted {
+            return None;
+        }
+        rest = after;
+    }
+    if rest.is_empty() {
+        return Some("/");
+    }
+    let next = first_byte(rest.strip_prefix('/')?).map(|(byte, _)| byte);
+    (!matches!(next, Some(b'/' | b'\\'))).then_some(rest)
+}
+
+/// The first byte, decoded, and what comes after it. What is cut within a character is no text any more.
+fn first_byte(raw: &str) -> Option<(u8, &str)> {
+    if let Some(digits) = raw.strip_prefix('%') {
+        let byte = u8::from_str_radix(digits.get(..2)?, 16).ok()?;
+        return Some((byte, digits.get(2..)?));
+    }
+    Some((*raw.as_bytes().first()?, raw.get(1..)?))
+}
+
 /// Escapes `segment` so that it is exactly one segment of a path. The segments `.` and `..` have no spelling that
 /// [`decode`] takes.
 pub fn encode_segment(segment: &str) -> String {
@@ -178,7 +206,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_prefix_is_taken_off_by_whole_segments() {
+        for (raw, rest) in [
+            ("/api/x", Some("/x")),
+            ("/api", Some("/")),
+            ("/api/", Some("/")),
+            ("/%61p%69/%78", Some("/%78")),
+            ("/api/api/x", Some("/api/x")),
+            ("/apix", None),
+            ("/ap", None),
+            ("/api%2fx", None),
+            ("/api//x", None),
+            ("/api/%2fx", None),
+            ("/api/\\x", None),
+            ("/api/%5cx", None),
+            ("/other/x", None),
+            ("/%zz", None),
+            ("/api%", None),
+        ] {
+            assert_eq!(without_prefix(raw, "/api"), rest, "{raw}");
+        }
+        assert_eq!(without_prefix("/%C3%A4/x", "/ä"), Some("/x"));
+    }
+
     proptest! {
+        #[test]
+        fn what_is_left_is_one_path(raw in "(/|api|%2F|%5c|\\\\|a|%61|ä|%){0,10}") {
+            if let Some(rest) = without_prefix(&raw, "/api") {
+                prop_assert!(rest.starts_with('/') && !rest.starts_with("//"));
+                prop_assert!(rest == "/" || raw.ends_with(rest));
+            }
+        }
+
         #[test]
         fn an_encoded_segment_reads_back(segment in "[^\0-\u{1f}\u{7f}]{0,20}") {
             prop_assume!(segment.split(['/', '\\']).all(|s| s != "." && s != ".."));

@@ -25,10 +25,16 @@ mod asks_answers;
 mod asks_frequency;
 // Django cannot answer an ask: `hold`, `retry`, `fail`, a POST.
 mod asks_unanswered;
+// Routes that only some people may see.
+mod basic_auth;
 // Which pages of other origins may read a stream.
 mod cors;
+// Which pages of other origins may read anything else.
+mod cors_routes;
 // The end of a gateway.
 mod draining;
+// What a browser is shown in place of our own text.
+mod error_pages;
 // Django away, slow or broken behind a proxied request.
 mod failing;
 // Requests that are answered later, and the control endpoint of GRIP.
@@ -54,6 +60,8 @@ mod limits;
 mod logout;
 // How often a client may come.
 mod limits_rates;
+// A file that keeps requests from Django.
+mod maintenance;
 // Who comes and who leaves is told to Django.
 mod notify;
 // Channels, stats, metrics, health and the tap of the internal listener.
@@ -94,6 +102,12 @@ mod recording_replays;
 mod recording_shares;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
+// Requests that are sent elsewhere.
+mod redirecting;
+// Answers without Django, and what of a path Django is not told.
+mod responding;
+// Headers that every answer has.
+mod security_headers;
 // How a stream begins, and which request opens none.
 mod streams_opening;
 // What who comes back is given: the rest, a reset, or 204 after a close.

@@ -72,8 +72,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "proxy = \"django\"",
-        "redirect = { to = \"/\" }",
-        "8:12: route[0].redirect: `redirect` is not in this version yet",
+        "static = { root = \"/srv\" }",
+        "8:10: route[0].static: `static` is not in this version yet",
     ),
     (
         "proxy = \"django\"",

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::{Per, Replay};
 
+mod edge;
 mod grip;
 mod limits;
 mod mistakes;
@@ -37,6 +38,7 @@ impl Environment for Fixed {
             "/run/public.pem" => Ok(tokens::public_key("ES256")),
             _ => tls::file(path)
                 .or_else(|| grip::file(path))
+                .or_else(|| edge::file(path))
                 .ok_or_else(|| io::ErrorKind::NotFound.into()),
         }
     }
@@ -241,7 +243,7 @@ fn a_short_file_has_the_defaults() {
     let (entry, _) = config.routes.find("/any").unwrap();
     assert_eq!(entry.target.body_limit, ByteSize::mib(10));
     assert!(
-        matches!(&entry.target.kind, RouteKind::Proxy { upstream, websocket: true, record: None } if upstream == "django")
+        matches!(&entry.target.kind, RouteKind::Proxy { upstream, websocket: true, record: None, strip: None } if upstream == "django")
     );
 }
 
@@ -301,7 +303,7 @@ fn a_recording_has_defaults_of_its_own() {
             .map(|entry| &entry.target.kind);
         let records = kinds.filter_map(|kind| match kind {
             RouteKind::Proxy { record, .. } => record.clone(),
-            RouteKind::Ask { .. } | RouteKind::Public { .. } | RouteKind::Token { .. } => None,
+            _ => None,
         });
         records.collect::<Vec<_>>()
     };

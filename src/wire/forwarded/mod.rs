@@ -42,7 +42,8 @@ impl Proto {
         }
     }
 
-    const fn port(self) -> u16 {
+    /// The port that need not be named.
+    pub const fn port(self) -> u16 {
         match self {
             Self::Http => 80,
             Self::Https => 443,

@@ -25,6 +25,10 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
+# A site below a prefix that the gateway takes off, and one that says itself what browsers may do.
+FORCE_SCRIPT_NAME = os.environ.get("SITE_SCRIPT_NAME")
+if os.environ.get("SITE_SECURITY"):
+    MIDDLEWARE.insert(0, "django.middleware.security.SecurityMiddleware")
 ROOT_URLCONF = "testsite.urls"
 WSGI_APPLICATION = "testsite.wsgi.application"
 TEMPLATES = [

@@ -2,6 +2,7 @@
 
 mod access;
 mod answer;
+mod basic;
 mod config;
 mod cookies;
 mod cors;
@@ -30,6 +31,7 @@ pub fn find(name: &str) -> Option<Target> {
     Some(match name {
         "access" => access::check,
         "answer" => answer::check,
+        "basic" => basic::check,
         "config" => config::check,
         "cookies" => cookies::check,
         "cors" => cors::check,

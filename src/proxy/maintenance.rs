@@ -1,0 +1,101 @@
+//! The switch for maintenance: while a file exists, routes that lead to Django are not answered by it.
+//!
+//! `Proxy::admit` asks it for each request of such a route. Bound: the file is looked for once a second at most, by
+//! whichever request comes first then; the others go by what was found last. A look that takes too long finds nothing new.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Response};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::timeout;
+
+use super::finish::Page;
+use super::respond::{self, Refusal};
+use crate::base::random;
+use crate::base::seldom::Seldom;
+use crate::domain::RetryMs;
+use crate::stream::Body;
+use crate::wire::headers;
+
+/// How often the file is looked for, and how long that may take.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How often the log says that the file cannot be looked for.
+const COMPLAINTS: Duration = Duration::from_secs(60);
+
+/// `errors.maintenance`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaintenanceSettings {
+    /// The file whose being there is the switch.
+    pub when_file: PathBuf,
+    /// What a browser is shown. Unset: that of 503 in `errors.pages`, or our own text.
+    pub page: Option<Page>,
+    /// When clients are to come back. Default 60 s.
+    pub retry_after: Duration,
+}
+
+/// The switch.
+#[derive(Debug)]
+pub struct Maintenance {
+    pub(super) settings: MaintenanceSettings,
+    on: AtomicBool,
+    looking: Seldom,
+    complaining: Seldom,
+}
+
+impl Maintenance {
+    /// A switch that is as the file says now: the first requests after a start or a reload are not let through meanwhile.
+    pub fn new(settings: MaintenanceSettings) -> Self {
+        let is_on = settings.when_file.try_exists().unwrap_or(false);
+        Self {
+            settings,
+            on: AtomicBool::new(is_on),
+            looking: Seldom::every(LOOK),
+            complaining: Seldom::every(COMPLAINTS),
+        }
+    }
+
+    /// Whether there is maintenance now; told to `gauge` as well.
+    pub(super) async fn is_on(&self, gauge: &Gauge) -> bool {
+        if self.looking.now() {
+            let found = timeout(LOOK, tokio::fs::try_exists(&self.settings.when_file)).await;
+            match found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(is_on) => self.note(is_on, gauge),
+                Err(error) => {
+                    if self.complaining.now() {
+                        let file = self.settings.when_file.display();
+                        tracing::warn!(%file, %error, "Maintenance file cannot be looked for");
+                    }
+                }
+            }
+        }
+        self.on.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, is_on: bool, gauge: &Gauge) {
+        gauge.set(is_on.into());
+        match (self.on.swap(is_on, Ordering::Relaxed), is_on) {
+            (false, true) => tracing::info!("Maintenance began"),
+            (true, false) => tracing::info!("Maintenance ended"),
+            (false, false) | (true, true) => {}
+        }
+    }
+
+    /// What a request gets meanwhile. An `EventSource` that is refused never comes back, so it is sent away for a while.
+    pub(super) fn answer(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, Refusal> {
+        let retry_after = self.settings.retry_after;
+        if *method == Method::GET && headers::accepts_event_stream(headers) {
+            let pause = random::jittered(retry_after);
+            let pause = u32::try_from(pause.as_millis()).unwrap_or(u32::MAX);
+            return Ok(respond::come_back(RetryMs(pause)));
+        }
+        Err(Refusal::Maintenance(retry_after))
+    }
+}
