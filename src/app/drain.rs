@@ -48,6 +48,7 @@ impl Gateway {
         self.internal.stop();
         self.publisher.stop();
         self.internal.finished(INTERNAL_PATIENCE).await;
+        self.renewal.stop().await;
         if let Some(subscriber) = self.subscriber {
             subscriber.stop(INTERNAL_PATIENCE).await;
         }

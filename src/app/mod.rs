@@ -30,6 +30,7 @@ use crate::redis::Subscriber;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
 use crate::stream::Streams;
 use crate::stream::grip::Links;
+use crate::tls::Renewal;
 use crate::upstream::{Families, Upstream};
 
 /// Descriptors that are not for client connections, but for listeners, internal connections, upstreams and temp files: a
@@ -56,6 +57,7 @@ pub struct Gateway {
     notifier: Option<Notifier>,
     /// `None` without `[[redis.listen]]`.
     subscriber: Option<Subscriber>,
+    renewal: Renewal,
     addresses: Vec<(String, Address)>,
     drain: Duration,
     drain_spread: Duration,
@@ -134,12 +136,13 @@ impl Gateway {
         let mut addresses = Vec::new();
         for (listen, listener) in bind(&config.listen).await? {
             addresses.push((listen.name.clone(), listener.address()));
-            tracing::info!(listen = listen.name, address = %listener.address(), role = ?listen.role, tls = listen.tls.is_some(), "Listening");
+            tracing::info!(listen = listen.name, address = %listener.address(), role = ?listen.role, tls = !listen.tls.is_empty(), "Listening");
             match listen.role {
                 Role::Public => servers.0.serve(listener, Arc::clone(&proxy)),
                 Role::Internal => servers.1.serve(listener, Arc::clone(&internal)),
             }
         }
+        let renewal = Renewal::start(&config.tls, &registry);
         readiness.set(true);
         let Config {
             drain,
@@ -160,6 +163,7 @@ impl Gateway {
             links,
             notifier,
             subscriber,
+            renewal,
             addresses,
             drain,
             drain_spread,
@@ -169,6 +173,11 @@ impl Gateway {
     /// The lines of the access log, whose file may be opened again; `None` without one.
     pub fn access_lines(&self) -> Option<Lines> {
         self.access.as_ref().map(Writer::lines)
+    }
+
+    /// Looks now whether certificates were renewed, which it does every five seconds by itself.
+    pub fn look_at_certificates(&self) {
+        self.renewal.look();
     }
 
     /// Where the listener `name` listens; the port is the real one.

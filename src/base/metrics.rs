@@ -20,6 +20,9 @@ pub type CounterBy = Family<[(&'static str, &'static str); 1], Counter>;
 /// A family of counters told apart by one label whose values come from the configuration.
 pub type CounterByName = Family<[(&'static str, String); 1], Counter>;
 
+/// A family of gauges told apart by one label whose values come from the configuration.
+pub type GaugeByName = Family<[(&'static str, String); 1], Gauge>;
+
 /// A family of histograms told apart by one label whose values come from the configuration.
 pub type HistogramBy = Family<[(&'static str, String); 1], Histogram>;
 
@@ -62,6 +65,13 @@ impl Registry {
         let gauge = Gauge::default();
         lock(&self.0).register(name, help, gauge.clone());
         gauge
+    }
+
+    /// Makes and registers gauges with one label whose values come from the configuration.
+    pub fn gauge_by_name(&self, name: &str, help: &str) -> GaugeByName {
+        let family = GaugeByName::default();
+        lock(&self.0).register(name, help, family.clone());
+        family
     }
 
     /// Makes and registers histograms of seconds with one label: 1 ms to 64 s in powers of two.

@@ -1,9 +1,10 @@
-//! `tidegate check`: is the file right, and with `--online`, do the upstreams answer?
+//! `tidegate check`: is the file right, and with `--online`, do the upstreams answer, and are the certificates good today?
 
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -14,6 +15,7 @@ use super::file;
 use super::terminal::{data, say};
 use crate::config::{self, Config, ConfigError};
 use crate::redis;
+use crate::tls::Standing;
 use crate::upstream::Server;
 
 /// Runs the subcommand.
@@ -45,14 +47,16 @@ fn check(args: &CheckArgs) -> Exit {
             return Exit::Failed;
         }
     };
-    let reached = dialled.iter().all(|(_, result)| result.is_ok());
+    let dialled = if args.online {
+        [dialled, certificates(&config)].concat()
+    } else {
+        dialled
+    };
+    let reached = dialled.iter().all(|found| found.error.is_none());
     if args.json {
         let servers: Vec<_> = dialled
             .iter()
-            .map(|(server, result)| {
-                let error = result.as_ref().err().map(ToString::to_string);
-                json!({ "server": server, "error": error })
-            })
+            .map(|found| json!({ "server": found.what, "error": found.error, "warning": found.warning }))
             .collect();
         let answer = json!({ "good": true, "problems": [], "online": servers });
         data(format_args!("{answer}\n"));
@@ -62,11 +66,10 @@ fn check(args: &CheckArgs) -> Exit {
             args.file.config.display(),
             summary(&config)
         ));
-        for (server, result) in &dialled {
-            match result {
-                Ok(()) => say(format_args!("{server}: reached")),
-                Err(error) => say(format_args!("{server}: {error}")),
-            }
+        for found in &dialled {
+            let told = found.error.as_ref().or(found.warning.as_ref());
+            let told = told.map_or(found.good, String::as_str);
+            say(format_args!("{}: {told}", found.what));
         }
     }
     if reached {
@@ -113,6 +116,53 @@ fn summary(config: &Config) -> String {
     .join(", ")
 }
 
+/// What was found of one thing outside the file.
+#[derive(Clone)]
+struct Found {
+    what: String,
+    /// What is said if all is well.
+    good: &'static str,
+    error: Option<String>,
+    /// What is good today, and will not be for long.
+    warning: Option<String>,
+}
+
+impl Found {
+    fn dialled(what: String, result: Result<(), Unreached>) -> Self {
+        Self {
+            what,
+            good: "reached",
+            error: result.err().map(|error| error.to_string()),
+            warning: None,
+        }
+    }
+}
+
+/// What is to be said of the certificates today.
+fn certificates(config: &Config) -> Vec<Found> {
+    let now = Timestamp::now();
+    let found = config.tls.iter().map(|settings| {
+        let validity = settings.identity.load().validity();
+        let end = validity.not_after;
+        let (error, warning) = match validity.at(now) {
+            Standing::Good => (None, None),
+            Standing::EndsSoon => (None, Some(format!("ends soon, at {end}"))),
+            Standing::Expired => (Some(format!("has ended, at {end}")), None),
+            Standing::Early => {
+                let error = format!("not good before {}", validity.not_before);
+                (Some(error), None)
+            }
+        };
+        Found {
+            what: format!("tls.{}", settings.name),
+            good: "good",
+            error,
+            warning,
+        }
+    });
+    found.collect()
+}
+
 /// Why somebody was not reached.
 #[derive(Debug, thiserror::Error)]
 enum Unreached {
@@ -130,7 +180,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Connects to every server of every upstream, one after the other, each within its own `connect_timeout`; then to Redis.
-fn dial(config: &Config) -> io::Result<Vec<(String, Result<(), Unreached>)>> {
+fn dial(config: &Config) -> io::Result<Vec<Found>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -140,12 +190,14 @@ fn dial(config: &Config) -> io::Result<Vec<(String, Result<(), Unreached>)>> {
             for server in &upstream.servers {
                 let result = connect(server, upstream.connect_timeout).await;
                 let result = result.map_err(Unreached::from);
-                dialled.push((format!("upstream.{}: {server}", upstream.name), result));
+                let what = format!("upstream.{}: {server}", upstream.name);
+                dialled.push(Found::dialled(what, result));
             }
         }
         if let Some(settings) = &config.redis {
             let result = redis::reach(settings).await.map_err(Unreached::from);
-            dialled.push((format!("redis: {}", settings.address), result));
+            let what = format!("redis: {}", settings.address);
+            dialled.push(Found::dialled(what, result));
         }
         dialled
     }))
@@ -207,5 +259,42 @@ mod tests {
             json: false,
         };
         assert_eq!(check(&args), Exit::Config);
+    }
+
+    #[test]
+    fn a_certificate_that_has_ended_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (cert, secret) = (path("cert.pem"), path("key.pem"));
+        let text = format!(
+            "{}[tls.main]\ncert = \"{cert}\"\nkey = \"{secret}\"\n",
+            file(&address)
+        );
+        let day = Duration::from_secs(24 * 60 * 60);
+        let now = std::time::SystemTime::now();
+        let key = rcgen::KeyPair::generate().unwrap();
+        std::fs::write(&secret, key.serialize_pem()).unwrap();
+        for (from, until, error, warning) in [
+            (now - day, now + day, false, false),
+            (now - 80 * day, now + 10 * day, false, true),
+            (now - 80 * day, now - day, true, false),
+            (now + day, now + 80 * day, true, false),
+        ] {
+            let mut params = rcgen::CertificateParams::new(["a.test".to_owned()]).unwrap();
+            (params.not_before, params.not_after) = (from.into(), until.into());
+            let made = params.self_signed(&key).unwrap();
+            std::fs::write(&cert, made.pem()).unwrap();
+            let config = config::parse(&text, &config::Process).unwrap();
+            let found = certificates(&config).remove(0);
+            assert_eq!(
+                (found.error.is_some(), found.warning.is_some()),
+                (error, warning)
+            );
+            let expected = if error { Exit::Unreachable } else { Exit::Good };
+            assert_eq!(checked(&text, true), expected);
+            assert_eq!(checked(&text, false), Exit::Good);
+        }
     }
 }

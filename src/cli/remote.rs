@@ -176,7 +176,7 @@ fn way(connection: &Connection, channels: Option<&[ChannelName]>) -> Result<Way,
 /// The first internal listener that can be found from outside the gateway, and is spoken with plainly.
 fn internal(config: &Config) -> Option<Target> {
     let internal =
-        |listen: &&crate::server::Listen| listen.role == Role::Internal && listen.tls.is_none();
+        |listen: &&crate::server::Listen| listen.role == Role::Internal && listen.tls.is_empty();
     config
         .listen
         .iter()

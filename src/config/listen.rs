@@ -21,9 +21,11 @@ struct Written<'a> {
     /// `None` if it is neither word.
     role: Option<Role>,
     http2: bool,
-    tls: Option<Arc<tls::Settings>>,
     /// Whether requests are sent on to https, and to which port; 0 is whichever https is at.
     redirect: Option<u16>,
+    tls: Vec<Arc<tls::Settings>>,
+    /// Whether the certificates, right or wrong, are to let in known clients only.
+    certified: bool,
 }
 
 /// The port of https where nothing else is known.
@@ -54,8 +56,10 @@ pub(super) fn listeners(
             }
         }
         let role = written.role.unwrap_or(Role::Public);
-        if role == Role::Internal && !tokens && !is_private(&address) {
-            let hint = "listen on 127.0.0.1 or on a unix socket, or set tokens".to_owned();
+        if role == Role::Internal && !tokens && !written.certified && !is_private(&address) {
+            let hint =
+                "listen on 127.0.0.1 or on a unix socket, set tokens, or use tls with client_ca"
+                    .to_owned();
             let message = "an internal listener that others can reach needs [publish] tokens";
             value.report.missing(text.place(), message, Some(hint));
         }
@@ -85,24 +89,27 @@ pub(super) fn listeners(
 fn written<'a>(section: &mut Section<'a>, certificates: &Certificates) -> Written<'a> {
     let text = section.required("address").and_then(|value| value.text());
     let address = text.and_then(|text| Some((address(&text)?, text)));
-    let tls = section.text("tls").and_then(|name| {
+    let chosen = section.value("tls").map(|value| {
         if matches!(&address, Some((Address::Unix(_), _))) {
             let hint = "TLS is for TCP: leave `tls` out".to_owned();
-            name.problem("TLS on a unix socket", Some(hint));
+            value.problem("TLS on a unix socket", Some(hint));
         }
-        certificates.named(&name, section.report)
+        certificates.chosen(&value)
     });
+    let speaks_tls = chosen.is_some();
+    let chosen = chosen.unwrap_or_default();
     let role = match section.value("role") {
         Some(role) => role.text().and_then(|text| text.choice(&ROLES)),
         None => Some(Role::Public),
     };
-    let redirect = redirect(section, tls.is_some(), role == Some(Role::Internal));
+    let redirect = redirect(section, speaks_tls, role == Some(Role::Internal));
     Written {
         address,
         role,
         http2: section.flag("http2").unwrap_or(true),
-        tls,
         redirect,
+        tls: chosen.settings,
+        certified: chosen.certified,
     }
 }
 
@@ -133,7 +140,7 @@ fn redirect(section: &mut Section<'_>, tls: bool, internal: bool) -> Option<u16>
 fn https_port(listeners: &[Listen]) -> u16 {
     let mut ports = listeners
         .iter()
-        .filter(|listen| listen.role == Role::Public && listen.tls.is_some())
+        .filter(|listen| listen.role == Role::Public && !listen.tls.is_empty())
         .filter_map(|listen| match listen.address {
             Address::Tcp(address) => Some(address.port()),
             Address::Unix(_) => None,

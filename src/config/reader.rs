@@ -151,6 +151,10 @@ impl<'a> Value<'a> {
         matches!(self.tree, DeValue::Table(_))
     }
 
+    pub(super) const fn is_list(&self) -> bool {
+        matches!(self.tree, DeValue::Array(_))
+    }
+
     pub(super) fn is_empty_list(&self) -> bool {
         matches!(self.tree, DeValue::Array(array) if array.is_empty())
     }

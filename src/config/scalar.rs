@@ -36,6 +36,11 @@ impl Text<'_> {
         self.origin.problem(message, hint);
     }
 
+    /// Notes that what the string names is absent; not if TOML could not read every line, for it may be there.
+    pub(super) fn missing(&self, message: impl Into<String>, hint: Option<String>) {
+        self.origin.report.missing(self.place(), message, hint);
+    }
+
     /// The content of a file that the string names.
     pub(super) fn file(&self, path: &str) -> std::io::Result<String> {
         self.origin.report.environment.file(path)

@@ -47,8 +47,11 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
         writeln!(out, "address = {}", quoted(&listen.address.to_string()))?;
         writeln!(out, "role = \"{}\"", word(&ROLES, &listen.role))?;
         writeln!(out, "http2 = {}", listen.http2)?;
-        if let Some(tls) = &listen.tls {
-            writeln!(out, "tls = \"{}\"", tls.name)?;
+        let tls: Vec<_> = listen.tls.iter().map(|tls| tls.name.clone()).collect();
+        match &*tls {
+            [] => {}
+            [one] => writeln!(out, "tls = \"{one}\"")?,
+            all => writeln!(out, "tls = {}", list(all.iter().cloned()))?,
         }
         if listen.role == Role::Public {
             let redirects = listen.redirect_https.is_some();
@@ -111,8 +114,11 @@ fn log(out: &mut String, config: &Config) -> fmt::Result {
 fn tls(out: &mut String, settings: &tls::Settings) -> fmt::Result {
     let path = |path: &Path| quoted(&path.to_string_lossy());
     writeln!(out, "\n[tls.{}]", settings.name)?;
-    writeln!(out, "cert = {}", path(&settings.cert))?;
-    writeln!(out, "key = {}", path(&settings.key))?;
+    writeln!(out, "cert = {}", path(&settings.files.cert))?;
+    writeln!(out, "key = {}", path(&settings.files.key))?;
+    if let Some(clients) = &settings.clients {
+        writeln!(out, "client_ca = {}", path(&clients.ca))?;
+    }
     let version = word(&VERSIONS, &settings.min_version);
     writeln!(out, "min_version = \"{version}\"")
 }

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::problem::name_hint;
-use super::reader::{Report, Section};
+use super::reader::{Section, Value};
 use super::scalar::Text;
-use crate::tls::{Chain, Identity, Key, MinVersion, Settings};
+use crate::base::live::Live;
+use crate::tls::{Chain, Clients, Files, Identity, Key, MinVersion, Settings};
 
 /// The words of `min_version`.
 pub(super) const VERSIONS: [(&str, MinVersion); 2] =
@@ -28,9 +29,54 @@ pub(super) fn certificates(document: &mut Section<'_>) -> Certificates {
     Certificates(tables.collect())
 }
 
+/// What a listener has of them.
+#[derive(Default)]
+pub(super) struct Chosen {
+    /// In the order of the listener.
+    pub(super) settings: Vec<Arc<Settings>>,
+    /// Whether only clients with a certificate are to be let in; of one that is wrong it is not known, and so not told.
+    pub(super) certified: bool,
+}
+
 impl Certificates {
+    /// What `value` names: one, or a list. What is wrong is told.
+    pub(super) fn chosen(&self, value: &Value<'_>) -> Chosen {
+        let names = if value.is_list() {
+            value.texts().unwrap_or_default()
+        } else {
+            value.text().into_iter().collect()
+        };
+        if value.is_empty_list() {
+            let hint = "leave `tls` out to speak plainly".to_owned();
+            value.problem("no certificate is named", Some(hint));
+        }
+        let mut chosen = Chosen::default();
+        for (place, name) in names.iter().enumerate() {
+            let before = names.iter().take(place);
+            if before.clone().any(|other| other.value == name.value) {
+                name.problem(format!("{} is named twice", name.written()), None);
+                continue;
+            }
+            let Some(settings) = self.named(name) else {
+                chosen.certified = true;
+                continue;
+            };
+            chosen.certified |= settings.clients.is_some();
+            if let Some(first) = chosen.settings.first()
+                && !first.goes_with(&settings)
+            {
+                let message = format!("{} does not go with \"{}\"", name.written(), first.name);
+                let hint = "the same `client_ca` and `min_version`, or a listener of its own";
+                name.problem(message, Some(hint.to_owned()));
+                continue;
+            }
+            chosen.settings.push(settings);
+        }
+        chosen
+    }
+
     /// The settings that `text` names; `None` if there are none, or they are wrong, which is told.
-    pub(super) fn named(&self, text: &Text<'_>, report: &Report<'_>) -> Option<Arc<Settings>> {
+    fn named(&self, text: &Text<'_>) -> Option<Arc<Settings>> {
         let found = self.0.iter().find(|(name, _)| *name == text.value);
         if let Some((_, settings)) = found {
             return settings.clone();
@@ -38,8 +84,10 @@ impl Certificates {
         let known: Vec<_> = self.0.iter().map(|(name, _)| &**name).collect();
         let hint = name_hint(&text.value, &known, "there are");
         let hint = hint.unwrap_or_else(|| "there is no [tls.…]".to_owned());
-        let message = format!("unknown certificate {}", text.written());
-        report.missing(text.place(), message, Some(hint));
+        text.missing(
+            format!("unknown certificate {}", text.written()),
+            Some(hint),
+        );
         None
     }
 
@@ -56,21 +104,35 @@ fn settings(name: &str, section: &mut Section<'_>) -> Option<Settings> {
     let mut path = |key| section.required(key).and_then(|value| value.text());
     let (cert, key) = (path("cert"), path("key"));
     let min_version = section.choice("min_version", &VERSIONS);
+    let ca = section.value("client_ca").map(|value| value.text());
     let chain = cert
         .as_ref()
         .and_then(|file| pem(file, section, Chain::from_pem));
     let private = key
         .as_ref()
         .and_then(|file| pem(file, section, Key::from_pem));
+    // One that is wrong must not become none.
+    let clients = match ca {
+        Some(file) => file
+            .and_then(|file| {
+                let ca = PathBuf::from(&file.value);
+                pem(&file, section, |text| Clients::from_pem(ca, text))
+            })
+            .map(Some),
+        None => Some(None),
+    };
     let (cert, key) = (cert?, key?);
     let (chain, private) = (chain?, private?);
     let identity = key.parse(|_| Identity::new(chain, private))?;
     Some(Settings {
         name: name.to_owned(),
-        cert: PathBuf::from(cert.value),
-        key: PathBuf::from(key.value),
+        files: Files {
+            cert: PathBuf::from(cert.value),
+            key: PathBuf::from(key.value),
+        },
         min_version: min_version.unwrap_or_default(),
-        identity,
+        clients: clients?,
+        identity: Live::new(identity),
     })
 }
 

@@ -62,6 +62,8 @@ pub struct ConnInfo {
     pub tls: bool,
     /// The port for https to which its requests are sent on instead of being served; `None`: they are served.
     pub redirect_https: Option<u16>,
+    /// Whether its client has shown a certificate by which the listener knows it.
+    pub certified: bool,
 }
 
 /// The name of one request in logs, towards Django (`X-Request-ID`) and in error answers: 1 to 128 visible ASCII

@@ -1,7 +1,8 @@
 //! The internal service: Django publishes here, the operator looks here.
 //!
 //! `server` calls it for each request on an internal listener. It decides who is there (a bearer token; or, where there
-//! are none, a program on this machine and no web page), finds the endpoint, and turns problems into answers.
+//! are none, a program on this machine or one with a certificate, and no web page), finds the endpoint, and turns
+//! problems into answers.
 
 mod body;
 mod endpoint;
@@ -59,7 +60,7 @@ pub struct Internal {
 
 impl Internal {
     /// A service whose callers show one of `tokens` or, at the control endpoint, one of `keys`; if there are no tokens,
-    /// anybody on this machine may call, but no web page.
+    /// anybody may call who is on this machine or has a certificate that the listener asks for, but no web page.
     pub fn new(
         tokens: Tokens,
         keys: Vec<Key>,
@@ -233,8 +234,10 @@ fn no_web_page(parts: &request::Parts, conn: &ConnInfo) -> Result<(), Problem> {
             "a web page may not call the internal listener; set [publish] tokens to allow it",
         );
     }
-    // A browser cannot reach a unix socket, and programs put any name there.
-    if conn.peer == Peer::Unix && parts.headers.get_all(HOST).iter().count() <= 1 {
+    // A browser cannot reach a unix socket, nor take a certificate for one of another name; programs put any name there.
+    if (conn.peer == Peer::Unix || conn.certified)
+        && parts.headers.get_all(HOST).iter().count() <= 1
+    {
         return Ok(());
     }
     match host::of_request(parts) {

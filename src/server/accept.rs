@@ -185,8 +185,9 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
             slot = server.0.slots.wait(), if waiting.is_some() => {
                 if let Some((socket, peer)) = waiting.take() {
                     let id = ConnId(server.0.next_conn.fetch_add(1, Ordering::Relaxed));
-                    let info = Arc::new(ConnInfo { id, peer, local_port, tls: listener.speech.is_tls(), redirect_https: listener.redirect_https });
                     let speech = listener.speech.clone();
+                    let (tls, certified) = (speech.is_tls(), speech.is_certified());
+                    let info = Arc::new(ConnInfo { id, peer, local_port, tls, certified, redirect_https: listener.redirect_https });
                     let open = Counted::new(&server.0.metrics.open);
                     server.0.metrics.accepted.inc();
                     let (server, handler) = (server.clone(), Arc::clone(&handler));

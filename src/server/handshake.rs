@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use super::io::Socket;
 use super::{Inner, Listen};
 use crate::domain::ConnId;
-use crate::tls::H2;
+use crate::tls::{self, H2};
 use crate::wire::guard::Guard;
 
 /// How long a client may take to read that it should have spoken TLS.
@@ -37,6 +37,8 @@ pub(super) struct Speech {
     http2: bool,
     /// Unset: plain.
     tls: Option<Arc<ServerConfig>>,
+    /// Whether there is no handshake without a certificate of the client.
+    certified: bool,
 }
 
 /// What may be spoken on one connection.
@@ -63,6 +65,8 @@ enum Failure {
     NotTls(#[source] io::Error),
     #[error("there is no version, cipher or protocol in common")]
     Incompatible(#[source] io::Error),
+    #[error("the client has no certificate by which it is known here")]
+    Unknown(#[source] io::Error),
     #[error("the client refused")]
     Refused(#[source] io::Error),
     #[error("the client broke the rules of TLS")]
@@ -71,10 +75,10 @@ enum Failure {
 
 impl Speech {
     pub(super) fn new(listen: &Listen) -> Self {
-        let tls = listen.tls.as_ref();
         Self {
             http2: listen.http2,
-            tls: tls.map(|settings| settings.server_config(listen.http2)),
+            tls: tls::server_config(&listen.tls, listen.http2),
+            certified: listen.is_certified(),
         }
     }
 
@@ -84,11 +88,17 @@ impl Speech {
         Self {
             http2: true,
             tls: Some(tls),
+            certified: false,
         }
     }
 
     pub(super) const fn is_tls(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Whether whoever gets through is known by its certificate.
+    pub(super) const fn is_certified(&self) -> bool {
+        self.certified
     }
 
     /// Does what comes before HTTP; `None` if that came to nothing.
@@ -181,6 +191,9 @@ impl From<io::Error> for Failure {
             Some(TlsError::PeerIncompatible(_) | TlsError::NoApplicationProtocol) => {
                 Self::Incompatible(error)
             }
+            Some(TlsError::NoCertificatesPresented | TlsError::InvalidCertificate(_)) => {
+                Self::Unknown(error)
+            }
             Some(TlsError::AlertReceived(_)) => Self::Refused(error),
             Some(_) => Self::Violation(error),
         }
@@ -196,6 +209,7 @@ impl Failure {
             Self::PlainHttp => "plain_http",
             Self::NotTls(_) => "not_tls",
             Self::Incompatible(_) => "incompatible",
+            Self::Unknown(_) => "client_certificate",
             Self::Refused(_) => "refused",
             Self::Violation(_) => "violation",
         }

@@ -48,10 +48,19 @@ pub struct Listen {
     /// Whether HTTP/2 is spoken: over TLS by ALPN, on a plain port by prior knowledge (RFC 9113 section 3.3). Default
     /// true.
     pub http2: bool,
-    /// How TLS is spoken; only over TCP. Unset: not at all.
-    pub tls: Option<Arc<tls::Settings>>,
     /// Where requests are sent on to, by 308: this port for https. Unset: they are served.
     pub redirect_https: Option<u16>,
+    /// The certificates for TLS, which is only for TCP: the one for the name that a client says, else the first. They go
+    /// with each other. Empty: no TLS.
+    pub tls: Vec<Arc<tls::Settings>>,
+}
+
+impl Listen {
+    /// Whether only clients with a certificate are let in.
+    pub fn is_certified(&self) -> bool {
+        let mut tls = self.tls.iter();
+        tls.any(|certificate| certificate.clients.is_some())
+    }
 }
 
 /// The limits of all listeners.

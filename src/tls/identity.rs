@@ -1,6 +1,7 @@
 //! A certificate and its private key, out of PEM files.
 //!
-//! Whoever has an [`Identity`] has a key that fits its certificate. Nothing here says or prints what is in a key.
+//! Whoever has an [`Identity`] has a key that fits its certificate, and knows whose it is and when it ends. Nothing here
+//! says or prints what is in a key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,10 +12,17 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SigningKey};
+use x509_parser::error::X509Error;
+
+use super::facts::{Facts, Name, Validity};
 
 /// A certificate, and those after it that lead towards a root.
 #[derive(Debug, Clone)]
-pub struct Chain(Vec<CertificateDer<'static>>);
+pub struct Chain {
+    certificates: Vec<CertificateDer<'static>>,
+    /// Of the first.
+    facts: Facts,
+}
 
 /// Certificates that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,17 +36,24 @@ pub enum InvalidChain {
     /// The first one cannot be read.
     #[error("the first certificate of this file is not X.509 version 3, or damaged")]
     Unreadable(#[source] rustls::Error),
+    /// The first one does not say clearly whose it is.
+    #[error("the names or the dates of the first certificate of this file are damaged")]
+    Unclear(#[source] X509Error),
 }
 
 impl Chain {
     /// Reads all certificates of a PEM file; what else is in it is passed over.
     pub fn from_pem(text: &str) -> Result<Self, InvalidChain> {
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
+        let certificates: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
             .collect::<Result<_, _>>()
             .map_err(InvalidChain::Pem)?;
-        let first = chain.first().ok_or(InvalidChain::Absent)?;
+        let first = certificates.first().ok_or(InvalidChain::Absent)?;
         ParsedCertificate::try_from(first).map_err(InvalidChain::Unreadable)?;
-        Ok(Self(chain))
+        let facts = Facts::read(first).map_err(InvalidChain::Unclear)?;
+        Ok(Self {
+            certificates,
+            facts,
+        })
     }
 }
 
@@ -89,7 +104,10 @@ impl fmt::Debug for Key {
 
 /// A certificate with its key. Cheap to clone.
 #[derive(Clone)]
-pub struct Identity(Arc<CertifiedKey>);
+pub struct Identity {
+    certified: Arc<CertifiedKey>,
+    facts: Arc<Facts>,
+}
 
 /// A key that is not that of the certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -99,23 +117,42 @@ pub struct Mismatch;
 impl Identity {
     /// Puts the two together, if they belong together.
     pub fn new(chain: Chain, key: Key) -> Result<Self, Mismatch> {
-        let certified = CertifiedKey::new(chain.0, key.0);
+        let certified = CertifiedKey::new(chain.certificates, key.0);
         match certified.keys_match() {
             // Of a kind of key that cannot be compared the first handshake tells.
-            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
-                Ok(Self(Arc::new(certified)))
-            }
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Self {
+                certified: Arc::new(certified),
+                facts: Arc::new(chain.facts),
+            }),
             Err(_) => Err(Mismatch),
         }
     }
 
+    /// When the certificate is good.
+    pub fn validity(&self) -> Validity {
+        self.facts.validity
+    }
+
+    /// Whether the certificate is for the host of this name.
+    pub(super) fn is_for(&self, host: &str) -> bool {
+        let fits = |name: &Name| name.fits(host);
+        self.facts.names.iter().any(fits)
+    }
+
+    /// Whether the other has the very same certificates.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.certified.cert == other.certified.cert
+    }
+
     pub(super) fn certified(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.certified)
     }
 }
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Identity").field(&self.0.cert).finish()
+        f.debug_tuple("Identity")
+            .field(&self.certified.cert)
+            .finish()
     }
 }

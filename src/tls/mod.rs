@@ -1,20 +1,31 @@
 //! TLS on a listener: what is configured, and from it what rustls serves with.
 //!
 //! `config` reads the files, so that a wrong one is told at its place; `server` asks for a [`ServerConfig`] once for each
-//! listener. No client certificates, and nothing is kept of a session: whoever comes back brings a ticket.
+//! listener; [`Renewal`] puts a new certificate behind a name while all that goes on. Nothing is kept of a session:
+//! whoever comes back brings a ticket.
 
+mod clients;
+mod facts;
+mod files;
 mod identity;
+mod renewal;
+mod resolver;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::NoServerSessionStorage;
-use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 
+pub use clients::{Clients, InvalidClients};
+pub use facts::{Standing, Validity};
+pub use files::Files;
 pub use identity::{Chain, Identity, InvalidChain, InvalidKey, Key, Mismatch};
+pub use renewal::Renewal;
+
+use crate::base::live::Live;
+use resolver::Resolver;
 
 /// HTTP/2 as ALPN calls it (RFC 9113, section 3.1).
 pub const H2: &[u8] = b"h2";
@@ -35,34 +46,52 @@ pub enum MinVersion {
 pub struct Settings {
     /// The name in the configuration.
     pub name: String,
-    /// The file of the certificates.
-    pub cert: PathBuf,
-    /// The file of the private key.
-    pub key: PathBuf,
+    /// Where the certificate and its key are, and where new ones will be.
+    pub files: Files,
     /// The oldest version that is spoken. Default 1.2.
     pub min_version: MinVersion,
-    /// What was in the files.
-    pub identity: Identity,
+    /// `client_ca`: whose clients may connect. Unset: everybody's, and no client is asked for a certificate.
+    pub clients: Option<Clients>,
+    /// What is in the files.
+    pub identity: Live<Identity>,
 }
 
 impl Settings {
-    /// What rustls serves a listener with. Tickets are of this one listener and process; their keys change every six
-    /// hours, and last for twelve.
-    pub fn server_config(&self, http2: bool) -> Arc<ServerConfig> {
-        let versions = match self.min_version {
-            MinVersion::Tls12 => &[&TLS13, &TLS12][..],
-            MinVersion::Tls13 => &[&TLS13],
-        };
-        let protocols: &[&[u8]] = if http2 { &[H2, HTTP1] } else { &[HTTP1] };
-        let certificate = SingleCertAndKey::from(self.identity.certified());
-        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(versions)
-            .expect("the provider has cipher suites for either version")
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(certificate));
-        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Ticketer::new().expect("the operating system gives random bytes");
-        Arc::new(config)
+    /// Whether a listener may have both: what is agreed upon before it is known which of them is meant is the same.
+    pub fn goes_with(&self, other: &Self) -> bool {
+        self.min_version == other.min_version && self.clients == other.clients
     }
+}
+
+/// Two are the same whatever is in the files of the certificate by now: that is looked at anyway.
+impl PartialEq for Settings {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.files == other.files && self.goes_with(other)
+    }
+}
+
+/// What rustls serves a listener with that has these certificates; `None` if there are none. Each goes with the first.
+/// Tickets are of this one listener and process; their keys change every six hours, and last for twelve.
+pub fn server_config(certificates: &[Arc<Settings>], http2: bool) -> Option<Arc<ServerConfig>> {
+    let first = certificates.first()?;
+    let versions = match first.min_version {
+        MinVersion::Tls12 => &[&TLS13, &TLS12][..],
+        MinVersion::Tls13 => &[&TLS13],
+    };
+    let protocols: &[&[u8]] = if http2 { &[H2, HTTP1] } else { &[HTTP1] };
+    let identities = certificates
+        .iter()
+        .map(|settings| settings.identity.clone());
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(versions)
+        .expect("the provider has cipher suites for either version");
+    let builder = match &first.clients {
+        Some(clients) => builder.with_client_cert_verifier(clients.verifier()),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(identities.collect())));
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = Ticketer::new().expect("the operating system gives random bytes");
+    Some(Arc::new(config))
 }

@@ -116,6 +116,12 @@ mod streams_resuming;
 mod support;
 // TLS on a listener: how it begins, that the rest is as it is without, and how it ends.
 mod tls;
+// Only known clients are let in.
+mod tls_clients;
+// Which of several certificates a client is shown.
+mod tls_names;
+// A certificate is replaced while the gateway runs.
+mod tls_renewal;
 // Streams opened by a token that the site signed.
 mod tokens;
 // WebSockets pass through; nothing else switches protocols.

@@ -158,7 +158,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[upstream.django]",
         "[listen.b]\naddress = \"0.0.0.0:9\"\nrole = \"internal\"\n[upstream.django]",
-        "5:11: listen.b.address: an internal listener that others can reach needs [publish] tokens (listen on 127.0.0.1 or on a unix socket, or set tokens)",
+        "5:11: listen.b.address: an internal listener that others can reach needs [publish] tokens (listen on 127.0.0.1 or on a unix socket, set tokens, or use tls with client_ca)",
     ),
     (
         "[upstream.django]",

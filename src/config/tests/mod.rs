@@ -86,6 +86,14 @@ tls = "main"
 address = "0.0.0.0:443"
 tls = "next"
 
+[listen.many]
+address = "0.0.0.0:8443"
+tls = ["shop", "main"]
+
+[listen.known]
+address = "0.0.0.0:9443"
+tls = ["known"]
+
 [tls.main]
 cert = "/run/cert.pem"
 key = "/run/key.pem"
@@ -94,6 +102,15 @@ key = "/run/key.pem"
 cert = "/run/both.pem"
 key = "/run/both.pem"
 min_version = "1.3"
+
+[tls.shop]
+cert = "/run/cert.pem"
+key = "/run/key.pem"
+
+[tls.known]
+cert = "/run/cert.pem"
+key = "/run/key.pem"
+client_ca = "/run/ca.pem"
 
 [trust]
 proxies = ["10.0.0.0/8", "192.168.1.1", "::1", "unix:"]
@@ -257,7 +274,7 @@ fn every_key_is_heard() {
         config.upstreams[0].servers[0].to_string(),
         "unix:/run/$HOME.sock"
     );
-    assert_eq!(config.listen.len(), 4);
+    assert_eq!(config.listen.len(), 6);
     let grant = config.tokens.verify(b"from-the-file").unwrap();
     assert_eq!(grant.name(), "billing");
     let times = (config.publish.idempotency, config.publish.ndjson_idle);

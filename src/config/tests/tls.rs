@@ -33,6 +33,7 @@ pub(super) fn file(path: &str) -> Option<String> {
         "/run/key.pem" => key.clone(),
         "/run/both.pem" => format!("of the site:\n{key}{cert}"),
         "/run/other.pem" => made().1,
+        "/run/ca.pem" | "/run/other-ca.pem" => cert.clone(),
         "/run/odd.pem" => section("CERTIFICATE", b"odd"),
         "/run/odd.key" => section("PRIVATE KEY", b"odd"),
         "/run/encrypted.key" => section("ENCRYPTED PRIVATE KEY", b"odd"),
@@ -50,16 +51,25 @@ pub(super) fn file(path: &str) -> Option<String> {
 fn a_listener_has_the_certificate_it_names() {
     let config = good(FULL);
     let named = config.listen.iter().map(|listen| {
-        let tls = listen.tls.as_ref();
-        (&*listen.name, tls.map(|tls| (&*tls.name, tls.min_version)))
+        let tls = listen.tls.iter();
+        let tls: Vec<_> = tls.map(|tls| (&*tls.name, tls.min_version)).collect();
+        (&*listen.name, tls)
     });
     let expected = [
-        ("http", None),
-        ("inside", None),
-        ("outside", Some(("main", MinVersion::Tls12))),
-        ("https", Some(("next", MinVersion::Tls13))),
+        ("http", vec![]),
+        ("inside", vec![]),
+        ("outside", vec![("main", MinVersion::Tls12)]),
+        ("https", vec![("next", MinVersion::Tls13)]),
+        (
+            "many",
+            vec![("shop", MinVersion::Tls12), ("main", MinVersion::Tls12)],
+        ),
+        ("known", vec![("known", MinVersion::Tls12)]),
     ];
     assert_eq!(named.collect::<Vec<_>>(), expected);
+    let certified = config.listen.iter().filter(|listen| listen.is_certified());
+    let certified: Vec<_> = certified.map(|listen| &*listen.name).collect();
+    assert_eq!(certified, ["known"]);
 }
 
 #[test]
@@ -131,6 +141,22 @@ const MISTAKES: &[(&str, &str)] = &[
         "13:15: tls.main.min_version: \"1.1\" is not known here (did you mean \"1.2\"?)",
     ),
     (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\nclient_ca = \"/none.pem\"",
+        "13:13: tls.main.client_ca: \"/none.pem\": entity not found",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\nclient_ca = \"/run/key.pem\"",
+        "13:13: tls.main.client_ca: \"/run/key.pem\": there is no certificate in this file",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\nclient_ca = \"/run/half.pem\"",
+        "13:13: tls.main.client_ca: \"/run/half.pem\": the PEM of this file is damaged",
+    ),
+    (
+        "cert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\nclient_ca = \"/run/odd.pem\"",
+        "13:13: tls.main.client_ca: \"/run/odd.pem\": a certificate of this file is not X.509 version 3, or damaged",
+    ),
+    (
         "cert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\nacme = { domains = [\"a.example\"] }",
         "13:8: tls.main.acme: `acme` is not in this version yet",
     ),
@@ -150,29 +176,100 @@ fn each_mistake_of_a_certificate_is_told_once_with_its_place() {
     }
 }
 
+/// Certificates to choose among.
+const TABLES: &str = r#"[tls.main]
+cert = "/run/cert.pem"
+key = "/run/key.pem"
+[tls.shop]
+cert = "/run/both.pem"
+key = "/run/both.pem"
+[tls.new]
+cert = "/run/cert.pem"
+key = "/run/key.pem"
+min_version = "1.3"
+[tls.known]
+cert = "/run/cert.pem"
+key = "/run/key.pem"
+client_ca = "/run/ca.pem"
+"#;
+
 #[test]
 fn each_mistake_of_a_listener_is_told_once_with_its_place() {
-    let table = "[tls.main]\ncert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\n";
-    for (old, new, expected) in [
+    for (written, expected) in [
         (
-            "[upstream",
-            "tls = \"mian\"\n[upstream",
+            "\"mian\"",
             "4:7: listen.http.tls: unknown certificate \"mian\" (did you mean \"main\"?)",
         ),
         (
-            "[upstream",
-            "tls = true\n[upstream",
+            "true",
             "4:7: listen.http.tls: expected a string, found true or false",
         ),
         (
-            "127.0.0.1:8080\"",
-            "unix:/run/x\"\ntls = \"main\"",
-            "4:7: listen.http.tls: TLS on a unix socket (TLS is for TCP: leave `tls` out)",
+            "[]",
+            "4:7: listen.http.tls: no certificate is named (leave `tls` out to speak plainly)",
+        ),
+        (
+            "[1]",
+            "4:8: listen.http.tls[0]: expected a string, found an integer",
+        ),
+        (
+            "[\"main\", \"mian\"]",
+            "4:16: listen.http.tls[1]: unknown certificate \"mian\" (did you mean \"main\"?)",
+        ),
+        (
+            "[\"main\", \"shop\", \"main\"]",
+            "4:24: listen.http.tls[2]: \"main\" is named twice",
+        ),
+        (
+            "[\"main\", \"new\"]",
+            "4:16: listen.http.tls[1]: \"new\" does not go with \"main\" (the same `client_ca` and `min_version`, or a listener of its own)",
+        ),
+        (
+            "[\"known\", \"main\", \"known\"]",
+            "4:17: listen.http.tls[1]: \"main\" does not go with \"known\" (the same `client_ca` and `min_version`, or a listener of its own)",
         ),
     ] {
-        let text = format!("{}{table}", SHORT.replace(old, new));
-        assert_eq!(problems(&text), [expected]);
+        let listener = SHORT.replace("[upstream", &format!("tls = {written}\n[upstream"));
+        let problems = problems(&format!("{listener}{TABLES}"));
+        assert_eq!(problems[0], expected);
     }
+    let unix = SHORT.replace("127.0.0.1:8080\"", "unix:/run/x\"\ntls = \"main\"");
+    let expected = "4:7: listen.http.tls: TLS on a unix socket (TLS is for TCP: leave `tls` out)";
+    assert_eq!(problems(&format!("{unix}{TABLES}")), [expected]);
+}
+
+#[test]
+fn a_table_is_the_same_until_another_line_is_in_it() {
+    let tables = |text: &str| good(&format!("{SHORT}{text}")).tls;
+    let now = tables(TABLES);
+    assert_eq!(now, tables(TABLES));
+    for (old, new) in [
+        ("min_version = \"1.3\"\n", ""),
+        ("/run/ca.pem", "/run/other-ca.pem"),
+        ("key = \"/run/both.pem\"", "key = \"/run/key.pem\""),
+    ] {
+        let changed = tables(&TABLES.replacen(old, new, 1));
+        let same = now.iter().zip(&changed).filter(|(now, then)| now == then);
+        assert_eq!(same.count(), now.len() - 1, "{old}");
+    }
+}
+
+#[test]
+fn known_clients_need_no_token_and_others_do() {
+    let inside = |tls: &str| {
+        let listener =
+            format!("[listen.inside]\naddress = \"10.0.0.1:9090\"\nrole = \"internal\"\n{tls}\n");
+        format!("{SHORT}{listener}{TABLES}")
+    };
+    let config = good(&inside("tls = [\"known\"]"));
+    assert!(config.tokens.is_empty());
+    let expected = "10:11: listen.inside.address: an internal listener that others can reach needs [publish] tokens \
+        (listen on 127.0.0.1 or on a unix socket, set tokens, or use tls with client_ca)";
+    assert_eq!(problems(&inside("")), [expected]);
+    assert_eq!(problems(&inside("tls = \"main\"")), [expected]);
+    // Of one that is wrong only that is told.
+    let wrong = inside("tls = \"known\"").replace("/run/ca.pem", "/none.pem");
+    assert_eq!(problems(&wrong).len(), 1);
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(super) fn unmasked(shown: &str) -> String {
     // Unlike others this secret has a form that a mask does not have.
     let secret = format!("webhook = \"whsec_{}\"", "A".repeat(32));
     let shown = shown.replace("webhook = \"***\"", &secret);
-    let user = format!(":{}\"", super::edge::BCRYPT.replace('$', "$$"));
+    let user = format!(":{}\"", edge::BCRYPT.replace('$', "$$"));
     let shown = shown.replace(":***\"", &user);
     shown.replace("key = \"***\"", "key = \"${KEY}\"")
 }

@@ -81,6 +81,11 @@ impl Gateway {
         self.running.access_lines().unwrap().reopen();
     }
 
+    /// Has the files of certificates looked at before it is time.
+    pub fn look_at_certificates(&self) {
+        self.running.look_at_certificates();
+    }
+
     pub async fn publisher(&self) -> Publisher {
         Publisher::new(&self.internal).await
     }

@@ -1,0 +1,82 @@
+//! Which certificate a client is shown.
+//!
+//! rustls asks once for each handshake that resumes nothing. The certificates of a listener never change, but what is
+//! behind each of them does (`renewal`), and whoever asks is given what is there now.
+
+use std::sync::Arc;
+
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::Identity;
+use crate::base::live::Live;
+
+/// The certificates of one listener in their order; at least one.
+#[derive(Debug)]
+pub(super) struct Resolver(Vec<Live<Identity>>);
+
+impl Resolver {
+    pub(super) const fn new(identities: Vec<Live<Identity>>) -> Self {
+        Self(identities)
+    }
+
+    /// The first that is for this name; else, and for who says none, the first.
+    fn choose(&self, name: Option<&str>) -> Option<Arc<Identity>> {
+        let for_name = |name| {
+            let mut all = self.0.iter().map(Live::load);
+            all.find(|identity| identity.is_for(name))
+        };
+        let chosen = name.and_then(for_name);
+        chosen.or_else(|| self.0.first().map(Live::load))
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // A challenge of ACME, told by its ALPN (RFC 8737, section 3), would be answered here, before any name counts.
+        let chosen = self.choose(hello.server_name())?;
+        Some(chosen.certified())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::{Chain, Key};
+
+    fn identity(names: &[&str]) -> Identity {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let chain = Chain::from_pem(&made.cert.pem()).unwrap();
+        let key = Key::from_pem(&made.signing_key.serialize_pem()).unwrap();
+        Identity::new(chain, key).unwrap()
+    }
+
+    #[test]
+    fn the_first_that_fits_is_chosen_and_else_the_first() {
+        let (main, shop, all) = (
+            Live::new(identity(&["site.test", "www.site.test"])),
+            Live::new(identity(&["shop.test"])),
+            Live::new(identity(&["*.shop.test", "*.site.test"])),
+        );
+        let listed = vec![main.clone(), shop.clone(), all.clone()];
+        let resolver = Resolver::new(listed);
+        let is = |name, expected: &Live<Identity>| {
+            let chosen = resolver.choose(name).unwrap();
+            assert!(Arc::ptr_eq(&chosen, &expected.load()), "{name:?}");
+        };
+        is(Some("site.test"), &main);
+        is(Some("shop.test"), &shop);
+        // What is named and what a star stands for: the order decides.
+        is(Some("www.site.test"), &main);
+        is(Some("a.site.test"), &all);
+        is(Some("a.shop.test"), &all);
+        is(Some("a.b.shop.test"), &main);
+        is(Some("other.test"), &main);
+        is(None, &main);
+
+        shop.set(identity(&["store.test"]));
+        is(Some("store.test"), &shop);
+        is(Some("shop.test"), &main);
+    }
+}
