@@ -2,12 +2,9 @@
 
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
 
 use super::arguments::CheckArgs;
 use super::exit::Exit;
@@ -16,7 +13,7 @@ use super::terminal::{data, say};
 use crate::config::{self, Config, ConfigError};
 use crate::redis;
 use crate::tls::Standing;
-use crate::upstream::Server;
+use crate::upstream::{self, UpstreamError};
 
 /// Runs the subcommand.
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
@@ -166,8 +163,8 @@ fn certificates(config: &Config) -> Vec<Found> {
 /// Why somebody was not reached.
 #[derive(Debug, thiserror::Error)]
 enum Unreached {
-    #[error(transparent)]
-    Upstream(#[from] io::Error),
+    #[error("{}", with_causes(.0))]
+    Upstream(#[from] UpstreamError),
     #[error("{}", with_causes(.0))]
     Redis(#[from] redis::Lost),
 }
@@ -186,11 +183,11 @@ fn dial(config: &Config) -> io::Result<Vec<Found>> {
         .build()?;
     Ok(runtime.block_on(async {
         let mut dialled = Vec::new();
-        for upstream in &config.upstreams {
-            for server in &upstream.servers {
-                let result = connect(server, upstream.connect_timeout).await;
+        for settings in &config.upstreams {
+            for server in &settings.servers {
+                let result = upstream::reach(server, settings).await;
                 let result = result.map_err(Unreached::from);
-                let what = format!("upstream.{}: {server}", upstream.name);
+                let what = format!("upstream.{}: {server}", settings.name);
                 dialled.push(Found::dialled(what, result));
             }
         }
@@ -203,24 +200,13 @@ fn dial(config: &Config) -> io::Result<Vec<Found>> {
     }))
 }
 
-async fn connect(server: &Server, patience: Duration) -> io::Result<()> {
-    let connected = async {
-        match server {
-            Server::Tcp(address) => TcpStream::connect(address).await.map(drop),
-            Server::Unix(path) => UnixStream::connect(path).await.map(drop),
-        }
-    };
-    timeout(patience, connected)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::FileArgs;
     use std::io::Write as _;
     use std::net::TcpListener;
+    use std::time::Duration;
 
     fn checked(text: &str, online: bool) -> Exit {
         let mut file = tempfile::NamedTempFile::new().unwrap();

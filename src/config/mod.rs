@@ -18,8 +18,10 @@ mod record;
 mod redis;
 mod route;
 mod scalar;
+mod servers;
 mod show;
 mod show_edge;
+mod show_upstream;
 mod site;
 mod sse;
 mod substitute;
@@ -196,7 +198,7 @@ fn build(document: &mut Section<'_>) -> Config {
     let (log, access) = site::log(document);
     document.table("metrics", "metrics", |_| ());
     document.table("console", "console", |_| ());
-    let upstreams = upstream::upstreams(document);
+    let upstreams = upstream::upstreams(document, &site.hosts);
     let Sse {
         stream,
         history,

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::listen::ROLES;
 use super::record::{PER, REPLAY};
 use super::redis::FORMATS as REDIS_FORMATS;
+use super::show_upstream::upstream;
 use super::site::{ACCESS_FORMATS, FORMATS, LEVELS};
 use super::sse::{DOWN, SLOW};
 use super::tls::VERSIONS;
@@ -21,7 +22,7 @@ use crate::wire::cors;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::host::HostRule;
 use crate::wire::signed::Verifier;
-use crate::{redis, stream, tls, upstream};
+use crate::{redis, stream, tls};
 
 /// The file that says everything `config` says. A masked secret is written `***`.
 pub fn show(config: &Config) -> String {
@@ -133,45 +134,6 @@ fn trust(out: &mut String, trust: &Trust) -> fmt::Result {
     writeln!(out, "\n[trust]")?;
     writeln!(out, "proxies = {}", list(proxies.chain(unix)))?;
     writeln!(out, "client_ip = {}", quoted(client_ip))
-}
-
-fn upstream(out: &mut String, settings: &upstream::Settings) -> fmt::Result {
-    let servers = settings.servers.iter().map(ToString::to_string);
-    writeln!(out, "\n[upstream.{}]", settings.name)?;
-    writeln!(out, "servers = {}", list(servers))?;
-    for (key, duration) in [
-        ("connect_timeout", settings.connect_timeout),
-        ("response_timeout", settings.response_timeout),
-        ("idle_reuse", settings.idle_reuse),
-        ("retry_for", settings.retry_for),
-    ] {
-        writeln!(out, "{key} = \"{}\"", duration_text(duration))?;
-    }
-    writeln!(
-        out,
-        "queue_timeout = \"{}\"",
-        duration_text(settings.queue_timeout)
-    )?;
-    writeln!(out, "max_in_flight = {}", number(settings.max_in_flight))?;
-    writeln!(out, "buffer_request = \"{}\"", settings.buffer_request)?;
-    writeln!(out, "publish = {}", settings.publish)?;
-    grip(out, settings.grip.as_ref())
-}
-
-fn grip(out: &mut String, grip: Option<&upstream::Grip>) -> fmt::Result {
-    let Some(grip) = grip else {
-        return writeln!(out, "grip = false");
-    };
-    write!(out, "grip = {{ ")?;
-    if grip.key.is_some() {
-        write!(out, "key = \"{MASKED}\", ")?;
-    }
-    let (iss, prefix) = (quoted(&grip.iss), quoted(&grip.prefix));
-    let (every, at_once) = (duration_text(grip.link_every), grip.links_at_once);
-    writeln!(
-        out,
-        "iss = {iss}, prefix = {prefix}, link_every = \"{every}\", links_at_once = {at_once} }}"
-    )
 }
 
 fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::Result {
@@ -324,7 +286,7 @@ pub(super) fn cors(rules: &cors::Rules) -> String {
 }
 
 /// A limit; 0 is none.
-fn number(limit: Option<std::num::NonZeroUsize>) -> String {
+pub(super) fn number(limit: Option<std::num::NonZeroUsize>) -> String {
     limit.map_or(0, std::num::NonZeroUsize::get).to_string()
 }
 
@@ -424,7 +386,7 @@ pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.replace('$', "$$")).to_string()
 }
 
-fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
+pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
     let found = words.iter().find(|(_, known)| known == value);
     found.map_or("", |(word, _)| word)
 }

@@ -137,7 +137,7 @@ fn settings(name: &str, section: &mut Section<'_>) -> Option<Settings> {
 }
 
 /// What `read` makes of the file that is named.
-fn pem<T, E: Display>(
+pub(super) fn pem<T, E: Display>(
     file: &Text<'_>,
     section: &Section<'_>,
     read: impl FnOnce(&str) -> Result<T, E>,

@@ -80,6 +80,7 @@ impl OpenError {
 pub const fn upstream_status(error: &UpstreamError) -> StatusCode {
     match error {
         UpstreamError::Connect { .. }
+        | UpstreamError::Handshake { .. }
         | UpstreamError::Reset(_)
         | UpstreamError::Invalid(_)
         | UpstreamError::Switched

@@ -1,9 +1,10 @@
-//! TLS on a listener: what is configured, and from it what rustls serves with.
+//! TLS on a listener: what is configured, and from it what rustls serves with. And towards a server: `client`.
 //!
 //! `config` reads the files, so that a wrong one is told at its place; `server` asks for a [`ServerConfig`] once for each
 //! listener; [`Renewal`] puts a new certificate behind a name while all that goes on. Nothing is kept of a session:
 //! whoever comes back brings a ticket.
 
+mod client;
 mod clients;
 mod facts;
 mod files;
@@ -18,6 +19,7 @@ use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
 
+pub use client::{Client, ClientFiles, HandshakeError, InvalidRoots, Roots};
 pub use clients::{Clients, InvalidClients};
 pub use facts::{Standing, Validity};
 pub use files::Files;

@@ -9,14 +9,20 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use rustls::ClientConnection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_rustls::client::TlsStream;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// What a connection keeps for reading while it is idle.
 const KEPT: usize = 16 << 10;
+
+/// How often an idle TLS connection is read from before another is preferred; what comes after a handshake is one or two
+/// tickets.
+const MOST_READS: usize = 8;
 
 /// A connection in use.
 #[derive(Debug)]
@@ -36,6 +42,8 @@ pub(super) struct Conn {
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Boxed, for it is far larger than the others.
+    Tls(Box<TlsStream<TcpStream>>),
     #[cfg(test)]
     Pipe(tokio::io::DuplexStream),
 }
@@ -81,6 +89,16 @@ impl Conn {
         }
     }
 
+    /// Ready when what was written has left this process: TLS keeps what the socket did not take.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    /// Whether a write that fails may have sent something all the same: TLS writes record by record.
+    pub(super) const fn writes_blindly(&self) -> bool {
+        matches!(self.socket, Socket::Tls(_))
+    }
+
     /// Ready when `deadline` has passed. The timer is not moved with each deadline, only when it would fire too late or has
     /// fired too early.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
@@ -105,6 +123,10 @@ impl Conn {
         let read = match &mut self.socket {
             Socket::Tcp(socket) => peek(&SockRef::from(&*socket)),
             Socket::Unix(socket) => peek(&SockRef::from(&*socket)),
+            Socket::Tls(stream) => {
+                let (socket, session) = stream.get_mut();
+                return hears_nothing(session, &SockRef::from(&*socket));
+            }
             #[cfg(test)]
             Socket::Pipe(pipe) => {
                 let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -137,6 +159,27 @@ fn peek(socket: &SockRef<'_>) -> io::Result<usize> {
     socket.peek(&mut [MaybeUninit::uninit()])
 }
 
+/// Reads what has come over TLS since the last answer, with the same question. Tickets to resume the session are no part of
+/// any answer; everything else is: data, the end, an alert. What is read here the runtime finds gone, as if it had never
+/// come.
+fn hears_nothing(session: &mut ClientConnection, socket: &SockRef<'_>) -> bool {
+    for _ in 0..MOST_READS {
+        let state = session.process_new_packets();
+        let is_silent = |state: rustls::IoState| {
+            state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed()
+        };
+        if !state.is_ok_and(is_silent) {
+            return false;
+        }
+        match session.read_tls(&mut &**socket) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+    false
+}
+
 /// `on_socket!(self, socket => socket.poll_flush(cx))` for each kind.
 macro_rules! on_socket {
     ($socket:expr, $name:ident => $call:expr) => {
@@ -147,6 +190,10 @@ macro_rules! on_socket {
             }
             Socket::Unix(socket) => {
                 let $name = Pin::new(socket);
+                $call
+            }
+            Socket::Tls(socket) => {
+                let $name = Pin::new(&mut **socket);
                 $call
             }
             #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::domain::Failure;
+use crate::tls::HandshakeError;
 use crate::wire::http1::{BadChunk, Invalid};
 
 /// A request that got no answer.
@@ -16,6 +17,15 @@ pub enum UpstreamError {
         /// The reason.
         #[source]
         source: io::Error,
+    },
+    /// There is a connection, but nobody on it who can be trusted.
+    #[error("no TLS with {server}")]
+    Handshake {
+        /// The server's address.
+        server: String,
+        /// The reason.
+        #[source]
+        source: HandshakeError,
     },
     /// The server took longer than `connect_timeout` to accept.
     #[error("{server} did not accept a connection in time")]
@@ -72,6 +82,7 @@ impl UpstreamError {
     pub const fn failure(&self) -> Failure {
         match self {
             Self::Connect { .. }
+            | Self::Handshake { .. }
             | Self::Reset(_)
             | Self::Invalid(_)
             | Self::Switched

@@ -71,6 +71,8 @@ pub(super) struct Sending {
     left: u64,
     /// Whether something was written or taken since it was last asked.
     moved: bool,
+    /// Whether the server may have been given something.
+    touched: bool,
 }
 
 /// Why the rest of a request cannot be written.
@@ -209,6 +211,7 @@ impl Sending {
             left: body.length(),
             body,
             moved: false,
+            touched: false,
         }
     }
 
@@ -227,16 +230,19 @@ impl Sending {
                 }
             }
             if self.head >= conn.head.len() && self.piece.is_empty() {
+                let flushed = conn.poll_flush(cx).map_err(SendError::Socket)?;
                 return if waits {
                     Poll::Pending
                 } else {
-                    Poll::Ready(Ok(()))
+                    flushed.map(Ok)
                 };
             }
+            self.touched |= conn.writes_blindly();
             let written = ready!(conn.poll_write(cx, self.head, &self.piece));
             let written = written.map_err(SendError::Socket)?;
             let of_head = written.min(conn.head.len().saturating_sub(self.head));
             self.head += of_head;
+            self.touched = true;
             if written > of_head {
                 drop(self.piece.split_to(written - of_head));
                 self.moved = true;
@@ -261,7 +267,7 @@ impl Sending {
     }
 
     const fn is_untouched(&self) -> bool {
-        self.head == 0
+        !self.touched
     }
 
     fn unsent(self) -> Option<RequestBody> {

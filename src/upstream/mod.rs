@@ -1,13 +1,17 @@
 //! The client towards Django: one [`Upstream`] for each `[upstream.<name>]`.
 //!
-//! `proxy` sends requests through it, `ask` its short questions. HTTP/1.1 over TCP and unix sockets, on connections of
+//! `proxy` sends requests through it, `ask` its short questions. HTTP/1.1 over TCP, TLS and unix sockets, on connections of
 //! its own: each carries one request at a time and goes back to the pool only when the answer was read to its end, so
 //! a cancelled request can never leave its answer behind for somebody else.
 //!
-//! Bounds: idle connections per server (64), the time of each step (`Settings`), what is gathered of a body.
+//! It may have several servers: `balance` chooses among them, by their `standing`, which requests and `health` tell.
+//!
+//! Bounds: idle connections per server (64), requests that wait for their turn ([`queue::MOST_WAITING`]), the time of each
+//! step (`Settings`), what is gathered of a body.
 
 mod answer;
 mod backoff;
+mod balance;
 mod body;
 mod conn;
 mod error;
@@ -15,9 +19,12 @@ mod exchange;
 mod gather;
 mod grip;
 mod head;
+mod health;
 mod pool;
+mod queue;
 mod send;
 mod settings;
+mod standing;
 mod switched;
 #[cfg(test)]
 mod tests;
@@ -26,18 +33,19 @@ mod tests_sending;
 mod vouched;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::base::metrics::{CounterByName, HistogramBy, Registry};
-use crate::limits::Slots;
+use crate::base::metrics::{CounterByName, GaugeByName, HistogramBy, Registry};
 
 pub use answer::AnswerBody;
 pub use backoff::Backoff;
+use balance::Chooser;
 pub use body::{RequestBody, Streamed};
 pub use error::{AnswerError, GatherError, RequestBodyError, RequestBodyFault, UpstreamError};
 pub use gather::gather;
@@ -45,8 +53,10 @@ pub use grip::Grip;
 use grip::Signer;
 pub use head::Head;
 use pool::Pool;
+use queue::Queue;
 pub use send::Sent;
-pub use settings::{Server, Settings};
+pub use settings::{Balance, Health, MOST_SERVERS, Server, Settings};
+use standing::Standing;
 pub use switched::Switched;
 pub use vouched::{Rebuilt, Vouched};
 
@@ -58,14 +68,16 @@ pub struct Upstream(Arc<Inner>);
 struct Inner {
     settings: Settings,
     pools: Box<[Pool]>,
-    /// Which server is looked at first next time.
-    next: AtomicUsize,
+    chooser: Chooser,
     /// Who may be in flight, if there is a limit.
-    turns: Option<Slots>,
+    queue: Option<Queue>,
     /// What signs requests whose answers may be held; `None` without `grip`.
     signer: Option<Signer>,
-    /// The connections that are there, idle or in use.
+    /// The connections that are there, idle or in use, and the tasks that check the servers.
     open: TaskTracker,
+    /// Ends those tasks, at the latest when it is dropped.
+    checks: CancellationToken,
+    _checks: DropGuard,
     metrics: Metrics,
 }
 
@@ -75,6 +87,9 @@ pub struct Families {
     seconds: HistogramBy,
     connects: CounterByName,
     retries: CounterByName,
+    in_flight: GaugeByName,
+    waiting: GaugeByName,
+    servers_up: GaugeByName,
 }
 
 #[derive(Debug)]
@@ -82,6 +97,9 @@ struct Metrics {
     seconds: Histogram,
     connects: Counter,
     retries: Counter,
+    in_flight: Gauge,
+    waiting: Gauge,
+    servers_up: Gauge,
 }
 
 impl Families {
@@ -94,6 +112,12 @@ impl Families {
             ),
             connects: registry.counter_by_name("upstream_connects", "Connections opened"),
             retries: registry.counter_by_name("upstream_retries", "Requests sent again"),
+            in_flight: registry.gauge_by_name("upstream_in_flight", "Requests in flight"),
+            waiting: registry.gauge_by_name(
+                "upstream_waiting",
+                "Requests that wait for their turn because of max_in_flight",
+            ),
+            servers_up: registry.gauge_by_name("upstream_servers_up", "Servers that are not out"),
         }
     }
 
@@ -103,22 +127,46 @@ impl Families {
             seconds: self.seconds.get_or_create(&label).clone(),
             connects: self.connects.get_or_create(&label).clone(),
             retries: self.retries.get_or_create(&label).clone(),
+            in_flight: self.in_flight.get_or_create(&label).clone(),
+            waiting: self.waiting.get_or_create(&label).clone(),
+            servers_up: self.servers_up.get_or_create(&label).clone(),
         }
     }
 }
 
 impl Upstream {
-    /// An upstream without any connection yet.
+    /// An upstream without any connection yet. With `health` its servers are asked from now on, by tasks of the runtime
+    /// this is called in.
     pub fn new(settings: Settings, families: &Families) -> Self {
         let metrics = families.of(&settings.name);
-        let pools = settings.servers.iter().cloned().map(Pool::new).collect();
+        let pools: Box<[_]> = settings
+            .servers
+            .iter()
+            .map(|server| {
+                let standing =
+                    Standing::new(&settings.name, server.to_string(), &metrics.servers_up);
+                let in_flight = metrics.in_flight.clone();
+                Pool::new(server.clone(), settings.tls.clone(), standing, in_flight)
+            })
+            .collect();
+        let (open, checks) = (TaskTracker::new(), CancellationToken::new());
+        if let Some(health) = &settings.health {
+            for pool in &pools {
+                let asking = health::watch(pool.clone(), health.clone(), open.clone());
+                let stopped = checks.clone();
+                drop(open.spawn(async move { stopped.run_until_cancelled(asking).await }));
+            }
+        }
+        let turns = settings.max_in_flight;
         Self(Arc::new(Inner {
-            turns: settings.max_in_flight.map(|most| Slots::new(most.get())),
+            queue: turns.map(|most| Queue::new(most.get(), metrics.waiting.clone())),
             signer: settings.grip.as_ref().map(Signer::new),
+            chooser: Chooser::new(settings.balance),
             settings,
             pools,
-            next: AtomicUsize::new(0),
-            open: TaskTracker::new(),
+            open,
+            _checks: checks.clone().drop_guard(),
+            checks,
             metrics,
         }))
     }
@@ -137,9 +185,31 @@ impl Upstream {
 
     /// Closes the idle connections and waits, at most for `patience`, until those in use are done.
     pub async fn close(&self, patience: Duration) {
-        // First, so that what is given back from now on is closed.
-        self.0.open.close();
-        self.0.pools.iter().for_each(Pool::clear);
+        self.end();
         drop(tokio::time::timeout(patience, self.0.open.wait()).await);
     }
+
+    /// Keeps no connection from now on, asks no server whether it is well, and counts none.
+    fn end(&self) {
+        // First, so that what is given back from now on is closed.
+        self.0.open.close();
+        self.0.checks.cancel();
+        for pool in &self.0.pools {
+            pool.clear();
+            pool.standing().retire();
+        }
+    }
+}
+
+/// Connects to `server` once, as a request would, and shakes hands if it is `https`; within `connect_timeout`.
+pub async fn reach(server: &Server, settings: &Settings) -> Result<(), UpstreamError> {
+    let standing = Standing::new(&settings.name, server.to_string(), &Gauge::default());
+    let pool = Pool::new(
+        server.clone(),
+        settings.tls.clone(),
+        standing,
+        Gauge::default(),
+    );
+    let (patience, open) = (settings.connect_timeout, TaskTracker::new());
+    pool.connect(patience, &open).await.map(drop)
 }

@@ -5,20 +5,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
+use rustix::io::Errno;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::balance::of_server;
 use super::conn::{Conn, Socket};
 use super::error::UpstreamError;
 use super::settings::Server;
+use super::standing::{Fault, Standing};
 use crate::base::sync::lock;
+use crate::tls;
 
 /// Idle connections kept for each server; more are closed.
 const MOST_IDLE: usize = 64;
-
-/// How long a server that could not be reached is avoided while there are others.
-const AVOID: Duration = Duration::from_secs(1);
 
 /// The connections to one server. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -27,10 +29,15 @@ pub(super) struct Pool(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     server: Server,
+    /// What hands are shaken with; set for a server that is `https`.
+    tls: Option<tls::Client>,
+    /// Of its address.
+    hash: u64,
+    standing: Standing,
     idle: Mutex<Vec<Idle>>,
     in_flight: AtomicUsize,
-    /// Until when others are preferred, because this one could not be reached.
-    avoided: Mutex<Option<Instant>>,
+    /// The requests in flight to all servers of the upstream.
+    in_flight_of_all: Gauge,
 }
 
 #[derive(Debug)]
@@ -52,26 +59,44 @@ struct InFlight(Pool);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.in_flight_of_all.dec();
     }
 }
 
 impl Pool {
-    pub(super) fn new(server: Server) -> Self {
+    pub(super) fn new(
+        server: Server,
+        tls: Option<tls::Client>,
+        standing: Standing,
+        in_flight_of_all: Gauge,
+    ) -> Self {
         Self(Arc::new(Inner {
+            hash: of_server(&server.to_string()),
             server,
+            tls,
+            standing,
             idle: Mutex::default(),
             in_flight: AtomicUsize::new(0),
-            avoided: Mutex::default(),
+            in_flight_of_all,
         }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(server: Server) -> Self {
+        let standing = Standing::new("django", server.to_string(), &Gauge::default());
+        Self::new(server, None, standing, Gauge::default())
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        &self.0.standing
+    }
+
+    pub(super) fn hash(&self) -> u64 {
+        self.0.hash
     }
 
     pub(super) fn in_flight(&self) -> usize {
         self.0.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// Whether it could not be reached a moment ago.
-    pub(super) fn is_avoided(&self) -> bool {
-        lock(&self.0.avoided).is_some_and(|until| Instant::now() < until)
     }
 
     pub(super) fn clear(&self) {
@@ -93,40 +118,58 @@ impl Pool {
         None
     }
 
-    /// A new connection. `open` is asked for a token that is held for as long as it is there.
+    /// A new connection within `patience`. `open` is asked for a token that is held for as long as it is there.
     pub(super) async fn connect(
         &self,
         patience: Duration,
         open: &TaskTracker,
     ) -> Result<Lease, UpstreamError> {
+        let dialled = timeout(patience, self.dial(open)).await;
+        let dialled = dialled.unwrap_or_else(|_| {
+            let server = self.0.server.to_string();
+            Err(UpstreamError::ConnectTimeout { server })
+        });
+        if let Err(error) = &dialled
+            && !is_ours(error)
+        {
+            let now = Instant::now();
+            self.0.standing.failed(Fault::Unreachable, now, error);
+        }
+        dialled
+    }
+
+    /// The same without a limit of time, and without telling the server's standing.
+    pub(super) async fn dial(&self, open: &TaskTracker) -> Result<Lease, UpstreamError> {
         let in_flight = self.count();
-        let server = || self.0.server.to_string();
-        let opened = timeout(patience, self.open()).await;
-        let reached = matches!(opened, Ok(Ok(_)));
-        *lock(&self.0.avoided) = (!reached).then(|| Instant::now() + AVOID);
-        let socket = match opened {
-            Ok(Ok(socket)) => socket,
-            Ok(Err(source)) => {
-                return Err(UpstreamError::Connect {
-                    server: server(),
-                    source,
-                });
-            }
-            Err(_) => return Err(UpstreamError::ConnectTimeout { server: server() }),
-        };
+        let socket = self.open().await?;
         let conn = Box::new(Conn::new(socket, open.token()));
         Ok(Lease { conn, in_flight })
     }
 
-    async fn open(&self) -> io::Result<Socket> {
-        Ok(match &self.0.server {
-            Server::Tcp(address) => {
-                let socket = TcpStream::connect(address).await?;
-                socket.set_nodelay(true)?;
-                Socket::Tcp(socket)
+    async fn open(&self) -> Result<Socket, UpstreamError> {
+        let server = || self.0.server.to_string();
+        let unreachable = |source| UpstreamError::Connect {
+            server: server(),
+            source,
+        };
+        match &self.0.server {
+            Server::Tcp(address) => tcp(address).await.map(Socket::Tcp).map_err(unreachable),
+            Server::Unix(path) => {
+                let socket = UnixStream::connect(path).await;
+                socket.map(Socket::Unix).map_err(unreachable)
             }
-            Server::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),
-        })
+            Server::Tls { address, name } => {
+                let socket = tcp(address).await.map_err(unreachable)?;
+                let tls = self.0.tls.as_ref();
+                let tls = tls.expect("the settings have TLS where a server is https");
+                let stream = tls.connect(name, socket).await;
+                let stream = stream.map_err(|source| UpstreamError::Handshake {
+                    server: server(),
+                    source,
+                })?;
+                Ok(Socket::Tls(Box::new(stream)))
+            }
+        }
     }
 
     /// A connection over `socket`.
@@ -140,11 +183,33 @@ impl Pool {
 
     fn count(&self) -> InFlight {
         self.0.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.0.in_flight_of_all.inc();
         InFlight(self.clone())
     }
 }
 
+/// A name stands for all its addresses, which are tried in turn; it is looked up at each connect.
+async fn tcp(address: &str) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+/// Whether we ourselves are out of descriptors, which is no fault of a server's.
+pub(super) fn is_ours(error: &UpstreamError) -> bool {
+    let UpstreamError::Connect { source, .. } = error else {
+        return false;
+    };
+    let descriptors = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    let code = source.raw_os_error();
+    code.is_some_and(|code| descriptors.contains(&code))
+}
+
 impl Lease {
+    pub(super) fn pool(&self) -> &Pool {
+        &self.in_flight.0
+    }
+
     /// Returns the connection; the answer must have been read to its end, which is `now`. What came after it, or an
     /// upstream that closes, ends the connection.
     pub(super) fn give_back(self, now: Instant) {

@@ -1,30 +1,37 @@
 //! Sending one request: choose a connection, wait for the head of the answer, try again where that is safe.
 //!
-//! Tried again, until `retry_for` has passed: a connection that was refused or whose socket is missing, for any method,
-//! because nothing was sent; a connection that ended before the answer, for safe methods only, and only a few times,
-//! so that a request which kills its worker is not sent for ever.
+//! A request of which nothing was sent goes on to the next server at once, whatever its method and whatever went wrong. Once
+//! it was in vain with all, it is tried again after a pause, until `retry_for` has passed: if a connection was refused or a
+//! socket is missing, as while gunicorn restarts. A request that was sent, and whose connection ended before the answer, is
+//! tried again in the same way if its method is safe, and only a few times, so that one which kills its worker is not sent
+//! for ever.
 
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::Response;
 use rustix::io::Errno;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::Upstream;
 use super::answer::AnswerBody;
 use super::backoff::Backoff;
+use super::balance::Tried;
 use super::body::RequestBody;
 use super::error::UpstreamError;
 use super::exchange::{Answered, Exchange};
 use super::head::Head;
 use super::pool::{Lease, Pool};
+use super::settings::Balance;
+use super::standing::Fault;
 use super::vouched::{Rebuilt, Vouched};
 use crate::limits::Slot;
-use crate::wire::headers;
+use crate::tls::HandshakeError;
+use crate::wire::{forwarded, headers};
 
 /// How often a safe request is sent again after its connection ended before the answer.
 const MOST_RESETS: u32 = 4;
@@ -53,6 +60,25 @@ struct Asking<'a> {
     head: &'a Head,
     vouched: Option<&'a Vouched>,
     sent: Option<&'a Sent>,
+}
+
+impl Asking<'_> {
+    /// Whose request it is. What stands in the head was vouched for: what a client says there is stripped.
+    fn client(&self) -> Option<IpAddr> {
+        if let Some(vouched) = self.vouched {
+            return Some(vouched.forwarded.client);
+        }
+        let header = self.head.headers.get(&forwarded::REAL_IP)?;
+        header.to_str().ok()?.parse().ok()
+    }
+}
+
+/// What was in vain since the last pause.
+#[derive(Debug, Default)]
+struct Round {
+    tried: Tried,
+    /// Whether one of these failures may pass.
+    may_pass: bool,
 }
 
 /// A try that failed.
@@ -103,69 +129,74 @@ impl Upstream {
         mut body: RequestBody,
         retry_for: Duration,
     ) -> Result<Response<AnswerBody>, UpstreamError> {
-        let head = asking.head;
+        let (head, pools) = (asking.head, &*self.0.pools);
         let turn = self.turn().await?;
         let began = Instant::now();
         let mut now = began;
         let mut backoff = Backoff::new(Duration::from_millis(25), Duration::from_millis(500));
+        let mut round = Round::default();
         let mut resets = 0;
+        let by_client = self.0.settings.balance == Balance::ClientIp;
+        let client = if by_client { asking.client() } else { None };
         loop {
+            let chosen = self.0.chooser.choose(pools, round.tried, client, now);
+            let (number, pool) = chosen.ok_or_else(nowhere)?;
             let copy = if head.is_safe() { body.again() } else { None };
-            let failed = match self.attempt(asking, body, now).await {
+            let failed = match self.attempt(pool, asking, body, now).await {
                 Ok((answered, at)) => return Ok(self.received(answered, turn, at)),
                 Err(failed) => failed,
             };
+            let is_lasting = is_lasting(&failed.error);
             let next = match (&failed.error, failed.unsent) {
-                (UpstreamError::Connect { source, .. }, Some(unsent)) if is_restarting(source) => {
-                    Some(unsent)
-                }
-                (UpstreamError::Reset(_), Some(unsent)) => Some(unsent),
-                (UpstreamError::Reset(_), None) if resets < MOST_RESETS => {
+                (
+                    UpstreamError::Connect { .. }
+                    | UpstreamError::ConnectTimeout { .. }
+                    | UpstreamError::Handshake { .. }
+                    | UpstreamError::Reset(_),
+                    Some(unsent),
+                ) => Some(unsent),
+                (UpstreamError::Reset(_), None)
+                    if resets < MOST_RESETS && began.elapsed() < retry_for =>
+                {
                     resets += 1;
                     copy
                 }
                 _ => None,
             };
-            let pause = backoff.pause();
             match next {
-                Some(next) if began.elapsed() + pause < retry_for => body = next,
-                _ => return Err(failed.error),
+                Some(next) => body = next,
+                None => return Err(failed.error),
+            }
+            round.tried.add(number);
+            round.may_pass |= !is_lasting;
+            if !round.tried.leaves_one(pools.len()) {
+                let pause = backoff.pause();
+                if !round.may_pass || began.elapsed() + pause >= retry_for {
+                    return Err(failed.error);
+                }
+                round = Round::default();
+                sleep(pause).await;
             }
             self.0.metrics.retries.inc();
-            sleep(pause).await;
             now = Instant::now();
         }
     }
 
     /// Waits for the request's turn, if there is a limit on those in flight.
     async fn turn(&self) -> Result<Option<Slot>, UpstreamError> {
-        let Some(turns) = &self.0.turns else {
+        let Some(queue) = &self.0.queue else {
             return Ok(None);
         };
-        // Who waits is served in order: a place is free only while nobody does.
-        if let Some(turn) = turns.take() {
-            return Ok(Some(turn));
-        }
-        let turn = timeout(self.0.settings.queue_timeout, turns.wait()).await;
-        turn.map(Some).map_err(|_| UpstreamError::Queue)
+        queue.turn(self.0.settings.queue_timeout).await.map(Some)
     }
 
     async fn attempt(
         &self,
+        pool: &Pool,
         asking: Asking<'_>,
         mut body: RequestBody,
         mut now: Instant,
     ) -> Attempt {
-        let Some(pool) = self.choose() else {
-            let source = io::Error::from(io::ErrorKind::NotFound);
-            return Err(Failed {
-                error: UpstreamError::Connect {
-                    server: String::new(),
-                    source,
-                },
-                unsent: None,
-            });
-        };
         let is_safe = asking.head.is_safe();
         let reuse = if is_safe {
             self.0.settings.idle_reuse
@@ -204,23 +235,17 @@ impl Upstream {
                         });
                     }
                 },
-                done => return done,
+                Err(failed) => {
+                    if is_servers_fault(&failed.error) {
+                        let now = Instant::now();
+                        pool.standing()
+                            .failed(Fault::Unanswered, now, &failed.error);
+                    }
+                    return Err(failed);
+                }
+                answered => return answered,
             }
         }
-    }
-
-    /// A server that is not avoided, of those the one with the fewest requests in flight; ties take turns.
-    fn choose(&self) -> Option<&Pool> {
-        let pools = &self.0.pools;
-        if let [only] = &**pools {
-            return Some(only);
-        }
-        let first = self.0.next.fetch_add(1, Ordering::Relaxed) % pools.len().max(1);
-        let (before, after) = pools.split_at_checked(first)?;
-        after
-            .iter()
-            .chain(before)
-            .min_by_key(|pool| (pool.is_avoided(), pool.in_flight()))
     }
 
     async fn connect(&self, pool: &Pool) -> Result<Lease, UpstreamError> {
@@ -258,7 +283,9 @@ impl Upstream {
                 let now = Instant::now();
                 let seconds = now.saturating_duration_since(started).as_secs_f64();
                 self.0.metrics.seconds.observe(seconds);
-                Ok((exchange.answered(answer), now))
+                let answered = exchange.answered(answer);
+                answered.lease.pool().standing().answered(started);
+                Ok((answered, now))
             }
             Err(error) => {
                 let unsent = exchange.unsent();
@@ -276,6 +303,38 @@ impl Upstream {
         let endless = headers::is_event_stream(&answered.head.headers);
         let pause = (!endless).then_some(self.0.settings.response_timeout);
         AnswerBody::response(answered, pause, turn, now)
+    }
+}
+
+/// There is no server at all.
+fn nowhere() -> UpstreamError {
+    UpstreamError::Connect {
+        server: String::new(),
+        source: io::ErrorKind::NotFound.into(),
+    }
+}
+
+/// Whether a request without an answer counts against its server.
+const fn is_servers_fault(error: &UpstreamError) -> bool {
+    matches!(
+        error,
+        UpstreamError::Reset(_)
+            | UpstreamError::Invalid(_)
+            | UpstreamError::Ambiguous
+            | UpstreamError::ResponseTimeout
+    )
+}
+
+/// Whether trying the same server again is in vain.
+fn is_lasting(error: &UpstreamError) -> bool {
+    match error {
+        UpstreamError::Connect { source, .. } => !is_restarting(source),
+        UpstreamError::Handshake {
+            source: HandshakeError::Broken(source),
+            ..
+        } => !is_restarting(source) && source.kind() != io::ErrorKind::UnexpectedEof,
+        UpstreamError::Reset(_) => false,
+        _ => true,
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn new() -> Self {
         Self {
-            pool: Pool::new(Server::Tcp("unused".to_owned())),
+            pool: Pool::for_tests(Server::Tcp("unused".to_owned())),
             open: TaskTracker::new(),
         }
     }

@@ -151,6 +151,7 @@ class Site:
         project: str = "site",
         app: str = "testsite.wsgi",
         env: dict[str, str] | None = None,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
         folder.mkdir()
         shutil.copy(database, folder / "db.sqlite3")
@@ -158,6 +159,7 @@ class Site:
             (folder / name).mkdir()
         self.folder = folder
         self.journal_file = folder / "journal.jsonl"
+        self.certificate = certificate
         self.address: Address = str(folder / "g.sock") if bind == "unix" else ("127.0.0.1", free_port())
         worker = (
             ["--worker-class", "sync"] if threads == 1 else ["--worker-class", "gthread", "--threads", str(threads)]
@@ -166,11 +168,13 @@ class Site:
         log = ["--access-logfile", "-", "--access-logformat", "access %(m)s %(U)s %(s)s %(D)s"]
         # As gunicorn was before version 22: a name with an underscore that the gateway lets through is believed.
         worker += ["--header-map", "dangerous"]
+        if certificate:
+            worker += ["--certfile", str(certificate[0]), "--keyfile", str(certificate[1])]
         self.process = Process(
             f"gunicorn-{bind}",
             folder,
             [
-                *(sys.executable, "-m", "gunicorn", "--chdir", str(HERE / project), "--bind", self.server),
+                *(sys.executable, "-m", "gunicorn", "--chdir", str(HERE / project), "--bind", spelled(self.address)),
                 *("--workers", "1", "--timeout", "60", "--graceful-timeout", "2", "--no-control-socket"),
                 *worker,
                 *log,
@@ -181,8 +185,8 @@ class Site:
 
     @property
     def server(self) -> str:
-        """The address as gunicorn and gateway.toml write it."""
-        return f"unix:{self.address}" if isinstance(self.address, str) else f"127.0.0.1:{self.address[1]}"
+        """The address as gateway.toml writes it."""
+        return f"https://{spelled(self.address)}" if self.certificate else spelled(self.address)
 
     def start(self) -> None:
         """Start, and wait for the first answer."""
@@ -190,6 +194,9 @@ class Site:
         until(lambda: self.process.must_run() and self.answers(), "gunicorn to answer")
 
     def answers(self) -> bool:
+        if self.certificate:
+            # The socket listens once gunicorn does; only the gateway has reasons to look closer.
+            return self.listens()
         try:
             return request(self.address, target="/").status == 200
         except OSError:

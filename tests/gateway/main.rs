@@ -124,5 +124,11 @@ mod tls_names;
 mod tls_renewal;
 // Streams opened by a token that the site signed.
 mod tokens;
+// Which of several servers a request goes to.
+mod upstream_balance;
+// Servers that are away or unwell, and the others.
+mod upstream_health;
+// Servers behind TLS: who is trusted, and that the rest is as it is without.
+mod upstream_tls;
 // WebSockets pass through; nothing else switches protocols.
 mod websockets;

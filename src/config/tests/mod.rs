@@ -13,6 +13,7 @@ mod limits;
 mod mistakes;
 mod notify;
 mod redis;
+mod servers;
 mod tls;
 mod tokens;
 

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustls::{HandshakeKind, ServerConfig};
 use socket2::SockRef;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::script::{Reply, Request, Script, Step};
 use super::within;
@@ -29,11 +32,22 @@ pub struct Connection {
     pub bytes: Vec<u8>,
     /// Whether the gateway has closed it.
     pub closed: bool,
+    /// How its TLS began, if it has any.
+    pub tls: Option<Tls>,
+}
+
+/// What a handshake agreed on.
+#[derive(Debug)]
+pub struct Tls {
+    pub name: Option<String>,
+    pub protocol: Option<Vec<u8>>,
+    pub resumed: bool,
 }
 
 struct Shared {
     script: Mutex<Script>,
     early: bool,
+    tls: Option<TlsAcceptor>,
     log: Mutex<Log>,
     changed: watch::Sender<()>,
 }
@@ -72,27 +86,37 @@ pub struct Backend {
 impl Backend {
     /// A backend on TCP.
     pub async fn start(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::new(false, false, script)
+        Self::new(false, false, None, script)
+    }
+
+    /// A backend on TCP that speaks TLS. Its connections end without a word, as those of gunicorn do.
+    pub async fn start_tls(
+        config: Arc<ServerConfig>,
+        script: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(false, false, Some(config.into()), script)
     }
 
     /// A backend on a unix socket.
     pub async fn start_unix(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::new(true, false, script)
+        Self::new(true, false, None, script)
     }
 
     /// A backend that acts once it has the head of a request.
     pub async fn start_early(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::new(false, true, script)
+        Self::new(false, true, None, script)
     }
 
     fn new(
         unix: bool,
         early: bool,
+        tls: Option<TlsAcceptor>,
         script: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let shared = Arc::new(Shared {
             script: Mutex::new(Arc::new(script)),
             early,
+            tls,
             log: Mutex::default(),
             changed: watch::Sender::new(()),
         });
@@ -110,6 +134,7 @@ impl Backend {
             )
         };
         let address = match &place {
+            Place::Tcp(address) if shared.tls.is_some() => format!("https://{address}"),
             Place::Tcp(address) => address.to_string(),
             Place::Unix(path, _) => format!("unix:{}", path.display()),
         };
@@ -215,7 +240,18 @@ async fn accept_tcp(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         let (socket, _) = listener.accept().await.unwrap();
-        connections.spawn(serve(socket, Arc::clone(&shared)));
+        // What follows an answer must not wait in the kernel until that is acknowledged.
+        socket.set_nodelay(true).unwrap();
+        let shared = Arc::clone(&shared);
+        connections.spawn(async move {
+            let Some(acceptor) = shared.tls.clone() else {
+                return serve(socket, shared).await;
+            };
+            // Whoever trusts nobody here has gone.
+            if let Ok(socket) = acceptor.accept(socket).await {
+                serve(socket, shared).await;
+            }
+        });
     }
 }
 
@@ -230,6 +266,10 @@ async fn accept_unix(listener: UnixListener, shared: Arc<Shared>) {
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
     /// Makes the close that follows a reset, where there is such a thing.
     fn will_reset(&self) {}
+
+    fn tls(&self) -> Option<Tls> {
+        None
+    }
 }
 
 impl Socket for TcpStream {
@@ -242,6 +282,21 @@ impl Socket for TcpStream {
 
 impl Socket for UnixStream {}
 
+impl Socket for TlsStream<TcpStream> {
+    fn will_reset(&self) {
+        self.get_ref().0.will_reset();
+    }
+
+    fn tls(&self) -> Option<Tls> {
+        let session = self.get_ref().1;
+        Some(Tls {
+            name: session.server_name().map(str::to_owned),
+            protocol: session.alpn_protocol().map(<[u8]>::to_vec),
+            resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+        })
+    }
+}
+
 struct Serving<S> {
     socket: S,
     shared: Arc<Shared>,
@@ -251,7 +306,10 @@ struct Serving<S> {
 
 async fn serve<S: Socket>(socket: S, shared: Arc<Shared>) {
     let conn = shared.change(|log| {
-        log.connections.push(Connection::default());
+        log.connections.push(Connection {
+            tls: socket.tls(),
+            ..Connection::default()
+        });
         log.connections.len() - 1
     });
     let mut serving = Serving {
@@ -326,7 +384,8 @@ impl<S: Socket> Serving<S> {
     async fn reply(&mut self, reply: Reply) -> bool {
         for step in reply.0 {
             let goes_on = match step {
-                Step::Bytes(bytes) => self.socket.write_all(&bytes).await.is_ok(),
+                Step::Bytes(bytes) => self.say(&bytes).await,
+                Step::Shutdown => self.socket.shutdown().await.is_ok(),
                 Step::Wait(gate) => self.wait_for(gate.wait()).await,
                 Step::Hang => self.wait_for(std::future::pending()).await,
                 Step::Close => false,
@@ -343,6 +402,10 @@ impl<S: Socket> Serving<S> {
         true
     }
 
+    async fn say(&mut self, bytes: &[u8]) -> bool {
+        self.socket.write_all(bytes).await.is_ok() && self.socket.flush().await.is_ok()
+    }
+
     /// Waits, and reads meanwhile; `false` if the gateway closes.
     async fn wait_for(&mut self, event: impl Future<Output = ()>) -> bool {
         let mut event = std::pin::pin!(event);
@@ -357,7 +420,7 @@ impl<S: Socket> Serving<S> {
     async fn echo(&mut self) -> bool {
         loop {
             let bytes = std::mem::take(&mut self.unread);
-            if self.socket.write_all(&bytes).await.is_err() || !self.fill().await {
+            if !self.say(&bytes).await || !self.fill().await {
                 return false;
             }
         }

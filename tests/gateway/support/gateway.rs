@@ -103,6 +103,11 @@ impl Gateway {
     }
 }
 
+/// Several servers where one is expected.
+pub fn servers<const N: usize>(all: [&str; N]) -> String {
+    all.join("\", \"")
+}
+
 /// The upstream `django` at `server` with more keys.
 pub fn upstream(server: &str, keys: &str) -> String {
     format!("[upstream.django]\nservers = [\"{server}\"]\n{keys}\n")

@@ -1,6 +1,7 @@
 //! What the behaviours share: a gateway, a scripted backend, clients, and one way to wait.
 
 pub mod asking;
+pub mod authority;
 pub mod backend;
 pub mod client;
 pub mod documented;

@@ -77,6 +77,7 @@ pub enum Step {
     Wait(Gate),
     Close,
     Reset,
+    Shutdown,
     Hang,
     Echo,
 }
@@ -143,6 +144,12 @@ impl Reply {
 
     pub fn reset(mut self) -> Self {
         self.0.push(Step::Reset);
+        self
+    }
+
+    /// Says that no more is to come, and goes on reading.
+    pub fn shutdown(mut self) -> Self {
+        self.0.push(Step::Shutdown);
         self
     }
 
