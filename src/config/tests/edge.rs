@@ -15,8 +15,8 @@ pub(super) fn file(path: &str) -> Option<String> {
     })
 }
 
-/// A hash of bcrypt: nobody knows of which password.
-pub(super) const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuabcdefghij";
+/// A hash of bcrypt, of "x".
+pub(super) const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuuPp7HPfoAs8I2dCQCQ/fW7zEJv8I8C8e";
 
 /// More of everything.
 pub(super) const EDGE: &str = r#"
@@ -53,7 +53,7 @@ respond = {}
 path = "/api/<path:rest>"
 proxy = { to = "django", strip = "/api/" }
 cors = { origins = ["https://app.test"], credentials = true }
-basic_auth = { realm = "a \"b\"", users = ["ann:$2b$04$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuabcdefghij"], file = "/run/htpasswd", pass_on = true }
+basic_auth = { realm = "a \"b\"", users = ["ann:$2b$04$abcdefghijklmnopqrstuuPp7HPfoAs8I2dCQCQ/fW7zEJv8I8C8e"], file = "/run/htpasswd", pass_on = true }
 [[route]]
 path = "/live/"
 sse = { channels = ["news"], public = true }

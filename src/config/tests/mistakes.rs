@@ -193,7 +193,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[[route]]",
         "retry_for = \"2 weeks\"\n[[route]]",
-        "6:13: upstream.django.retry_for: \"2 weeks\": a duration is a whole number and a unit: ms, s, m, h or d, as in \"15s\"",
+        "6:13: upstream.django.retry_for: \"2 weeks\": a duration is a whole number and a unit: ms, s, m, h, d or y, as in \"15s\"",
     ),
     (
         "[[route]]",
