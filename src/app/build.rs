@@ -1,29 +1,25 @@
 //! From the configuration to the route table: names become the things they name.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use prometheus_client::metrics::counter::Counter;
-
 use super::StartError;
-use crate::ask::{self, Asker, TokenCheck};
+use super::in_force::{InForce, Lasting};
+use crate::ask::{Asker, TokenCheck};
 use crate::base::access::Writer;
 use crate::base::metrics::Registry;
-use crate::config::{Config, RouteKind};
-use crate::console::Console;
+use crate::config::{Config, RouteKind, RouteTarget};
 use crate::hub::Hub;
-use crate::internal::Internal;
-use crate::limits::{ClientLimit, Slots};
+use crate::internal::Access;
 use crate::notify::{self, Notifier};
-use crate::proxy::{self, AccessLog, AccessSettings, BasicAuth, Holding, Kind, Recorded, Route};
-use crate::publish::Publisher;
+use crate::proxy::{self, AccessSettings, BasicAuth, Holding, Kind, Recorded, Route};
 use crate::record::{self, Recorder};
 use crate::redis::Subscriber;
 use crate::routes::{Entry, Table};
-use crate::stream;
-use crate::stream::grip::{self, Links};
-use crate::upstream::{self, Upstream};
 use crate::wire::host::HostRule;
+use crate::{server, stream, upstream};
+
+/// Connections to internal listeners, whose callers are few.
+const INTERNAL_CONNECTIONS: usize = 4096;
 
 /// What holds for all routes.
 pub(super) fn proxy(config: &Config) -> proxy::Settings {
@@ -59,29 +55,22 @@ fn session_cookies(config: &Config) -> Vec<Box<str>> {
     names
 }
 
-/// What writes the access log, and what is told of each request; `None` if there is to be none.
-pub(super) fn access(
-    config: &Config,
-    registry: &Registry,
-) -> Result<Option<(Writer, AccessLog)>, StartError> {
-    let Some(AccessSettings { to, format }) = &config.access else {
+/// What writes the access log; `None` if there is to be none.
+pub(super) fn access(config: &Config, registry: &Registry) -> Result<Option<Writer>, StartError> {
+    let Some(AccessSettings { to, .. }) = &config.access else {
         return Ok(None);
     };
-    let writer = Writer::start(to.clone(), registry).map_err(|source| StartError::AccessLog {
+    let writer = Writer::start(to.clone(), registry);
+    let failed = |source| StartError::AccessLog {
         to: to.clone(),
         source,
-    })?;
-    let log = AccessLog::new(writer.lines(), *format);
-    Ok(Some((writer, log)))
+    };
+    writer.map(Some).map_err(failed)
 }
 
 /// Who tells Django of presence; `None` if it is not to be told.
-pub(super) fn notifier(
-    config: &Config,
-    upstreams: &HashMap<String, Upstream>,
-    hub: &Hub,
-    registry: &Registry,
-) -> Option<Notifier> {
+pub(super) fn notifier(made: &InForce, hub: &Hub, registry: &Registry) -> Option<Notifier> {
+    let config = &made.config;
     let told = config.notify.as_ref()?;
     let host = config.hosts.iter().find_map(|rule| match rule {
         HostRule::Exact(name) | HostRule::Below(name) => Some(name.clone()),
@@ -93,7 +82,7 @@ pub(super) fn notifier(
         leave_after: told.leave_after,
         host: host.unwrap_or_else(|| "localhost".to_owned()),
     };
-    let upstream = named(upstreams, &told.upstream);
+    let upstream = made.upstream(&told.upstream);
     Some(Notifier::start(settings, upstream, hub, registry))
 }
 
@@ -104,123 +93,98 @@ pub(super) fn subscriber(config: &Config, hub: &Hub, registry: &Registry) -> Opt
     listens.then(|| Subscriber::start(settings, hub.clone(), registry))
 }
 
-fn named(upstreams: &HashMap<String, Upstream>, name: &str) -> Upstream {
-    upstreams
-        .get(name)
-        .expect("a checked configuration names upstreams that exist")
-        .clone()
-}
-
-/// What follows the links of each upstream whose answers may be held.
-pub(super) fn links(
-    upstreams: &HashMap<String, Upstream>,
-    registry: &Registry,
-) -> HashMap<String, Links> {
-    let metrics = grip::Metrics::new(registry);
-    let links = upstreams.iter().filter_map(|(name, upstream)| {
-        let grip = upstream.settings().grip.clone()?;
-        let links = Links::new(upstream.clone(), grip, metrics.clone());
-        Some((name.clone(), links))
-    });
-    links.collect()
-}
-
-/// What answers on internal listeners.
-pub(super) fn internal(
-    config: &Config,
-    publisher: &Publisher,
-    console: Console,
-    registry: &Registry,
-) -> Internal {
+/// Who may call on internal listeners.
+pub(super) fn admitted(config: &Config) -> Access {
     let key = |settings: &upstream::Settings| settings.grip.as_ref()?.key.clone();
-    let keys = config.upstreams.iter().filter_map(key).collect();
-    let tokens = config.tokens.clone();
-    Internal::new(tokens, keys, publisher.clone(), console, registry)
+    Access {
+        tokens: config.tokens.clone(),
+        keys: config.upstreams.iter().filter_map(key).collect(),
+    }
 }
 
-/// What counts the clients that a rate could not tell apart, over all rates.
-pub(super) fn newcomers(registry: &Registry) -> Counter {
-    registry.counter(
-        "rate_newcomers",
-        "Requests of clients for which a rate had no room, so that they share one",
-    )
+/// The settings of internal listeners, whose callers are few.
+pub(super) fn internal(settings: &server::Settings) -> server::Settings {
+    server::Settings {
+        max_connections: INTERNAL_CONNECTIONS,
+        ..settings.clone()
+    }
 }
 
-/// The routes. Asks to one upstream share one budget, whichever route they come from.
-pub(super) fn routes(
-    config: &Config,
-    upstreams: &HashMap<String, Upstream>,
-    links: &HashMap<String, Links>,
-    registry: &Registry,
-    newcomers: &Counter,
-) -> Table<Route> {
-    let metrics = ask::Metrics::new(registry);
-    let mut budgets: HashMap<String, Slots> = HashMap::new();
-    let named = |name: &str| named(upstreams, name);
-    let entries = config.routes.entries().iter().map(|entry| {
-        let kind = match &entry.target.kind {
-            RouteKind::Proxy {
-                upstream,
-                strip,
-                websocket,
-                record,
-            } => Kind::Forward {
-                upstream: named(upstream),
-                strip: strip.clone(),
-                websocket: *websocket,
-                record: record.clone().map(|settings| {
-                    let stream = of_route(&entry.name, &config.stream);
-                    Arc::new(Recorded { settings, stream })
-                }),
-                grip: links.get(upstream).map(|links| Holding {
-                    links: links.clone(),
-                    stream: of_route(&entry.name, &config.stream),
-                }),
-            },
-            RouteKind::Public { channels, stream } => Kind::Public {
-                channels: channels.clone(),
-                settings: of_route(&entry.name, stream),
-            },
-            RouteKind::Token { token, stream } => Kind::Token {
-                check: TokenCheck::new(token.clone(), &metrics),
-                settings: of_route(&entry.name, stream),
-            },
-            RouteKind::Ask {
-                upstream,
-                ask,
-                stream,
-            } => {
-                let budget = budgets
-                    .entry(upstream.clone())
-                    .or_insert_with(|| Slots::new(ask.at_once))
-                    .clone();
-                let longest = stream.longest_initial_state;
-                let asker = Asker::new(named(upstream), budget, ask, longest, &metrics);
-                Kind::Ask {
-                    asker,
-                    settings: of_route(&entry.name, stream),
-                }
-            }
-            RouteKind::Redirect(redirect) => Kind::Redirect(redirect.clone()),
-            RouteKind::Respond(fixed) => Kind::Respond(fixed.clone()),
-        };
-        let basic_auth = entry.target.basic_auth.clone();
-        let basic_auth = basic_auth.map(|settings| BasicAuth::new(settings, newcomers.clone()));
+/// The routes, those of `before` where nothing has changed.
+pub(super) fn routes(made: &InForce, lasting: &Lasting, before: Option<&InForce>) -> Table<Route> {
+    let entries = made.config.routes.entries().iter().map(|entry| {
+        if let Some(same) = before.and_then(|before| before.same(entry, made)) {
+            return same;
+        }
+        let known = before.and_then(|before| before.same_rate(entry));
+        let known_login = before.and_then(|before| before.same_login(entry));
+        let login = entry.target.basic_auth.as_ref();
         let rate = entry.target.rate;
-        let limit = rate.map(|rate| ClientLimit::new(rate, newcomers.clone()));
         Entry {
             name: entry.name.clone(),
             pattern: entry.pattern.clone(),
             target: Route {
-                kind,
+                kind: kind(entry, made, lasting),
                 body_limit: entry.target.body_limit,
-                rate: limit,
-                basic_auth: basic_auth.map(Arc::new),
+                rate: rate.map(|rate| known.unwrap_or_else(|| lasting.limit(rate))),
+                basic_auth: login.map(|settings| {
+                    known_login.unwrap_or_else(|| {
+                        Arc::new(BasicAuth::new(settings.clone(), lasting.newcomers.clone()))
+                    })
+                }),
                 cors: entry.target.cors.clone(),
             },
         }
     });
     Table::new(entries.collect())
+}
+
+fn kind(entry: &Entry<RouteTarget>, made: &InForce, lasting: &Lasting) -> Kind {
+    let config = &made.config;
+    match &entry.target.kind {
+        RouteKind::Proxy {
+            upstream,
+            strip,
+            websocket,
+            record,
+        } => Kind::Forward {
+            upstream: made.upstream(upstream),
+            strip: strip.clone(),
+            websocket: *websocket,
+            record: record.clone().map(|settings| {
+                let stream = of_route(&entry.name, &config.stream);
+                Arc::new(Recorded { settings, stream })
+            }),
+            grip: made.links.get(upstream).map(|links| Holding {
+                links: links.clone(),
+                stream: of_route(&entry.name, &config.stream),
+            }),
+        },
+        RouteKind::Public { channels, stream } => Kind::Public {
+            channels: channels.clone(),
+            settings: of_route(&entry.name, stream),
+        },
+        RouteKind::Token { token, stream } => Kind::Token {
+            check: TokenCheck::new(token.clone(), &lasting.asks),
+            settings: of_route(&entry.name, stream),
+        },
+        RouteKind::Ask {
+            upstream,
+            ask,
+            stream,
+        } => Kind::Ask {
+            asker: Asker::new(
+                made.upstream(upstream),
+                made.budget(upstream),
+                ask,
+                stream.longest_initial_state,
+                &lasting.asks,
+            ),
+            settings: of_route(&entry.name, stream),
+        },
+        RouteKind::Redirect(redirect) => Kind::Redirect(redirect.clone()),
+        RouteKind::Respond(fixed) => Kind::Respond(fixed.clone()),
+    }
 }
 
 fn of_route(name: &str, settings: &stream::Settings) -> Arc<stream::Settings> {

@@ -30,13 +30,16 @@ pub enum Pace {
 impl Gateway {
     /// Ends the gateway. Events are delivered to the last moment of each stream.
     pub async fn stop(self, pace: Pace) {
+        self.readiness.set(false);
+        // Before the rest, so that all below is what it is to the end.
+        let rest = self.reloading.stop().await;
+        let config = rest.config();
         let (patience, spread) = match pace {
-            Pace::Gentle => (self.drain, self.drain_spread),
-            Pace::Quick => (Duration::from_secs(2).min(self.drain), Duration::ZERO),
+            Pace::Gentle => (config.drain, config.drain_spread),
+            Pace::Quick => (Duration::from_secs(2).min(config.drain), Duration::ZERO),
         };
         tracing::info!(streams = self.hub.stream_count(), "Draining");
         let deadline = Instant::now() + patience;
-        self.readiness.set(false);
         self.public.stop();
         let left = || deadline.saturating_duration_since(Instant::now());
         // The connections end while the streams on them do.
@@ -56,12 +59,7 @@ impl Gateway {
             notifier.stop(LAST_CHANGES).await;
         }
         self.publisher.close(INTERNAL_PATIENCE).await;
-        for links in self.links.values() {
-            links.close().await;
-        }
-        for upstream in self.upstreams.values() {
-            upstream.close(left()).await;
-        }
+        rest.close(left).await;
         if let Some(access) = self.access {
             access.close(LAST_LINES).await;
         }
@@ -69,18 +67,18 @@ impl Gateway {
     }
 }
 
-/// Ends the open streams in random order, evenly over `spread`.
+/// Ends the open streams in random order, evenly over `spread`; few of them sooner, one at each step.
 async fn end_streams(hub: &Hub, spread: Duration) {
     let mut streams = hub.start_drain();
     fastrand::shuffle(&mut streams);
     let started = Instant::now();
-    let steps = u32::try_from(spread.as_millis() / STEP.as_millis())
-        .unwrap_or(u32::MAX)
-        .max(1);
-    let each = streams.len().div_ceil(steps as usize).max(1);
-    for (step, some) in (0_u32..).zip(streams.chunks(each)) {
-        sleep_until(started + STEP * step).await;
-        for id in some {
+    let steps = usize::try_from(spread.as_millis() / STEP.as_millis()).unwrap_or(usize::MAX);
+    let steps = steps.clamp(1, streams.len().max(1));
+    let mut next = streams.iter().enumerate().peekable();
+    for step in 0..steps {
+        let after = STEP.saturating_mul(u32::try_from(step).unwrap_or(u32::MAX));
+        sleep_until(started + after).await;
+        while let Some((_, id)) = next.next_if(|(at, _)| at * steps < (step + 1) * streams.len()) {
             hub.end(*id, Ending::Drain);
         }
     }

@@ -4,14 +4,16 @@
 //! modules.
 
 mod build;
+mod changes;
 mod drain;
+mod in_force;
+mod reload;
 
 pub use drain::Pace;
+pub use reload::Source;
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::base::access::{Destination, Lines, Writer};
 use crate::base::metrics::Registry;
@@ -21,23 +23,24 @@ use crate::console::{Console, Readiness};
 use crate::domain::Epoch;
 use crate::history::Log;
 use crate::hub::Hub;
-use crate::limits::{ClientLimit, Slots};
+use crate::internal::Internal;
+use crate::internal::reload::Reloads;
+use crate::limits::Slots;
 use crate::notify::Notifier;
-use crate::proxy::{Collaborators, Maintenance, Proxy, Site};
+use crate::proxy::{Collaborators, Proxy};
 use crate::publish::Publisher;
 use crate::record::Recorder;
 use crate::redis::Subscriber;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
 use crate::stream::Streams;
-use crate::stream::grip::Links;
 use crate::tls::Renewal;
-use crate::upstream::{Families, Upstream};
+
+use in_force::{InForce, Lasting};
+use reload::{Reached, Reloading};
 
 /// Descriptors that are not for client connections, but for listeners, internal connections, upstreams and temp files: a
 /// tenth, at least so many.
 const RESERVED_DESCRIPTORS: u64 = 512;
-/// Connections to internal listeners, whose callers are few.
-const INTERNAL_CONNECTIONS: usize = 4096;
 
 /// A running gateway.
 #[derive(Debug)]
@@ -51,16 +54,15 @@ pub struct Gateway {
     recorder: Recorder,
     /// `None` without `log.access`.
     access: Option<Writer>,
-    upstreams: HashMap<String, Upstream>,
-    links: HashMap<String, Links>,
     /// `None` without `sse.notify`.
     notifier: Option<Notifier>,
     /// `None` without `[[redis.listen]]`.
     subscriber: Option<Subscriber>,
     renewal: Renewal,
     addresses: Vec<(String, Address)>,
-    drain: Duration,
-    drain_spread: Duration,
+    reloads: Reloads,
+    /// Has the configuration in force, and what it was made into.
+    reloading: Reloading,
 }
 
 /// Why the gateway did not start.
@@ -84,8 +86,9 @@ pub enum StartError {
 }
 
 impl Gateway {
-    /// Binds every listener and serves them. Fails if any address is taken; then nothing is served.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    /// Binds every listener and serves them. Fails if any address is taken; then nothing is served. A reload asks `source`
+    /// for the configuration.
+    pub async fn start(config: Config, source: Source) -> Result<Self, StartError> {
         let registry = Registry::default();
         let settings = within_descriptors(&config.server);
         let most = settings.max_connections;
@@ -93,45 +96,37 @@ impl Gateway {
         let epoch = Epoch::from_random(random::unguessable());
         let log = Log::new(config.history.clone(), epoch, &registry);
         let hub = Hub::new(log, &registry);
-        let families = Families::new(&registry);
-        let upstreams: HashMap<_, _> = config
-            .upstreams
-            .iter()
-            .map(|s| (s.name.clone(), Upstream::new(s.clone(), &families)))
-            .collect();
+        let access = build::access(&config, &registry)?;
+        let to = config.access.as_ref().map(|access| access.to.clone());
+        let lines = access.as_ref().map(Writer::lines).zip(to);
+        let lasting = Lasting::new(lines, &registry);
+        let made = InForce::new(config, &lasting, None);
+        let config = &made.config;
         let publisher = Publisher::new(hub.clone(), config.publish.clone(), &registry);
-        let notifier = build::notifier(&config, &upstreams, &hub, &registry);
-        let subscriber = build::subscriber(&config, &hub, &registry);
-        let streams = Streams::new(hub.clone(), Slots::new(most), &registry);
-        let shared = build::newcomers(&registry);
-        let links = build::links(&upstreams, &registry);
-        let (access, access_log) = build::access(&config, &registry)?.unzip();
-        let site = Site {
-            settings: build::proxy(&config),
-            routes: build::routes(&config, &upstreams, &links, &registry, &shared),
-            rate: config.rate.map(|rate| ClientLimit::new(rate, shared)),
-            access: access_log,
-            finish: config.finish.clone(),
-            maintenance: config.maintenance.clone().map(Maintenance::new),
-        };
-        let recorder = build::recorder(&config, &hub, most, &registry);
+        let notifier = build::notifier(&made, &hub, &registry);
+        let subscriber = build::subscriber(config, &hub, &registry);
+        let recorder = build::recorder(config, &hub, most, &registry);
         let collaborators = Collaborators {
-            streams,
+            streams: Streams::new(hub.clone(), Slots::new(most), &registry),
             recorder: recorder.clone(),
             hub: hub.clone(),
             publisher: publisher.clone(),
             tunnels: Slots::new(most),
         };
-        let proxy = Arc::new(Proxy::new(site, collaborators, &registry));
+        let proxy = Arc::new(Proxy::new(made.site(&lasting), collaborators, &registry));
         let readiness = Readiness::default();
         let console = Console::new(hub.clone(), registry.clone(), readiness.clone());
-        let internal = Arc::new(build::internal(&config, &publisher, console, &registry));
+        let (reloads, requests) = Reloads::new();
+        let internal = Arc::new(Internal::new(
+            build::admitted(config),
+            publisher.clone(),
+            console,
+            reloads.clone(),
+            &registry,
+        ));
 
         let metrics = Metrics::new(&registry);
-        let few = Settings {
-            max_connections: INTERNAL_CONNECTIONS,
-            ..settings.clone()
-        };
+        let few = build::internal(&settings);
         let servers = (Server::new(settings, &metrics), Server::new(few, &metrics));
         let mut addresses = Vec::new();
         for (listen, listener) in bind(&config.listen).await? {
@@ -142,13 +137,17 @@ impl Gateway {
                 Role::Internal => servers.1.serve(listener, Arc::clone(&internal)),
             }
         }
-        let renewal = Renewal::start(&config.tls, &registry);
+        let renewal = Renewal::start(&made.config.tls, &registry);
+        let reached = Reached {
+            hub: hub.clone(),
+            publisher: publisher.clone(),
+            recorder: recorder.clone(),
+            proxy: Arc::clone(&proxy),
+            internal,
+            servers: servers.clone(),
+        };
+        let reloading = Reloading::start(requests, source, made, lasting, reached, &registry);
         readiness.set(true);
-        let Config {
-            drain,
-            drain_spread,
-            ..
-        } = config;
         let (public, internal) = servers;
         Ok(Self {
             hub,
@@ -159,15 +158,18 @@ impl Gateway {
             proxy,
             recorder,
             access,
-            upstreams,
-            links,
             notifier,
             subscriber,
             renewal,
             addresses,
-            drain,
-            drain_spread,
+            reloads,
+            reloading,
         })
+    }
+
+    /// What has the configuration read anew.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
     }
 
     /// The lines of the access log, whose file may be opened again; `None` without one.

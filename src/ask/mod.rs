@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::base::metrics::{Counted, CounterBy, Registry, status_class};
 use crate::domain::StreamId;
-use crate::limits::{Slot, Slots};
+use crate::limits::{Budget, Place};
 use crate::upstream::{AnswerBody, AnswerError, Head, RequestBody, Upstream, UpstreamError};
 use crate::wire::ask::{Mistake, Terms, terms};
 use crate::wire::headers;
@@ -40,7 +40,7 @@ pub struct Asker(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     upstream: Upstream,
-    budget: Slots,
+    budget: Budget,
     cache: Cache,
     longest_initial_state: usize,
     metrics: Metrics,
@@ -70,7 +70,7 @@ impl Metrics {
 
 /// A turn to ask, a guard.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "held for its drop")] Slot);
+pub struct Turn(#[expect(dead_code, reason = "held for its drop")] Place);
 
 /// What Django is told of the stream beside the client's own request.
 #[derive(Debug, Clone)]
@@ -160,7 +160,7 @@ impl Asker {
     /// `budget` is shared by all askers of the upstream.
     pub fn new(
         upstream: Upstream,
-        budget: Slots,
+        budget: Budget,
         settings: &Settings,
         longest_initial_state: usize,
         metrics: &Metrics,

@@ -25,7 +25,7 @@ pub enum Carrier {
 }
 
 /// `sse = { token = … }` of one route.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSettings {
     /// How the tokens are signed.
     pub verifier: Verifier,

@@ -1,6 +1,14 @@
-//! Where log lines go and how they look. Called once by `cli`, before anything is logged.
+//! Where log lines go and how they look. Called once by `cli`, before anything is logged; a reload may change the level.
+
+use std::sync::OnceLock;
 
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, fmt, registry, reload};
+
+/// The level of the log of this process, once it was started.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
 /// The shape of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +39,22 @@ impl Default for Settings {
 
 /// Sends the log of this process to standard error. A second call changes nothing.
 pub fn start(settings: Settings) {
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(settings.level)
-        .with_writer(std::io::stderr);
+    let (level, handle) = reload::Layer::new(settings.level);
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let log = registry().with(level);
     let started = match settings.format {
-        Format::Text => lines.with_ansi(false).try_init(),
-        Format::Json => lines.json().flatten_event(true).try_init(),
+        Format::Text => log.with(lines.with_ansi(false)).try_init(),
+        Format::Json => log.with(lines.json().flatten_event(true)).try_init(),
     };
-    drop(started);
+    if started.is_ok() {
+        drop(LEVEL.set(handle));
+    }
+}
+
+/// Writes what is of this level from now on. Without a log nothing changes.
+pub fn set_level(level: LevelFilter) {
+    if let Some(handle) = LEVEL.get() {
+        // It fails only if there is no log any more.
+        let _gone = handle.reload(level);
+    }
 }

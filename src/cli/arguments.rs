@@ -32,6 +32,8 @@ pub enum Command {
     Kick(KickArgs),
     /// Make the hash of a password, which is read from standard input, for `basic_auth`
     HashPassword(HashPasswordArgs),
+    /// Have the running gateway read its file anew
+    Reload(ReloadArgs),
     /// Print the version
     Version,
 }
@@ -173,6 +175,17 @@ pub struct HashPasswordArgs {
     pub name: Option<String>,
 }
 
+/// `tidegate reload`.
+#[derive(Debug, Clone, Args)]
+pub struct ReloadArgs {
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Where to.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
 /// Whose streams a kick ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KickWhat {
@@ -216,6 +229,9 @@ mod tests {
             "kick stream 00000000000000000000000000000001 --internal unix:/run/x",
             "hash-password",
             "hash-password ann",
+            "reload",
+            "reload -c x --json",
+            "reload --internal unix:/run/x --token t",
             "version",
         ] {
             let words = ["tidegate"].into_iter().chain(line.split_whitespace());
@@ -233,6 +249,7 @@ mod tests {
             "kick user",
             "kick users 42",
             "hash-password ann secret",
+            "reload gateway.toml",
         ] {
             let words = ["tidegate"].into_iter().chain(line.split_whitespace());
             assert!(Arguments::try_parse_from(words).is_err(), "{line}");

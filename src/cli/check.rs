@@ -81,21 +81,7 @@ fn mistakes(error: &ConfigError) -> Value {
         ConfigError::Unreadable { source, .. } => {
             json!({ "good": false, "error": format!("{error}: {source}"), "problems": [] })
         }
-        ConfigError::Invalid { problems, .. } => {
-            let problems: Vec<_> = problems
-                .iter()
-                .map(|problem| {
-                    json!({
-                        "line": problem.line,
-                        "column": problem.column,
-                        "key": problem.key,
-                        "message": problem.message,
-                        "hint": problem.hint,
-                    })
-                })
-                .collect();
-            json!({ "good": false, "problems": problems })
-        }
+        ConfigError::Invalid { problems, .. } => json!({ "good": false, "problems": problems }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why a command that talks to a listener failed, and with which code the process leaves.
 //!
-//! Made by `client`, `publish`, `tail` and `console`; `main` writes [`CommandError::report`] to stderr and exits with
+//! Made by `client`, `publish`, `tail`, `console` and `reload`; `main` writes [`CommandError::report`] to stderr and exits with
 //! [`CommandError::exit_code`].
 
 use std::error::Error;
@@ -10,6 +10,7 @@ use hyper::StatusCode;
 
 use super::client::InvalidTarget;
 use crate::domain::{InvalidChannel, InvalidField, InvalidPattern};
+use crate::wire::reload::Mistake;
 use crate::wire::sse::TooLarge;
 
 /// A command's failure.
@@ -111,6 +112,9 @@ pub(crate) enum CommandError {
     /// Standard output cannot be written.
     #[error("standard output cannot be written")]
     Output(#[source] io::Error),
+    /// The gateway cannot take its file, and goes on with what it has.
+    #[error("{}", .0.detail)]
+    File(BadFile),
     /// One line of standard input was not published; those before it were.
     #[error("line {line} was not published, {published} events before it were")]
     Line {
@@ -123,8 +127,19 @@ pub(crate) enum CommandError {
     },
 }
 
+/// A configuration file that the gateway cannot take.
+#[derive(Debug)]
+pub(crate) struct BadFile {
+    /// As the gateway knows it.
+    pub(crate) name: String,
+    /// All its mistakes; none if it cannot be read at all.
+    pub(crate) mistakes: Vec<Mistake>,
+    /// What the gateway says about it.
+    pub(crate) detail: String,
+}
+
 impl CommandError {
-    /// 1 failed while running, 2 bad usage, 69 not reachable, 77 not allowed.
+    /// 1 failed while running, 2 bad usage, 69 not reachable, 77 not allowed, 78 bad configuration.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_)
@@ -134,6 +149,7 @@ impl CommandError {
             | Self::Target(_) => 2,
             Self::Unreachable { .. } => 69,
             Self::Denied { .. } => 77,
+            Self::File(_) => 78,
             Self::Line { source, .. } => source.exit_code(),
             Self::Foreign
             | Self::Broken { .. }
@@ -149,9 +165,13 @@ impl CommandError {
         }
     }
 
-    /// The error and its causes on one line.
+    /// The error and its causes on one line; before it a line for each mistake of a file.
     pub(crate) fn report(&self) -> String {
-        with_causes(self)
+        let Self::File(BadFile { name, mistakes, .. }) = self else {
+            return with_causes(self);
+        };
+        let lines = mistakes.iter().map(|mistake| format!("{name}:{mistake}\n"));
+        lines.chain([with_causes(self)]).collect()
     }
 }
 

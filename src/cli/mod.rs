@@ -1,6 +1,6 @@
 //! The command line: arguments, subcommands, exit codes. Floor 10; besides `main` the only place that prints.
 //!
-//! `client` talks to a listener; `publish`, `tail` and `console` are the commands that use it, and `remote` finds the
+//! `client` talks to a listener; `publish`, `tail`, `console` and `reload` are the commands that use it, and `remote` finds the
 //! listener for them; `error` says how each of their failures leaves.
 
 mod arguments;
@@ -13,6 +13,7 @@ mod file;
 mod hash_password;
 mod line;
 pub(crate) mod publish;
+pub(crate) mod reload;
 mod remote;
 mod run;
 #[cfg(test)]
@@ -29,7 +30,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 pub use arguments::{
     Arguments, ChannelsArgs, CheckArgs, Command, Connection, FileArgs, HashPasswordArgs, KickArgs,
-    KickWhat, PublishArgs, RunArgs, TailArgs,
+    KickWhat, PublishArgs, ReloadArgs, RunArgs, TailArgs,
 };
 pub use exit::Exit;
 
@@ -62,6 +63,7 @@ fn dispatch(arguments: Arguments) -> ExitCode {
         Some(Command::Channels(args)) => remote::channels(&args),
         Some(Command::Kick(args)) => remote::kick(&args),
         Some(Command::HashPassword(args)) => hash_password::run(&args),
+        Some(Command::Reload(args)) => remote::reload(&args),
         Some(Command::Version) => {
             terminal::data(concat!("tidegate ", env!("CARGO_PKG_VERSION"), "\n"));
             Exit::Good.into()

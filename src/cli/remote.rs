@@ -1,4 +1,4 @@
-//! `tidegate publish`, `tail`, `channels` and `kick`: where the running gateway is, and with which token it is spoken to.
+//! `tidegate publish`, `tail`, `channels`, `kick` and `reload`: where the running gateway is, and with which token it is spoken to.
 //!
 //! `--internal` and `--token` say it; else the file does. A token of the file goes to an address of the command line
 //! only if the file was named there too.
@@ -8,7 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::arguments::{ChannelsArgs, Connection, KickArgs, KickWhat, PublishArgs, TailArgs};
+use super::arguments::{
+    ChannelsArgs, Connection, KickArgs, KickWhat, PublishArgs, ReloadArgs, TailArgs,
+};
 use super::client::Target;
 use super::console::{Question, Whom};
 use super::error::CommandError;
@@ -21,13 +23,13 @@ use crate::domain::{ChannelName, StreamId, UserId};
 use crate::server::{Address, Role};
 use crate::tokens::Token;
 
-/// Where to, and with which token.
-type Way = (Target, Option<String>);
+/// Where to, and with which tokens: the first is the one to show.
+type Way = (Target, Vec<String>);
 
 /// Runs `tidegate publish`.
 pub(super) fn publish(args: PublishArgs) -> ExitCode {
     let channels: Vec<_> = ChannelName::parse(&args.channel).into_iter().collect();
-    let (target, token) = match way(&args.connection, Some(&channels)) {
+    let (target, tokens) = match way(&args.connection, Some(&channels)) {
         Ok(way) => way,
         Err(exit) => return exit,
     };
@@ -40,7 +42,7 @@ pub(super) fn publish(args: PublishArgs) -> ExitCode {
         ndjson: args.ndjson,
         json: args.json,
     };
-    finish(super::publish::publish(target, token.as_deref(), args))
+    finish(super::publish::publish(target, shown(&tokens), args))
 }
 
 /// Runs `tidegate tail`.
@@ -50,17 +52,14 @@ pub(super) fn tail(args: &TailArgs) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let way = match &source {
-        Source::Url { server, .. } => Ok((server.clone(), None)),
+        Source::Url { server, .. } => Ok((server.clone(), Vec::new())),
         Source::Channels(channels) => way(&args.connection, Some(channels)),
         Source::All => way(&args.connection, None),
     };
     match way {
-        Ok((target, token)) => finish(super::tail::tail(
-            target,
-            token.as_deref(),
-            source,
-            args.json,
-        )),
+        Ok((target, tokens)) => {
+            finish(super::tail::tail(target, shown(&tokens), source, args.json))
+        }
         Err(exit) => exit,
     }
 }
@@ -81,6 +80,14 @@ pub(super) fn kick(args: &KickArgs) -> ExitCode {
     };
     let question = whom.map(Question::Kick);
     asked(question, channel.as_deref(), args.json, &args.connection)
+}
+
+/// Runs `tidegate reload`.
+pub(super) fn reload(args: &ReloadArgs) -> ExitCode {
+    match way(&args.connection, None) {
+        Ok((target, tokens)) => finish(super::reload::reload(target, tokens, args.json)),
+        Err(exit) => exit,
+    }
 }
 
 fn whom(what: KickWhat, name: &str) -> Result<Whom, CommandError> {
@@ -115,12 +122,7 @@ fn asked(
         Err(error) => return failed(&error),
     };
     match way(connection, channels) {
-        Ok((target, token)) => finish(super::console::ask(
-            target,
-            token.as_deref(),
-            question,
-            json,
-        )),
+        Ok((target, tokens)) => finish(super::console::ask(target, shown(&tokens), question, json)),
         Err(exit) => exit,
     }
 }
@@ -150,15 +152,19 @@ fn failed(error: &CommandError) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-/// `channels`: what the token must be good for; `None` is every channel.
+fn shown(tokens: &[String]) -> Option<&str> {
+    tokens.first().map(String::as_str)
+}
+
+/// `channels`: what the tokens must be good for; `None` is every channel.
 fn way(connection: &Connection, channels: Option<&[ChannelName]>) -> Result<Way, ExitCode> {
-    let mut token = connection.token.clone();
+    let mut tokens: Vec<_> = connection.token.iter().cloned().collect();
     if let Some(address) = &connection.internal {
         let target = Target::parse(address).map_err(|error| failed(&error.into()))?;
-        if let (None, Some(path)) = (&token, &connection.config) {
-            token = fitting(&file::load(path)?, channels);
+        if let (true, Some(path)) = (tokens.is_empty(), &connection.config) {
+            tokens = fitting(&file::load(path)?, channels);
         }
-        return Ok((target, token));
+        return Ok((target, tokens));
     }
     let path = connection.config.as_deref();
     let path = path.unwrap_or_else(|| Path::new(DEFAULT_FILE));
@@ -170,7 +176,10 @@ fn way(connection: &Connection, channels: Option<&[ChannelName]>) -> Result<Way,
         ));
         return Err(Exit::Config.into());
     };
-    Ok((target, token.or_else(|| fitting(&config, channels))))
+    if tokens.is_empty() {
+        tokens = fitting(&config, channels);
+    }
+    Ok((target, tokens))
 }
 
 /// The first internal listener that can be found from outside the gateway, and is spoken with plainly.
@@ -198,8 +207,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// The first token that is good for all the channels; else the first, so that the gateway says what is wrong.
-fn fitting(config: &Config, channels: Option<&[ChannelName]>) -> Option<String> {
+/// The tokens that are good for all the channels; else the first, so that the gateway says what is wrong.
+fn fitting(config: &Config, channels: Option<&[ChannelName]>) -> Vec<String> {
     let allows = |token: &Token, channel: &ChannelName| {
         let patterns = &token.channels;
         patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(channel))
@@ -210,8 +219,12 @@ fn fitting(config: &Config, channels: Option<&[ChannelName]>) -> Option<String> 
     };
     // One that only signs is of no use here.
     let shown = || config.tokens.iter().filter(|token| token.secret.is_some());
-    let token = shown().find(fits).or_else(|| shown().next())?;
-    Some(token.secret.as_ref()?.expose().to_owned())
+    let mut fitting: Vec<_> = shown().filter(fits).collect();
+    if fitting.is_empty() {
+        fitting.extend(shown().next());
+    }
+    let secrets = fitting.iter().filter_map(|token| token.secret.as_ref());
+    secrets.map(|secret| secret.expose().to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -246,9 +259,9 @@ mod tests {
     fn a_token_that_fits_is_taken() {
         let config = config("unix:/run/x");
         let channel = |name| ChannelName::parse(name).unwrap();
-        let token = |channels: &[ChannelName]| fitting(&config, Some(channels)).unwrap();
-        assert_eq!(token(&[channel("a-1")]), "one");
-        assert_eq!(token(&[channel("a-1"), channel("b-1")]), "two");
-        assert_eq!(fitting(&config, None).unwrap(), "two");
+        let tokens = |channels: &[ChannelName]| fitting(&config, Some(channels));
+        assert_eq!(tokens(&[channel("a-1")]), ["one", "two"]);
+        assert_eq!(tokens(&[channel("a-1"), channel("b-1")]), ["two"]);
+        assert_eq!(fitting(&config, None), ["two"]);
     }
 }

@@ -1,7 +1,8 @@
 //! `tidegate run`: serve until told to stop.
 //!
 //! SIGTERM drains gently, SIGINT (Ctrl-C) quickly; a second signal of either kind ends the process at once. SIGUSR1 has
-//! the access log opened again, also while draining; without one it does nothing, so that a rotation cannot end us.
+//! the access log opened again, also while draining; without one it does nothing, so that a rotation cannot end us. SIGHUP
+//! has the file read anew.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,10 +16,11 @@ use super::arguments::RunArgs;
 use super::error::with_causes;
 use super::exit::Exit;
 use super::{file, terminal};
-use crate::app::{Gateway, Pace, StartError};
+use crate::app::{Gateway, Pace, Source, StartError};
 use crate::base::access::Lines;
 use crate::base::log;
 use crate::config::Config;
+use crate::internal::reload::Reloads;
 
 /// How long what runs off the event loop may still take.
 const LAST_PATIENCE: Duration = Duration::from_millis(100);
@@ -30,7 +32,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         Err(exit) => return exit.into(),
     };
     log::start(config.log);
-    match serve(config) {
+    match serve(config, Source::file(args.file.config.clone())) {
         Ok(()) => Exit::Good.into(),
         Err(error) => {
             terminal::say(with_causes(&error));
@@ -39,18 +41,21 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> Result<(), StartError> {
+fn serve(config: Config, source: Source) -> Result<(), StartError> {
     let runtime = runtime(config.workers).map_err(StartError::Runtime)?;
     let served = runtime.block_on(async {
         let mut signals = Signals::new().map_err(StartError::Runtime)?;
         let rotated = signal(SignalKind::user_defined1()).map_err(StartError::Runtime)?;
-        let gateway = Gateway::start(config).await?;
-        let lines = gateway.access_lines();
+        let hangup = signal(SignalKind::hangup()).map_err(StartError::Runtime)?;
+        // In a box, for the start is much larger than what comes after it.
+        let gateway = Box::pin(Gateway::start(config, source)).await?;
+        let (lines, reloads) = (gateway.access_lines(), gateway.reloads());
         tokio::select! {
             // The end first: a rotation has nothing to say after it.
             biased;
             () = until_stopped(gateway, &mut signals) => {}
             never = reopen(rotated, lines) => match never {},
+            never = reload(hangup, reloads) => match never {},
         }
         Ok(())
     });
@@ -71,6 +76,14 @@ async fn reopen(mut rotated: Signal, lines: Option<Lines>) -> Infallible {
         if let Some(lines) = &lines {
             lines.reopen();
         }
+    }
+    std::future::pending().await
+}
+
+async fn reload(mut hangup: Signal, reloads: Reloads) -> Infallible {
+    while hangup.recv().await.is_some() {
+        // Whoever reloads has told the log what came of it.
+        drop(reloads.ask().await);
     }
     std::future::pending().await
 }

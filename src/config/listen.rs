@@ -56,7 +56,7 @@ pub(super) fn listeners(
             }
         }
         let role = written.role.unwrap_or(Role::Public);
-        if role == Role::Internal && !tokens && !written.certified && !is_private(&address) {
+        if role == Role::Internal && !tokens && !written.certified && !address.is_private() {
             let hint =
                 "listen on 127.0.0.1 or on a unix socket, set tokens, or use tls with client_ca"
                     .to_owned();
@@ -205,12 +205,4 @@ fn in_the_way(one: &Address, other: &Address) -> Option<String> {
 
 fn is_ipv6_only(ip: IpAddr) -> bool {
     ip.to_canonical().is_ipv6() && !ip.is_unspecified()
-}
-
-/// Whether only processes of this machine can connect.
-fn is_private(address: &Address) -> bool {
-    match address {
-        Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
-        Address::Unix(_) => true,
-    }
 }

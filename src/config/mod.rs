@@ -105,7 +105,7 @@ pub struct Config {
 }
 
 /// Where a route leads.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteTarget {
     /// What is done.
     pub kind: RouteKind,
@@ -120,7 +120,7 @@ pub struct RouteTarget {
 }
 
 /// The kinds of routes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteKind {
     /// `proxy`: the request goes to Django.
     Proxy {

@@ -16,7 +16,7 @@ const DEPENDENT: [&str; 2] = ["notify_secret", "leave_after"];
 const EXAMPLE: &str = "as in { to = \"django\", path = \"/sse/notify/\" }";
 
 /// Whom to tell who comes on which channel, and who leaves it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notify {
     /// The name of the upstream.
     pub upstream: String,

@@ -1,36 +1,9 @@
 //! Mistakes in a configuration file, each with its place.
 
-use std::fmt;
 use std::path::PathBuf;
 
-/// One mistake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column, from 1, in characters.
-    pub column: usize,
-    /// The key, as in `route[0].sse.ask`; empty for a mistake of TOML itself.
-    pub key: String,
-    /// What is wrong. Never the value of a secret or of a variable of the environment.
-    pub message: String,
-    /// What to write instead.
-    pub hint: Option<String>,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.line, self.column)?;
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
-        f.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, " ({hint})"),
-            None => Ok(()),
-        }
-    }
-}
+/// One mistake. Its message quotes neither a secret nor a variable of the environment.
+pub use crate::wire::reload::Mistake as Problem;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]

@@ -183,16 +183,17 @@ impl Channel {
     /// Adds the newest entry; what no longer fits into a window of `most` begins to trail, and its place is returned.
     pub(super) fn keep(&mut self, entry: Arc<Entry>, most: usize) -> Option<Position> {
         self.kept.push_back(entry);
-        let trail = self.trail();
-        if self.whole || self.kept.len() - trail <= most {
-            return None;
+        let mut dropped = None;
+        // More than one only where the window has become smaller.
+        while !self.whole && self.kept.len() - self.trail() > most {
+            let oldest = self.kept.get(self.trail())?;
+            let (bytes, position) = (oldest.frame.len(), oldest.position);
+            let trail = &mut self.aside_mut().trail;
+            *trail = (trail.0 + 1, trail.1 + bytes);
+            self.dropped = self.dropped.max(position);
+            dropped = Some(self.dropped);
         }
-        let oldest = self.kept.get(trail)?;
-        let (bytes, position) = (oldest.frame.len(), oldest.position);
-        let trail = &mut self.aside_mut().trail;
-        *trail = (trail.0 + 1, trail.1 + bytes);
-        self.dropped = self.dropped.max(position);
-        Some(self.dropped)
+        dropped
     }
 
     /// Adds the newest entry for the streams that are open.

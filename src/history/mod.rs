@@ -151,6 +151,14 @@ impl Log {
         }))
     }
 
+    /// Keeps what these settings say from now on. What a channel holds beyond a smaller number of events goes with the
+    /// next event on it.
+    pub fn configure(&self, settings: Settings) {
+        let mut state = lock(&self.0.state);
+        state.settings = settings;
+        state.trim(Instant::now());
+    }
+
     /// The place after the newest event.
     pub fn position(&self) -> Position {
         Position::after(self.0.head.load(Ordering::Acquire))

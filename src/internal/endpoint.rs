@@ -37,6 +37,8 @@ pub(super) enum Endpoint {
     ChannelStreams(ChannelName),
     /// `/v1/kick`
     Kick,
+    /// `/v1/reload`
+    Reload,
     /// `/v1/streams`
     Streams,
     /// `/v1/stats`
@@ -75,6 +77,7 @@ impl Endpoint {
             "/v1/events" => Self::Events,
             "/v1/channels" => Self::Channels,
             "/v1/kick" => Self::Kick,
+            "/v1/reload" => Self::Reload,
             "/v1/streams" => Self::Streams,
             "/v1/stats" => Self::Stats,
             "/v1/tap" => Self::Tap,
@@ -111,6 +114,7 @@ impl Endpoint {
             Self::ChannelEvents(_) => "/v1/channels/{channel}/events",
             Self::ChannelStreams(_) => "/v1/channels/{channel}/streams",
             Self::Kick => "/v1/kick",
+            Self::Reload => "/v1/reload",
             Self::Streams => "/v1/streams",
             Self::Stats => "/v1/stats",
             Self::Tap => "/v1/tap",
@@ -230,6 +234,7 @@ mod tests {
             Endpoint::ChannelEvents(one("a")),
             Endpoint::ChannelStreams(one("a")),
             Endpoint::Kick,
+            Endpoint::Reload,
             Endpoint::Streams,
             Endpoint::Stats,
             Endpoint::Tap,

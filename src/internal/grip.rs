@@ -10,7 +10,7 @@ use http::{HeaderMap, Response, StatusCode, request};
 use hyper::body::Incoming;
 
 use super::body::Body;
-use super::{Internal, good_for_all, respond};
+use super::{Access, Internal, good_for_all, respond};
 use crate::publish::grip::NotTaken;
 use crate::tokens::Grant;
 use crate::wire::grip::signature::Key;
@@ -69,7 +69,9 @@ impl Internal {
             tracing::warn!(hint, "Items refused for want of a token");
         }
     }
+}
 
+impl Access {
     /// Whether `shown` is the key of an upstream, or signed with it.
     pub(super) fn is_keyed(&self, shown: &[u8]) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);

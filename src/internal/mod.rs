@@ -8,6 +8,7 @@ mod body;
 mod endpoint;
 mod grip;
 mod publish;
+pub mod reload;
 mod respond;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 
 use crate::base::handler::Handler;
+use crate::base::live::Live;
 use crate::base::metrics::{Registry, StatusCounters};
 use crate::base::random;
 use crate::base::seldom::Seldom;
@@ -35,6 +37,7 @@ use crate::wire::{headers, host};
 
 pub use body::Body;
 use endpoint::Endpoint;
+use reload::Reloads;
 
 /// How often the log says that items are refused.
 const HINTS: Duration = Duration::from_secs(60);
@@ -46,26 +49,34 @@ const MOST_KEPT: usize = 1000;
 /// The most streams that can be asked for.
 const MOST_STREAMS: usize = u32::MAX as usize;
 
+/// Who may call: a reload may change it, and a request goes by what was in force when it came.
+#[derive(Debug)]
+pub struct Access {
+    /// What callers show; if there are none, anybody may call who is on this machine or has a
+    /// certificate that the listener asks for, but no web page.
+    pub tokens: Tokens,
+    /// What the control endpoint takes in place of a token.
+    pub keys: Vec<Key>,
+}
+
 /// The internal service.
 #[derive(Debug)]
 pub struct Internal {
-    tokens: Tokens,
-    /// What the control endpoint takes in place of a token.
-    keys: Vec<Key>,
+    access: Live<Access>,
     publisher: Publisher,
     console: Console,
+    reloads: Reloads,
     hints: Seldom,
     answered: StatusCounters,
 }
 
 impl Internal {
-    /// A service whose callers show one of `tokens` or, at the control endpoint, one of `keys`; if there are no tokens,
-    /// anybody may call who is on this machine or has a certificate that the listener asks for, but no web page.
+    /// A service for whom `access` lets in.
     pub fn new(
-        tokens: Tokens,
-        keys: Vec<Key>,
+        access: Access,
         publisher: Publisher,
         console: Console,
+        reloads: Reloads,
         registry: &Registry,
     ) -> Self {
         let answered = registry.counter_by(
@@ -73,13 +84,18 @@ impl Internal {
             "Requests on internal listeners by status",
         );
         Self {
-            tokens,
-            keys,
+            access: Live::new(access),
             publisher,
             console,
+            reloads,
             hints: Seldom::every(HINTS),
             answered: StatusCounters::new(&answered),
         }
+    }
+
+    /// Lets in whom `access` names, from now on.
+    pub fn admit(&self, access: Access) {
+        self.access.set(access);
     }
 
     async fn serve(
@@ -89,8 +105,9 @@ impl Internal {
     ) -> Result<Response<Body>, Problem> {
         let (parts, body) = request.into_parts();
         let (endpoint, verb) = endpoint::find(&parts)?;
+        let access = self.access.load();
         let signed = match (&endpoint, verb) {
-            (Endpoint::Events | Endpoint::ChannelEvents(_), Verb::Post) => self.signed(&parts)?,
+            (Endpoint::Events | Endpoint::ChannelEvents(_), Verb::Post) => access.signed(&parts)?,
             _ => None,
         };
         let grant = match endpoint {
@@ -98,12 +115,12 @@ impl Internal {
             // The body will say who it is.
             _ if signed.is_some() => None,
             // No token, but not for web pages either.
-            Endpoint::Metrics if !self.tokens.is_empty() => None,
-            Endpoint::Items | Endpoint::Recover if self.shows_key(&parts) => None,
-            Endpoint::Items => self
+            Endpoint::Metrics if !access.tokens.is_empty() => None,
+            Endpoint::Items | Endpoint::Recover if access.shows_key(&parts) => None,
+            Endpoint::Items => access
                 .authenticate(&parts, conn)
                 .inspect_err(|_| self.hint())?,
-            _ => self.authenticate(&parts, conn)?,
+            _ => access.authenticate(&parts, conn)?,
         };
         let grant = grant.as_ref();
         let console = &self.console;
@@ -144,8 +161,12 @@ impl Internal {
             }
             Endpoint::Events | Endpoint::ChannelEvents(_) => {
                 asked()?;
-                let sender = self.sender(signed, grant.cloned());
+                let sender = access.sender(signed, grant.cloned());
                 return self.publish(&endpoint, &parts, body, sender).await;
+            }
+            Endpoint::Reload => {
+                asked()?;
+                return self.reload(grant).await;
             }
             Endpoint::Kick => {
                 asked()?;
@@ -197,7 +218,9 @@ impl Internal {
         }?;
         Ok(self.console.kick(target))
     }
+}
 
+impl Access {
     /// Whether a token is needed, and what is shown in its place opens the control endpoint.
     fn shows_key(&self, parts: &request::Parts) -> bool {
         let shown = headers::bearer(&parts.headers);

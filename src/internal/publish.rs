@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 
 use super::body::Body;
 use super::endpoint::Endpoint;
-use super::{Internal, respond};
+use super::{Access, Internal, respond};
 use crate::publish::Sender;
 use crate::tokens::Grant;
 use crate::wire::problem::Problem;
@@ -21,7 +21,7 @@ enum Media {
     Lines,
 }
 
-impl Internal {
+impl Access {
     /// What a request says of its signature; `None` if it is not to be known by one: it shows a token, there are no
     /// secrets to sign with. Only for a request that publishes.
     pub(super) fn signed(&self, parts: &Parts) -> Result<Option<Box<Signed>>, Problem> {
@@ -40,7 +40,9 @@ impl Internal {
             None => Sender::Known(grant),
         }
     }
+}
 
+impl Internal {
     pub(super) async fn publish(
         &self,
         endpoint: &Endpoint,

@@ -1,5 +1,6 @@
 //! Counted places, how many of a thing there may be at once; and rates, how many in a time. Floor 2.
 
+mod budget;
 mod clients;
 mod presence;
 mod rate;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use budget::{Budget, Place};
 pub use clients::{ClientLimit, ClientRate, network};
 pub use presence::{Presence, Present};
 pub use rate::{Exceeded, Rate, RateLimit};

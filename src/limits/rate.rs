@@ -90,6 +90,11 @@ impl RateLimit {
         }
     }
 
+    /// The rate it counts against.
+    pub const fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// Takes `many` of it, all or none.
     pub fn take(&self, many: NonZeroU32) -> Result<(), Exceeded> {
         // `governor` would multiply first, and overflow.

@@ -100,7 +100,6 @@ pub(super) enum Begun<'a> {
 #[derive(Debug)]
 pub(super) struct Answers {
     table: Mutex<Table>,
-    keep_for: Duration,
     memory: usize,
     forgotten: Counter,
 }
@@ -112,6 +111,7 @@ struct Table {
     order: BTreeMap<Place, Key>,
     bytes: usize,
     next: u64,
+    keep_for: Duration,
 }
 
 type Place = (Instant, u64);
@@ -137,11 +137,18 @@ impl Answers {
     /// Remembers answers for `keep_for` within so much memory.
     pub(super) fn new(keep_for: Duration, memory: usize, forgotten: Counter) -> Self {
         Self {
-            table: Mutex::default(),
-            keep_for,
+            table: Mutex::new(Table {
+                keep_for,
+                ..Table::default()
+            }),
             memory,
             forgotten,
         }
+    }
+
+    /// Remembers all answers for so long, also those that are there.
+    pub(super) fn keep_for(&self, keep_for: Duration) {
+        lock(&self.table).keep_for = keep_for;
     }
 
     /// Finds out whether the request was done before. `held_until`: until when its answer must be remembered, whatever
@@ -155,7 +162,7 @@ impl Answers {
         let now = Instant::now();
         let until = held_until.unwrap_or(now).max(now);
         let mut table = lock(&self.table);
-        table.expire(now, self.keep_for);
+        table.expire(now);
         if let Some(known) = table.known.get(&key) {
             if known.print != print {
                 return Err(Refused::Conflict);
@@ -190,7 +197,8 @@ impl Answers {
 
 impl Table {
     /// Drops what need not be remembered any more.
-    fn expire(&mut self, now: Instant, keep_for: Duration) {
+    fn expire(&mut self, now: Instant) {
+        let keep_for = self.keep_for;
         while let Some((place, key)) = self.order.first_key_value().map(|(p, k)| (*p, *k))
             && place.0 + keep_for <= now
         {

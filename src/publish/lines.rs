@@ -101,7 +101,7 @@ impl Publisher {
         watched: bool,
         progress: &Mutex<Progress>,
     ) -> Result<(), Problem> {
-        let idle = self.0.settings.ndjson_idle;
+        let idle = self.0.rules.load().settings.ndjson_idle;
         let mut lines = Lines::new(longest_line(self.limits().max_event));
         // A pause that the rate made is none of the publisher's: the time begins when the next piece is asked for.
         while let Some(frame) = timeout(idle, body.frame())

@@ -25,6 +25,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::base::live::Live;
 use crate::base::metrics::Registry;
 use crate::domain::{ByteSize, ChannelName, Event, EventId};
 use crate::history::AppendError;
@@ -61,9 +62,7 @@ pub struct Publisher(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     hub: Hub,
-    settings: Settings,
-    /// By the name of the token.
-    rates: HashMap<String, RateLimit>,
+    rules: Live<Rules>,
     answers: Answers,
     /// To signed requests.
     signed_answers: Answers,
@@ -74,6 +73,14 @@ struct Inner {
     stopping: CancellationToken,
     /// Headers of answers that could not be published.
     mistaken: Counter,
+}
+
+/// What a reload may change.
+#[derive(Debug)]
+struct Rules {
+    settings: Settings,
+    /// By the name of the token.
+    rates: HashMap<String, Arc<RateLimit>>,
 }
 
 /// Who publishes.
@@ -97,7 +104,6 @@ pub struct Published {
 impl Publisher {
     /// A publisher into `hub`.
     pub fn new(hub: Hub, settings: Settings, registry: &Registry) -> Self {
-        let limit = |(name, rate): (&String, &Rate)| (name.clone(), RateLimit::new(*rate));
         let forgotten = registry.counter(
             "publish_answers_forgotten",
             "Answers to an Idempotency-Key given up early for want of memory",
@@ -110,15 +116,22 @@ impl Publisher {
         Self(Arc::new(Inner {
             items: Sequencer::new(hub.clone(), registry),
             hub,
-            rates: settings.rates.iter().map(limit).collect(),
             answers: Answers::new(keep_for, idempotency::MEMORY, forgotten.clone()),
             signed_answers: Answers::new(keep_for, idempotency::SIGNED_MEMORY, forgotten),
             gathering: Slots::new(GATHERED_AT_ONCE),
             lines: Slots::new(LINES_AT_ONCE),
             stopping: CancellationToken::new(),
             mistaken,
-            settings,
+            rules: Live::new(Rules::new(settings, None)),
         }))
+    }
+
+    /// Has requests that come from now on go by these settings. What a token has used of a rate that stays is still used.
+    pub fn configure(&self, settings: Settings) {
+        self.0.answers.keep_for(settings.idempotency);
+        self.0.signed_answers.keep_for(settings.idempotency);
+        let before = self.0.rules.load();
+        self.0.rules.set(Rules::new(settings, Some(&before)));
     }
 
     /// Ends the streams of lines, and takes no new ones.
@@ -147,7 +160,7 @@ impl Publisher {
                 Ok(published_batch(events.len(), last.as_deref()))
             }
         };
-        let limit = self.0.settings.max_body;
+        let limit = self.0.rules.load().settings.max_body;
         let published = self.once(parts, body, limit, sender, take).await?;
         self.0.hub.caught_up().await;
         Ok(published)
@@ -167,7 +180,8 @@ impl Publisher {
             self.one(&event, Place::Query, grant)
         };
         // The body is the data of one event, so it need not be read further than that may go.
-        let settings = &self.0.settings;
+        let rules = self.0.rules.load();
+        let settings = &rules.settings;
         let limit = settings.max_body.min(settings.max_event);
         let published = self.once(parts, body, limit, sender, take).await?;
         self.0.hub.caught_up().await;
@@ -258,7 +272,7 @@ impl Publisher {
 
     fn limits(&self) -> Limits {
         Limits {
-            max_event: self.0.settings.max_event.as_len(),
+            max_event: self.0.rules.load().settings.max_event.as_len(),
             max_batch: MOST_EVENTS,
         }
     }
@@ -338,14 +352,29 @@ impl Publisher {
         })
     }
 
-    fn limit(&self, grant: Option<&Grant>) -> Option<&RateLimit> {
-        self.0.rates.get(grant?.name())
+    fn limit(&self, grant: Option<&Grant>) -> Option<Arc<RateLimit>> {
+        self.0.rules.load().rates.get(grant?.name()).cloned()
     }
 
     /// Whether `id` claims to be a place in this log, which a client could then not tell from one.
     fn is_ours(&self, id: &str) -> bool {
         let log = self.0.hub.log();
         EventId::parse(id).is_some_and(|id| id.epoch == log.id(log.position()).epoch)
+    }
+}
+
+impl Rules {
+    fn new(settings: Settings, before: Option<&Self>) -> Self {
+        let limit = |(name, rate): (&String, &Rate)| {
+            let known = before.and_then(|before| before.rates.get(name));
+            let known = known.filter(|limit| limit.rate() == *rate);
+            let limit = known.map_or_else(|| Arc::new(RateLimit::new(*rate)), Arc::clone);
+            (name.clone(), limit)
+        };
+        Self {
+            rates: settings.rates.iter().map(limit).collect(),
+            settings,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod task;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, Response};
@@ -51,7 +52,8 @@ struct Inner {
     hub: Hub,
     recordings: Recordings,
     slots: Slots,
-    longest: usize,
+    /// The longest data of an event of recordings that begin now.
+    longest: AtomicUsize,
     tasks: TaskTracker,
     stop: CancellationToken,
     metrics: Metrics,
@@ -135,11 +137,17 @@ impl Recorder {
             hub,
             recordings: Recordings::default(),
             slots: Slots::new(most),
-            longest: max_event.as_len(),
+            longest: AtomicUsize::new(max_event.as_len()),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             metrics,
         }))
+    }
+
+    /// Has recordings that begin from now on take events of at most `max_event`.
+    pub fn configure(&self, max_event: ByteSize) {
+        let longest = max_event.as_len();
+        self.0.longest.store(longest, Ordering::Relaxed);
     }
 
     /// Drops every recording with its request to Django, and waits, at most for `patience`, until they are gone.

@@ -1,6 +1,7 @@
 //! From a request to a place on a recording, or to the answer of its own.
 
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, SET_COOKIE};
@@ -134,7 +135,7 @@ impl Recorder {
         let (hub, log) = (&self.0.hub, self.0.hub.log());
         let reading = Reading::new(
             ChannelName::of_recording(random::unguessable()),
-            self.0.longest,
+            self.0.longest.load(Ordering::Relaxed),
         );
         let mut slot = None;
         let added = self.0.recordings.add(&key, hub, era, || {

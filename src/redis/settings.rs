@@ -8,7 +8,7 @@ use crate::routes::ChannelTemplate;
 use crate::wire::redis::Format;
 
 /// `[redis]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `url`: where Redis is.
     pub address: Address,
@@ -25,7 +25,7 @@ pub struct Settings {
 }
 
 /// `[[redis.listen]]`: what is heard on a channel of Redis, and which channel it goes to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// `channel`: its name in Redis, or a pattern if it has `*`, `?` or `[`.
     pub channel: Box<str>,

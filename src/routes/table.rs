@@ -3,7 +3,7 @@
 use super::pattern::{Captures, PathPattern};
 
 /// One route.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry<T> {
     /// The path as written: what metrics and logs call this route.
     pub name: String,
@@ -14,7 +14,7 @@ pub struct Entry<T> {
 }
 
 /// All routes, in the order in which they are tried.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table<T> {
     entries: Vec<Entry<T>>,
 }

@@ -163,11 +163,12 @@ async fn unix(path: &Path) -> io::Result<UnixListener> {
 
 /// Accepts until the server stops, then waits for the connections.
 pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler: Arc<H>) {
-    tune(&server, &listener);
+    let mut tuned = server.0.settings.load().body_idle;
+    tune(&listener, tuned);
     let local_port = listener.port();
     let mut connections = JoinSet::new();
     // One for each thread of the runtime.
-    let most = if server.0.settings.fast_path {
+    let most = if server.0.settings.load().fast_path {
         Handle::current().metrics().num_workers()
     } else {
         0
@@ -190,6 +191,12 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
                     let info = Arc::new(ConnInfo { id, peer, local_port, tls, certified, redirect_https: listener.redirect_https });
                     let open = Counted::new(&server.0.metrics.open);
                     server.0.metrics.accepted.inc();
+                    let body_idle = server.0.settings.load().body_idle;
+                    if body_idle != tuned {
+                        // What a reload has changed holds for those who come after this one.
+                        tuned = body_idle;
+                        tune(&listener, tuned);
+                    }
                     let (server, handler) = (server.clone(), Arc::clone(&handler));
                     let (holders, occupied) = (Arc::clone(&holders), Occupied::new(slot, open));
                     connections.spawn(async move {
@@ -248,11 +255,11 @@ fn after(server: &Server, listener: &Listener, error: &io::Error, before: Durati
 /// `body_idle`, by probes when there is nothing to acknowledge. The kernel keeps little unsent, so that a client which reads
 /// slowly but steadily is seen to. Each accepted socket has all this from the one that listens (Linux), which spares it four
 /// calls. A socket that refuses any of it works all the same.
-fn tune(server: &Server, listener: &Listener) {
+fn tune(listener: &Listener, body_idle: Duration) {
     if let Bound::Tcp(socket) = &listener.socket {
         let socket = SockRef::from(socket);
         let _best_effort = socket.set_tcp_nodelay(true);
-        let _best_effort = socket.set_tcp_user_timeout(Some(server.0.settings.body_idle));
+        let _best_effort = socket.set_tcp_user_timeout(Some(body_idle));
         let _best_effort = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER));
         let _best_effort = socket.set_tcp_notsent_lowat(UNSENT);
     }

@@ -76,16 +76,11 @@ pub(super) async fn run<H: Handler>(
     holders: Arc<Holders<HeldOf<H>>>,
 ) -> Option<HeldConn<HeldOf<H>>> {
     let inner = &server.0;
+    let settings = inner.settings.load();
     let (socket, versions) = speech.begin(inner, socket, info.id).await?;
     let activity = Arc::new(Activity::default());
     let refused = inner.metrics.refused.clone();
-    let io = ClientIo::new(
-        socket,
-        versions,
-        Arc::clone(&activity),
-        &inner.settings,
-        refused,
-    );
+    let io = ClientIo::new(socket, versions, Arc::clone(&activity), &settings, refused);
     let conn = Arc::new(Conn {
         info,
         handler,
@@ -93,7 +88,7 @@ pub(super) async fn run<H: Handler>(
         activity: Arc::clone(&activity),
         kept: Mutex::new(None),
     });
-    conn.serve(&server, io).await;
+    conn.serve(&server, &settings, io).await;
     let Kept {
         desk,
         parts,
@@ -120,7 +115,7 @@ struct Conn<H: Handler> {
 }
 
 impl<H: Handler> Conn<H> {
-    async fn serve(self: &Arc<Self>, server: &Server, io: ClientIo) {
+    async fn serve(self: &Arc<Self>, server: &Server, settings: &Settings, io: ClientIo) {
         let (inner, activity) = (&server.0, &self.activity);
         let conn = Arc::clone(self);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -129,10 +124,10 @@ impl<H: Handler> Conn<H> {
             // size, and over HTTP/1.1 each connection has room for one.
             Box::pin(Arc::clone(&conn).answer(request, busy))
         });
-        let builder = builder(&inner.settings);
+        let builder = builder(settings);
         let mut connection =
             pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
-        let mut silence = pin!(activity.silent_for(inner.settings.keepalive));
+        let mut silence = pin!(activity.silent_for(settings.keepalive));
         let mut finishing = false;
         loop {
             let driven = poll_fn(|cx| match connection.as_mut().poll(cx) {
@@ -166,7 +161,7 @@ impl<H: Handler> Conn<H> {
                     }
                     finishing = true;
                     connection.as_mut().graceful_shutdown();
-                    silence.set(activity.silent_for(inner.settings.keepalive));
+                    silence.set(activity.silent_for(settings.keepalive));
                 }
             }
         }

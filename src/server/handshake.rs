@@ -114,7 +114,8 @@ impl Speech {
             (socket, _) => return Some((socket, Versions::Http1)),
         };
         // In a box that is gone afterwards, for it is larger than what a connection needs later.
-        let handshake = Box::pin(timeout(server.settings.header_timeout, shake(socket, tls)));
+        let patience = server.settings.load().header_timeout;
+        let handshake = Box::pin(timeout(patience, shake(socket, tls)));
         let done = tokio::select! {
             // The handshake first: one that is done is served, and told of the end as others are.
             biased;

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::handler::Handler;
+use crate::base::live::Live;
 use crate::base::metrics::{CounterBy, Registry};
 use crate::limits::Slots;
 
@@ -40,7 +41,8 @@ pub struct Server(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    settings: Settings,
+    /// A connection takes them once, at its beginning.
+    settings: Live<Settings>,
     slots: Slots,
     metrics: Metrics,
     next_conn: Arc<AtomicU64>,
@@ -104,7 +106,7 @@ impl Server {
     pub fn new(settings: Settings, metrics: &Metrics) -> Self {
         Self(Arc::new(Inner {
             slots: Slots::new(settings.max_connections),
-            settings,
+            settings: Live::new(settings),
             metrics: metrics.clone(),
             next_conn: Arc::default(),
             stop: CancellationToken::new(),
@@ -114,6 +116,12 @@ impl Server {
             holding: TaskTracker::new(),
             emptied: CancellationToken::new(),
         }))
+    }
+
+    /// Has connections that come from now on go by these settings, as far as they can be changed: not `max_connections`
+    /// and `fast_path`.
+    pub fn configure(&self, settings: Settings) {
+        self.0.settings.set(settings);
     }
 
     /// Serves `listener` until the server stops.

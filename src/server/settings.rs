@@ -18,6 +18,16 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+impl Address {
+    /// Whether only processes of this machine can connect.
+    pub fn is_private(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -37,7 +47,7 @@ pub enum Role {
 }
 
 /// `[listen.<name>]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// The name in the configuration and in logs.
     pub name: String,

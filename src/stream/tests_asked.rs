@@ -19,6 +19,7 @@ use crate::base::sync::lock;
 use crate::domain::Epoch;
 use crate::history::{self, Log};
 use crate::hub::Ending;
+use crate::limits::Budget;
 use crate::upstream::{self, Families, Head, RequestBody, Server, Upstream};
 use crate::wire::last_event_id;
 
@@ -138,7 +139,7 @@ impl Site {
             cache,
             ..ask::Settings::default()
         };
-        let budget = Slots::new(settings.at_once);
+        let budget = Budget::new(settings.at_once);
         let asker = Asker::new(
             django.upstream(&[]),
             budget,

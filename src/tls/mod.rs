@@ -72,6 +72,8 @@ impl PartialEq for Settings {
     }
 }
 
+impl Eq for Settings {}
+
 /// What rustls serves a listener with that has these certificates; `None` if there are none. Each goes with the first.
 /// Tickets are of this one listener and process; their keys change every six hours, and last for twelve.
 pub fn server_config(certificates: &[Arc<Settings>], http2: bool) -> Option<Arc<ServerConfig>> {

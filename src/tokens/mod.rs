@@ -16,7 +16,7 @@ use crate::domain::{ChannelName, ChannelPattern};
 use crate::wire::webhook::{self, Signed};
 
 /// The text of a token. Never printed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
 /// A secret of no characters, which everybody knows.
@@ -46,7 +46,7 @@ impl fmt::Debug for Secret {
 }
 
 /// One entry of `[publish] tokens`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// What logs call it.
     pub name: String,
@@ -59,7 +59,7 @@ pub struct Token {
 }
 
 /// What a good token allows. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant(Arc<Token>);
 
 impl Grant {
@@ -84,7 +84,7 @@ impl Grant {
 }
 
 /// All tokens.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tokens(Vec<Grant>);
 
 impl Tokens {

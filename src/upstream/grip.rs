@@ -19,7 +19,7 @@ const GOOD_FOR: Duration = Duration::from_secs(3600);
 const SENT_FOR: Duration = Duration::from_secs(300);
 
 /// `grip` of an upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grip {
     /// What signs `Grip-Sig`, and what publishers may sign with. Unset: one that is made up at the start, for without a
     /// signature django-eventstream would stream itself.

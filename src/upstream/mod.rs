@@ -25,6 +25,7 @@ mod queue;
 mod send;
 mod settings;
 mod standing;
+mod succession;
 mod switched;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ mod vouched;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -78,6 +80,8 @@ struct Inner {
     /// Ends those tasks, at the latest when it is dropped.
     checks: CancellationToken,
     _checks: DropGuard,
+    /// Who is there in its place, once it is retired.
+    successor: ArcSwapOption<Self>,
     metrics: Metrics,
 }
 
@@ -167,6 +171,7 @@ impl Upstream {
             open,
             _checks: checks.clone().drop_guard(),
             checks,
+            successor: ArcSwapOption::empty(),
             metrics,
         }))
     }
@@ -178,7 +183,7 @@ impl Upstream {
 
     /// Sets on a request what Django must know to have its answer held; nothing without `grip`.
     pub fn sign(&self, headers: &mut http::HeaderMap) {
-        if let Some(signer) = &self.0.signer {
+        if let Some(signer) = &self.current().0.signer {
             signer.sign(headers);
         }
     }

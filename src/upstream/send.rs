@@ -92,8 +92,8 @@ struct Failed {
 type Attempt = Result<(Answered, Instant), Failed>;
 
 impl Upstream {
-    /// Sends a request and returns the answer once its head is there. While the upstream cannot be reached it is tried
-    /// again for `retry_for`; zero means once.
+    /// Sends a request of the gateway's own and returns the answer once its head is there. While the upstream cannot be
+    /// reached it is tried again for `retry_for`; zero means once. If the upstream was retired, its successor is sent it.
     pub async fn send(
         &self,
         head: &Head,
@@ -105,7 +105,7 @@ impl Upstream {
             vouched: None,
             sent: None,
         };
-        self.tried(asking, body, retry_for).await
+        self.current().tried(asking, body, retry_for).await
     }
 
     /// Sends a client's request in the same way, for as long as the settings say, and tells in `sent` how far it is.

@@ -85,7 +85,7 @@ impl Health {
 }
 
 /// `[upstream.<name>]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The name in the configuration, in logs and in metrics.
     pub name: String,

@@ -26,6 +26,7 @@ pub mod problem;
 pub mod publish;
 pub mod query;
 pub mod redis;
+pub mod reload;
 pub mod signed;
 pub mod sse;
 pub mod tap;

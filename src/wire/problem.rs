@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
 
+use super::reload::Mistake;
 use crate::domain::RequestId;
 
 /// The media type of a problem's body.
@@ -39,8 +40,19 @@ pub struct Problem {
     pub line: Option<u64>,
     /// How many events of the body are in the log nevertheless.
     pub published: Option<u64>,
+    /// The configuration file that cannot be taken; boxed, because it is seldom there.
+    pub file: Option<Box<BadFile>>,
     /// The request, to be found in the log.
     pub request_id: Option<RequestId>,
+}
+
+/// A configuration file that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadFile {
+    /// As it was named at the start.
+    pub name: String,
+    /// All its mistakes; none if it cannot be read at all.
+    pub mistakes: Vec<Mistake>,
 }
 
 impl Problem {
@@ -63,6 +75,7 @@ impl Problem {
             hint: None,
             line: None,
             published: None,
+            file: None,
             request_id: None,
         }
     }
@@ -163,6 +176,13 @@ impl Problem {
         Self::new(status, "invalid-parameter", title, detail)
     }
 
+    /// 422: the configuration file cannot be taken, and the one before stays.
+    pub const fn bad_configuration(detail: String) -> Self {
+        let title = "The configuration has mistakes";
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self::new(status, "bad-configuration", title, detail)
+    }
+
     /// 429: more than a limit allows. The answer needs `Retry-After` as well.
     pub const fn too_many_requests(detail: String) -> Self {
         let title = "Too many requests";
@@ -246,6 +266,8 @@ impl Problem {
             hint: self.hint.as_deref(),
             line: self.line,
             published: self.published,
+            file: self.file.as_deref().map(|file| file.name.as_str()),
+            problems: self.file.as_deref().map_or(&[], |file| &file.mistakes),
             request_id: self.request_id.as_ref().map(RequestId::as_str),
         };
         serde_json::to_vec(&body)
@@ -272,6 +294,10 @@ struct Body<'a> {
     line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     published: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Mistake]>::is_empty")]
+    problems: &'a [Mistake],
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
 }

@@ -92,6 +92,12 @@ mod publishing_refusals;
 mod publishing_signed;
 // Events for a user.
 mod publishing_users;
+// Which keys a reload puts in force, and which need a restart.
+mod reloading_keys;
+// A file with mistakes, and who may have it read.
+mod reloading_refused;
+// A right file: who comes finds the new, what is open goes on.
+mod reloading_site;
 // What the answer to a viewer does beside being recorded, and who is refused before anything is recorded for him.
 mod recording_begins;
 // How a recording begins and ends: with the view, without viewers, beyond its bounds.

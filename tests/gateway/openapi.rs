@@ -93,6 +93,9 @@ fn requests(ids: &[String], long: &str) -> Vec<(&'static str, String, &'static s
         ("GET", "/readyz", "", ""),
         ("GET", "/metrics", "", ""),
         ("GET", "/v1/stats", TYPED, ""),
+        ("POST", "/v1/reload", TYPED, ""),
+        ("POST", "/v1/reload", LIMITED, ""),
+        ("POST", "/v1/reload?x", TYPED, ""),
         ("GET", "/openapi.json", TYPED, ""),
         ("GET", "/v1/channels?match=news", TYPED, ""),
         (
@@ -229,6 +232,9 @@ async fn every_documented_answer_is_given() {
         seen.0
             .insert((path.to_owned(), "post".to_owned(), 400, Some(answer)));
     }
+    gateway.write("[mistake");
+    seen.ask(&mut publisher, "POST", "/v1/reload", TYPED, "")
+        .await;
     taps(&gateway, &mut seen).await;
     web_pages(&mut seen).await;
     not_ready(&mut seen).await;
@@ -342,6 +348,7 @@ async fn not_ready(seen: &mut Seen) {
     })
     .await;
     seen.ask(&mut publisher, "GET", "/readyz", "", "").await;
+    seen.ask(&mut publisher, "POST", "/v1/reload", "", "").await;
     gate.open();
     conn.answer().await;
     within("the end", ending.join_next())

@@ -32,7 +32,7 @@ pub enum NotTaken {
 impl Publisher {
     /// `POST /publish/`: a batch of items.
     pub async fn items(&self, body: Incoming, grant: Option<&Grant>) -> Result<(), NotTaken> {
-        let body = gather(body, self.0.settings.max_body).await;
+        let body = gather(body, self.0.rules.load().settings.max_body).await;
         self.take_items(&body.map_err(NotTaken::Refused)?, grant)?;
         self.0.hub.caught_up().await;
         Ok(())

@@ -71,6 +71,8 @@ struct Holder<S: HeldStream> {
     round: Vec<u32>,
     memo: S::Memo,
     scratch: Scratch,
+    /// `body_idle`, as it was when this turn began.
+    patience: Duration,
     held: Gauge,
 }
 
@@ -106,6 +108,7 @@ impl<S: HeldStream> Holder<S> {
                 events: Vec::new(),
                 due: Vec::new(),
             },
+            patience: server.0.settings.load().body_idle,
             held: server.0.metrics.held.clone(),
         };
         let server = server.clone();
@@ -145,6 +148,7 @@ impl<S: HeldStream> Holder<S> {
     /// Serves who needs it, but no more than a turn; pending when nobody does.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
+        self.patience = self.server.0.settings.load().body_idle;
         let heard = self.poll_kernel(cx, now);
         let due = self.serve_due(now);
         let rung = self.serve_rung(cx, now);
@@ -223,7 +227,7 @@ impl<S: HeldStream> Holder<S> {
 
     /// Whether a stream that is due has waited in vain: for its client to close, or to read.
     fn is_over(&mut self, key: u32, now: Instant) -> bool {
-        let (tick, patience) = (self.clock.tick(now), self.server.0.settings.body_idle);
+        let (tick, patience) = (self.clock.tick(now), self.patience);
         let over = |entry: &mut Entry<S>| {
             let waited = tick.saturating_sub(entry.waits_since());
             match &entry.stream {
@@ -340,7 +344,7 @@ impl<S: HeldStream> Holder<S> {
 
     /// Puts the stream among the due times, where it is due earlier than it stands there.
     fn plan(&mut self, key: u32, now: Instant) {
-        let patience = self.server.0.settings.body_idle;
+        let patience = self.patience;
         let Some(entry) = self.table.get_mut(key) else {
             return;
         };

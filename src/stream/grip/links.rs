@@ -191,7 +191,7 @@ impl Links {
     }
 
     /// What the settings say.
-    pub(super) fn grip(&self) -> &Grip {
+    pub fn grip(&self) -> &Grip {
         &self.0.grip
     }
 
@@ -205,7 +205,7 @@ impl Links {
 
     /// How long an answer of this upstream may take to be all there.
     pub(super) fn patience(&self) -> Duration {
-        self.0.upstream.settings().response_timeout
+        self.0.upstream.current().settings().response_timeout
     }
 
     pub(super) fn upstream_name(&self) -> &str {
@@ -216,6 +216,16 @@ impl Links {
     pub async fn close(&self) {
         self.0.tasks.close();
         drop(timeout(PATIENCE, self.0.tasks.wait()).await);
+    }
+
+    /// Whether it is the same one.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether nobody but the caller has it, nor a request of it.
+    pub fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && self.0.tasks.is_empty()
     }
 
     /// `site`, shared with others that have the same, and no part of their requests' memory.

@@ -11,7 +11,7 @@ const USER: Schema = Schema::AnyOf(&[Schema::Text, Schema::Whole]);
 pub(super) const MILLISECONDS: Schema = Schema::Between(0, 4_294_967_295);
 
 /// All of them, by name.
-pub(super) const ALL: [&Object; 18] = [
+pub(super) const ALL: [&Object; 20] = [
     &BATCH_PUBLISHED,
     &CHANNEL_SUMMARY,
     &CHANNELS,
@@ -23,8 +23,10 @@ pub(super) const ALL: [&Object; 18] = [
     &KICK_STREAM,
     &KICK_USER,
     &LINES_PUBLISHED,
+    &MISTAKE,
     &PROBLEM,
     &PUBLISHED,
+    &RELOADED,
     &RESET,
     &STATS,
     &STREAM_SUMMARY,
@@ -295,6 +297,43 @@ pub(super) const RESET: Object = Object {
     )],
 };
 
+pub(super) const RELOADED: Object = Object {
+    name: "Reloaded",
+    about: "What the file says otherwise than before: keys, or the tables they are in.",
+    fields: &[
+        Field::needed(
+            "changed",
+            Schema::List(&Schema::Text, None),
+            "What is in force now.",
+        ),
+        Field::needed(
+            "restart",
+            Schema::List(&Schema::Text, None),
+            "What will be in force after a restart only.",
+        ),
+    ],
+};
+
+const MISTAKE: Object = Object {
+    name: "Mistake",
+    about: "A mistake in the configuration file.",
+    fields: &[
+        Field::needed("line", Schema::Count, "The line, from 1."),
+        Field::needed("column", Schema::Count, "The column, from 1."),
+        Field::needed(
+            "key",
+            Schema::Text,
+            "The key; empty for a mistake of TOML itself.",
+        ),
+        Field::needed("message", Schema::Text, "What is wrong."),
+        Field::needed(
+            "hint",
+            Schema::OrNull(&Schema::Text),
+            "What to write instead.",
+        ),
+    ],
+};
+
 pub(super) const PROBLEM: Object = Object {
     name: "Problem",
     about: "A refusal (RFC 9457). `code` never changes; `detail` is for people and may.",
@@ -332,6 +371,16 @@ pub(super) const PROBLEM: Object = Object {
             "published",
             Schema::Count,
             "How many events of a stream of lines are in the log nevertheless.",
+        ),
+        Field::optional(
+            "file",
+            Schema::Text,
+            "The configuration file that cannot be taken.",
+        ),
+        Field::optional(
+            "problems",
+            Schema::List(&Schema::Of(&MISTAKE), None),
+            "All its mistakes, in the order of the file.",
         ),
         Field::needed("request_id", Schema::Text, "The request, for the log."),
     ],

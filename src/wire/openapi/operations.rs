@@ -2,7 +2,7 @@
 
 use super::objects::{
     BATCH_PUBLISHED, CHANNELS, ENDED, EVENT, HISTORY, KEEP, KICK_CHANNEL, KICK_STREAM, KICK_USER,
-    LINES_PUBLISHED, MILLISECONDS, PUBLISHED, STATS, STREAM, STREAMS,
+    LINES_PUBLISHED, MILLISECONDS, PUBLISHED, RELOADED, STATS, STREAM, STREAMS,
 };
 use super::schema::Schema;
 use super::{Access, Answer, Body, Content, Operation, Parameter, Verb};
@@ -95,7 +95,7 @@ const NOT_ACCEPTABLE: Answer = Answer {
 };
 
 /// Every operation, by path.
-pub static OPERATIONS: [Operation; 17] = [
+pub static OPERATIONS: [Operation; 18] = [
     Operation {
         access: Access::All,
         answers: &[good(&[(TEXT, Schema::OneOf(&["tidegate\n"]))], "It is.")],
@@ -399,6 +399,23 @@ pub static OPERATIONS: [Operation; 17] = [
             "/v1/streams",
             "streams",
             "The open streams; needs a token that is good for all channels",
+        )
+    },
+    Operation {
+        answers: &[good(
+            &[(JSON, Schema::Of(&RELOADED))],
+            "The file is in force, as far as it can be without a restart.",
+        )],
+        problems: &[
+            Problem::invalid_parameter,
+            Problem::bad_configuration,
+            |_| Problem::stopping(),
+        ],
+        ..on(
+            Verb::Post,
+            "/v1/reload",
+            "reload",
+            "Read the configuration file anew; one with mistakes changes nothing. Needs a token that is good for all channels",
         )
     },
     Operation {

@@ -105,6 +105,18 @@ impl fmt::Display for Algorithm {
     }
 }
 
+impl PartialEq for Jwt {
+    /// Whether both take the same tokens.
+    fn eq(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm
+            && self.key.as_bytes() == other.key.as_bytes()
+            && self.audience == other.audience
+            && self.issuer == other.issuer
+    }
+}
+
+impl Eq for Jwt {}
+
 impl Jwt {
     /// `key` is a secret for HS256, else a public key as PEM. A token must name `audience` and `issuer` if there are any.
     pub fn new(

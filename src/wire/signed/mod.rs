@@ -24,7 +24,7 @@ use crate::domain::{ChannelName, UserId};
 pub const LONGEST: usize = 8 << 10;
 
 /// How the tokens of a route are signed, and with what.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verifier {
     /// `kind = "django-signed"`.
     Django(Django),

@@ -1,10 +1,12 @@
 //! A whole gateway in this process.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate::app::{self, Pace};
-use tidegate::config::{self, Process};
+use tidegate::app::{self, Pace, Source};
+use tidegate::config::{self, Config, ConfigError, Process};
+use tidegate::internal::reload::Outcome;
 use tidegate::server::Address;
 
 use super::publisher::Publisher;
@@ -22,6 +24,8 @@ pub struct Gateway {
     pub internal_unix: Address,
     /// Whether held streams are written past the HTTP library.
     pub has_fast_path: bool,
+    /// What a reload reads, without `version` and listeners.
+    file: Arc<Mutex<String>>,
     _directory: TempDir,
 }
 
@@ -35,25 +39,27 @@ impl Gateway {
     pub async fn start_with(listen: &str, text: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = |name: &str| directory.path().join(name).display().to_string();
-        let text = format!(
+        let listeners = format!(
             "version = 1\n\
              [listen.http]\naddress = \"127.0.0.1:0\"\n{listen}\n\
              [listen.http_unix]\naddress = \"unix:{}\"\n\
              [listen.internal]\naddress = \"127.0.0.1:0\"\nrole = \"internal\"\n\
-             [listen.internal_unix]\naddress = \"unix:{}\"\nrole = \"internal\"\n{text}\n",
+             [listen.internal_unix]\naddress = \"unix:{}\"\nrole = \"internal\"\n",
             socket("http.sock"),
             socket("internal.sock"),
         );
-        let mut config = config::parse(&text, &Process).unwrap_or_else(|problems| {
+        let config = read(&listeners, text).unwrap_or_else(|error| {
+            let ConfigError::Invalid { problems, .. } = error else {
+                panic!("{error}")
+            };
             let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
             panic!("{}\n{text}", all.join("\n"))
         });
-        // `tests/run` goes both ways.
-        if std::env::var("TESTS_FAST_PATH").is_ok_and(|wanted| wanted == "false") {
-            config.server.fast_path = false;
-        }
         let has_fast_path = config.server.fast_path;
-        let running = app::Gateway::start(config).await.unwrap();
+        let file = Arc::new(Mutex::new(text.to_owned()));
+        let source = Arc::clone(&file);
+        let source = Source::new(move || read(&listeners, &source.lock().unwrap()));
+        let running = app::Gateway::start(config, source).await.unwrap();
         let address = |name| running.address(name).unwrap().clone();
         Self {
             public: address("http"),
@@ -61,6 +67,7 @@ impl Gateway {
             public_unix: address("http_unix"),
             internal_unix: address("internal_unix"),
             has_fast_path,
+            file,
             running,
             _directory: directory,
         }
@@ -74,6 +81,17 @@ impl Gateway {
     /// Where another listener of the file listens.
     pub fn address(&self, name: &str) -> Address {
         self.running.address(name).unwrap().clone()
+    }
+
+    /// Has another text in the file, which nobody reads yet.
+    pub fn write(&self, text: &str) {
+        text.clone_into(&mut self.file.lock().unwrap());
+    }
+
+    /// Has another text in the file, and has it read.
+    pub async fn reload(&self, text: &str) -> Outcome {
+        self.write(text);
+        within("a reload", self.running.reloads().ask()).await
     }
 
     /// What SIGUSR1 does.
@@ -101,6 +119,19 @@ impl Gateway {
         within("the end of the gateway", self.running.stop(Pace::Quick)).await;
         before.elapsed()
     }
+}
+
+fn read(listeners: &str, text: &str) -> Result<Config, ConfigError> {
+    let whole = format!("{listeners}{text}\n");
+    let mut config = config::parse(&whole, &Process).map_err(|problems| ConfigError::Invalid {
+        path: "gateway.toml".into(),
+        problems,
+    })?;
+    // `tests/run` goes both ways.
+    if std::env::var("TESTS_FAST_PATH").is_ok_and(|wanted| wanted == "false") {
+        config.server.fast_path = false;
+    }
+    Ok(config)
 }
 
 /// Several servers where one is expected.
