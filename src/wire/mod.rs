@@ -23,6 +23,7 @@ pub mod parameters;
 pub mod path;
 pub mod presence;
 pub mod problem;
+pub mod proxy_protocol;
 pub mod publish;
 pub mod query;
 pub mod redis;

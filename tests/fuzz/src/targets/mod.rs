@@ -16,6 +16,7 @@ mod kick;
 mod last_event_id;
 mod ndjson;
 mod path;
+mod proxy_protocol;
 mod publish;
 mod query;
 mod redis;
@@ -45,6 +46,7 @@ pub fn find(name: &str) -> Option<Target> {
         "last_event_id" => last_event_id::check,
         "ndjson" => ndjson::check,
         "path" => path::check,
+        "proxy_protocol" => proxy_protocol::check,
         "publish" => publish::check,
         "query" => query::check,
         "redis" => redis::check,
