@@ -9,7 +9,7 @@ use crate::base::access::Writer;
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind, RouteTarget};
 use crate::hub::Hub;
-use crate::internal::Access;
+use crate::internal::{Access, Places};
 use crate::notify::{self, Notifier};
 use crate::proxy::{self, AccessSettings, BasicAuth, Holding, Kind, Recorded, Route};
 use crate::record::{self, Recorder};
@@ -26,6 +26,8 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
     proxy::Settings {
         hosts: config.hosts.clone(),
         trust: config.trust.clone(),
+        connections: config.connections,
+        request_id: config.request_id.clone(),
         body_idle: config.server.body_idle,
         session_cookies: session_cookies(config),
     }
@@ -81,6 +83,7 @@ pub(super) fn notifier(made: &InForce, hub: &Hub, registry: &Registry) -> Option
         secret: told.secret.clone(),
         leave_after: told.leave_after,
         host: host.unwrap_or_else(|| "localhost".to_owned()),
+        request_id: config.request_id.clone(),
     };
     let upstream = made.upstream(&told.upstream);
     Some(Notifier::start(settings, upstream, hub, registry))
@@ -99,6 +102,14 @@ pub(super) fn admitted(config: &Config) -> Access {
     Access {
         tokens: config.tokens.clone(),
         keys: config.upstreams.iter().filter_map(key).collect(),
+    }
+}
+
+/// Where things are on internal listeners.
+pub(super) fn places(config: &Config) -> Places {
+    Places {
+        metrics: config.metrics.path.clone(),
+        here: config.console,
     }
 }
 

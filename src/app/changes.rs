@@ -52,6 +52,10 @@ pub(super) fn settle(
         access,
         finish,
         maintenance,
+        connections,
+        request_id,
+        metrics,
+        console,
     } = wanted;
     listeners(&running.listen, listen, &mut told);
     listen.clone_from(&running.listen);
@@ -82,6 +86,11 @@ pub(super) fn settle(
     told.now("errors.pages", running.finish.pages == *pages);
     let same = running.maintenance == *maintenance;
     told.now("errors.maintenance", same);
+    let same = running.connections == *connections;
+    told.now("limits.connections", same);
+    told.now("log.request_id", running.request_id == *request_id);
+    told.later("metrics", kept(&running.metrics, metrics));
+    told.later("console", kept(&running.console, console));
     access_log(running.access.as_ref(), access, opened, &mut told);
     told.0
 }
@@ -119,6 +128,7 @@ fn listeners(running: &[Listen], wanted: &[Listen], told: &mut Told) {
         role,
         http2,
         redirect_https,
+        proxy_protocol,
         tls,
     } in wanted
     {
@@ -134,6 +144,7 @@ fn listeners(running: &[Listen], wanted: &[Listen], told: &mut Told) {
             ("role", now.role == *role),
             ("http2", now.http2 == *http2),
             ("redirect_to_https", now.redirect_https == *redirect_https),
+            ("proxy_protocol", now.proxy_protocol == *proxy_protocol),
             ("tls", names(&now.tls) == names(tls)),
         ] {
             told.later(format!("listen.{name}.{key}"), same);

@@ -116,9 +116,13 @@ impl Gateway {
         let proxy = Arc::new(Proxy::new(made.site(&lasting), collaborators, &registry));
         let readiness = Readiness::default();
         let console = Console::new(hub.clone(), registry.clone(), readiness.clone());
+        if config.metrics.per_channel {
+            console.count_channels();
+        }
         let (reloads, requests) = Reloads::new();
         let internal = Arc::new(Internal::new(
             build::admitted(config),
+            build::places(config),
             publisher.clone(),
             console,
             reloads.clone(),
@@ -182,6 +186,11 @@ impl Gateway {
         self.renewal.look();
     }
 
+    /// What can be asked whether the gateway still accepts connections.
+    pub fn servers(&self) -> [Server; 2] {
+        [self.public.clone(), self.internal.clone()]
+    }
+
     /// Where the listener `name` listens; the port is the real one.
     pub fn address(&self, name: &str) -> Option<&Address> {
         self.addresses
@@ -195,7 +204,8 @@ impl Gateway {
 async fn bind(listen: &[Listen]) -> Result<Vec<(&Listen, Listener)>, BindError> {
     let mut bound = Vec::with_capacity(listen.len());
     for listen in listen {
-        bound.push((listen, Listener::bind(listen).await?));
+        let listeners = Listener::bind(listen).await?;
+        bound.extend(listeners.into_iter().map(|listener| (listen, listener)));
     }
     Ok(bound)
 }

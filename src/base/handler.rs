@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::Context;
 
@@ -11,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::bell::Inbox;
-use crate::domain::{ConnInfo, Frame};
+use crate::domain::{ConnInfo, Frame, Peer};
 
 /// Header fields of one request; the crumbs of an HTTP/2 cookie count singly. Over HTTP/1 it is hyper's own limit, and to
 /// name it would cost more than to parse a head; a public service answers 431 itself: small fields are cheap to send and
@@ -26,6 +27,16 @@ pub trait Handler: Send + Sync + 'static {
         + Send
         + Unpin
         + 'static;
+
+    /// Whether `peer` is a proxy that may say whose a connection is.
+    fn trusts(&self, _peer: Peer) -> bool {
+        false
+    }
+
+    /// How many connections one client may have, who is no such proxy. Unset: any number.
+    fn connections_of_client(&self) -> Option<NonZeroUsize> {
+        None
+    }
 
     /// Answers one request. Dropped when the client goes away.
     fn handle(

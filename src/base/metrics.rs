@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -81,6 +82,11 @@ impl Registry {
         });
         lock(&self.0).register(name, help, family.clone());
         family
+    }
+
+    /// Registers metrics that are made whenever they are read.
+    pub fn collector(&self, collector: Box<dyn Collector>) {
+        lock(&self.0).register_collector(collector);
     }
 
     /// Registers a metric whose one value is 1 and whose labels tell something.

@@ -13,3 +13,4 @@ pub mod named;
 pub mod random;
 pub mod seldom;
 pub mod sync;
+pub mod systemd;

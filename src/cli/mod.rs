@@ -21,6 +21,7 @@ mod scripted;
 mod show;
 pub(crate) mod tail;
 mod terminal;
+mod watchdog;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -192,6 +192,8 @@ fn internal(config: &Config) -> Option<Target> {
         .filter(internal)
         .find_map(|listen| match &listen.address {
             Address::Unix(path) => Some(Target::Unix(path.clone())),
+            // Which port it is, only systemd knows.
+            Address::Systemd(_) => None,
             Address::Tcp(address) if address.port() == 0 => None,
             Address::Tcp(address) => Target::parse(&format!("http://{}", reachable(*address))).ok(),
         })

@@ -15,10 +15,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::arguments::RunArgs;
 use super::error::with_causes;
 use super::exit::Exit;
-use super::{file, terminal};
+use super::{file, terminal, watchdog};
 use crate::app::{Gateway, Pace, Source, StartError};
 use crate::base::access::Lines;
-use crate::base::log;
+use crate::base::{log, systemd};
 use crate::config::Config;
 use crate::internal::reload::Reloads;
 
@@ -31,6 +31,8 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit.into(),
     };
+    // Nothing has started a thread yet.
+    systemd::collect();
     log::start(config.log);
     match serve(config, Source::file(args.file.config.clone())) {
         Ok(()) => Exit::Good.into(),
@@ -49,13 +51,16 @@ fn serve(config: Config, source: Source) -> Result<(), StartError> {
         let hangup = signal(SignalKind::hangup()).map_err(StartError::Runtime)?;
         // In a box, for the start is much larger than what comes after it.
         let gateway = Box::pin(Gateway::start(config, source)).await?;
+        watchdog::begin();
         let (lines, reloads) = (gateway.access_lines(), gateway.reloads());
+        let servers = gateway.servers();
         tokio::select! {
             // The end first: a rotation has nothing to say after it.
             biased;
             () = until_stopped(gateway, &mut signals) => {}
             never = reopen(rotated, lines) => match never {},
             never = reload(hangup, reloads) => match never {},
+            never = watchdog::watch(&servers) => match never {},
         }
         Ok(())
     });
@@ -65,6 +70,7 @@ fn serve(config: Config, source: Source) -> Result<(), StartError> {
 
 async fn until_stopped(gateway: Gateway, signals: &mut Signals) {
     let pace = signals.next().await;
+    systemd::stopping();
     tokio::select! {
         () = gateway.stop(pace) => {}
         _ = signals.next() => tracing::warn!("Stopped at once by a second signal"),

@@ -18,7 +18,6 @@ use Inert::{EmptyTable, Flag, Never, Text};
 /// The table a key is in, the key, and its inert value. `*` stands for a name, `[]` for a number.
 const LATER: &[(&str, &str, Inert)] = &[
     ("", "compress", EmptyTable),
-    ("listen.*", "proxy_protocol", Flag(false)),
     ("tls.*", "acme", Never),
     ("upstream.*", "buffer_response", Text("1MiB")),
     ("route[]", "static", Never),
@@ -27,10 +26,6 @@ const LATER: &[(&str, &str, Inert)] = &[
     ("route[].sse", "client_buffer", Never),
     ("route[].sse", "closed_for", Never),
     ("redis", "share", Flag(false)),
-    ("log", "request_id", Text("x-request-id")),
-    ("metrics", "path", Text("/metrics")),
-    ("metrics", "per_channel", Flag(false)),
-    ("console", "enabled", Flag(true)),
 ];
 
 /// Reports the keys of this section that do nothing yet.

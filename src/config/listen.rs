@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::later::unsupported;
 use super::reader::{Section, Value};
 use super::scalar::Text;
 use super::tls::Certificates;
@@ -23,6 +22,7 @@ struct Written<'a> {
     http2: bool,
     /// Whether requests are sent on to https, and to which port; 0 is whichever https is at.
     redirect: Option<u16>,
+    proxy_protocol: bool,
     tls: Vec<Arc<tls::Settings>>,
     /// Whether the certificates, right or wrong, are to let in known clients only.
     certified: bool,
@@ -68,6 +68,7 @@ pub(super) fn listeners(
             address,
             role,
             http2: written.http2,
+            proxy_protocol: written.proxy_protocol,
             tls: written.tls,
             redirect_https: written.redirect,
         });
@@ -103,9 +104,16 @@ fn written<'a>(section: &mut Section<'a>, certificates: &Certificates) -> Writte
         None => Some(Role::Public),
     };
     let redirect = redirect(section, speaks_tls, role == Some(Role::Internal));
+    let proxy_protocol = section.value("proxy_protocol");
+    let wanted = proxy_protocol.as_ref().and_then(Value::flag) == Some(true);
+    let public = role != Some(Role::Internal);
+    if let Some(value) = proxy_protocol.filter(|_| wanted && !public) {
+        value.problem("the PROXY protocol is for public listeners", None);
+    }
     Written {
         address,
         role,
+        proxy_protocol: wanted && public,
         http2: section.flag("http2").unwrap_or(true),
         redirect,
         tls: chosen.settings,
@@ -143,7 +151,7 @@ fn https_port(listeners: &[Listen]) -> u16 {
         .filter(|listen| listen.role == Role::Public && !listen.tls.is_empty())
         .filter_map(|listen| match listen.address {
             Address::Tcp(address) => Some(address.port()),
-            Address::Unix(_) => None,
+            Address::Unix(_) | Address::Systemd(_) => None,
         });
     ports.find(|port| *port != 0).unwrap_or(HTTPS)
 }
@@ -156,9 +164,14 @@ fn address(text: &Text<'_>) -> Option<Address> {
         }
         return Some(Address::Unix(PathBuf::from(path)));
     }
-    if text.value.starts_with("systemd:") {
-        text.problem(unsupported("socket activation"), None);
-        return None;
+    if let Some(name) = text.value.strip_prefix("systemd:") {
+        if name.is_empty() || name.contains(':') || name.contains(char::is_control) {
+            let hint = "as in \"systemd:http\" for FileDescriptorName=http".to_owned();
+            let message = format!("{} names no socket of systemd", text.written());
+            text.problem(message, Some(hint));
+            return None;
+        }
+        return Some(Address::Systemd(name.to_owned()));
     }
     if let Ok(address) = text.value.parse::<SocketAddr>() {
         return Some(Address::Tcp(address));
@@ -172,7 +185,8 @@ fn address(text: &Text<'_>) -> Option<Address> {
     let hint = if near.parse::<SocketAddr>().is_ok() {
         format!("did you mean {near:?}?")
     } else {
-        "as in \"0.0.0.0:80\", \"[::]:80\" or \"unix:/run/tidegate/http.sock\"".to_owned()
+        "as in \"0.0.0.0:80\", \"[::]:80\", \"unix:/run/tidegate/http.sock\" or \"systemd:http\""
+            .to_owned()
     };
     text.problem(
         format!("{} is no address to listen on", text.written()),

@@ -10,6 +10,7 @@ mod grip;
 mod later;
 mod listen;
 mod notify;
+mod observe;
 mod passwords;
 mod problem;
 mod publish;
@@ -29,16 +30,20 @@ mod substitute;
 mod tests;
 mod tls;
 mod token;
+mod trust;
 mod upstream;
 mod values;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use toml::de::DeTable;
 
 pub use notify::Notify;
+pub use observe::MetricsSettings;
 pub use problem::{ConfigError, Problem};
 pub use show::show;
 pub use substitute::{Environment, Process};
@@ -94,7 +99,15 @@ pub struct Config {
     pub tokens: Tokens,
     /// `[redis]`. Default none.
     pub redis: Option<crate::redis::Settings>,
-    /// `[log]` without `access`.
+    /// `limits.connections`: of one client. Default no limit.
+    pub connections: Option<NonZeroUsize>,
+    /// `log.request_id`: the header with the id of a request. Default `X-Request-ID`.
+    pub request_id: HeaderName,
+    /// `[metrics]`.
+    pub metrics: MetricsSettings,
+    /// `console.enabled`: whether `/` of an internal listener answers. Default yes.
+    pub console: bool,
+    /// `[log]` without `access` and `request_id`.
     pub log: log::Settings,
     /// `log.access`. Default none.
     pub access: Option<AccessSettings>,
@@ -193,11 +206,19 @@ fn build(document: &mut Section<'_>) -> Config {
     }
     let mut server = server::Settings::default();
     let site = site::server(document, &mut server);
-    let trust = site::trust(document);
-    let (body, rate) = site::limits(document, &mut server);
-    let (log, access) = site::log(document);
-    document.table("metrics", "metrics", |_| ());
-    document.table("console", "console", |_| ());
+    let trust = trust::trust(document);
+    let site::Limits {
+        body,
+        rate,
+        connections,
+    } = site::limits(document, &mut server);
+    let site::Log {
+        settings: log,
+        access,
+        request_id,
+    } = site::log(document, &trust);
+    let metrics = observe::metrics(document);
+    let console = observe::console(document);
     let upstreams = upstream::upstreams(document, &site.hosts);
     let Sse {
         stream,
@@ -208,6 +229,7 @@ fn build(document: &mut Section<'_>) -> Config {
     let redis = redis::redis(document, publish.settings.max_event);
     let certificates = tls::certificates(document);
     let listen = listen::listeners(document, publish.written, &certificates);
+    trust::needs_header(document, &trust, &listen);
     let routes = route::routes(document, &upstreams, &stream, body);
     let finish = edge::finish(document);
     let (finish, maintenance) = edge::errors(document, finish);
@@ -221,6 +243,10 @@ fn build(document: &mut Section<'_>) -> Config {
         drain_spread: site.drain_spread,
         trust,
         rate,
+        connections,
+        request_id,
+        metrics,
+        console,
         upstreams,
         routes,
         history,

@@ -1,6 +1,7 @@
 //! The configuration in force as TOML: defaults written out, secrets masked, everything else as it would be read again.
 
 use std::fmt::{self, Write as _};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::listen::ROLES;
@@ -11,6 +12,7 @@ use super::site::{ACCESS_FORMATS, FORMATS, LEVELS};
 use super::sse::{DOWN, SLOW};
 use super::tls::VERSIONS;
 use super::token::{DJANGO, JWT, MASKED};
+use super::trust::PROXY_PROTOCOL;
 use super::values::{duration_text, range_text};
 use super::{Config, RouteKind, RouteTarget, Trust, show_edge};
 use crate::ask::TokenSettings;
@@ -55,6 +57,7 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
             all => writeln!(out, "tls = {}", list(all.iter().cloned()))?,
         }
         if listen.role == Role::Public {
+            writeln!(out, "proxy_protocol = {}", listen.proxy_protocol)?;
             let redirects = listen.redirect_https.is_some();
             writeln!(out, "redirect_to_https = {redirects}")?;
         }
@@ -88,6 +91,8 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     )?;
     writeln!(out, "body_idle = \"{}\"", duration_text(server.body_idle))?;
     writeln!(out, "keepalive = \"{}\"", duration_text(server.keepalive))?;
+    let connections = number(config.connections);
+    writeln!(out, "connections = {connections}")?;
     match config.rate {
         None => writeln!(out, "rate = \"0\"")?,
         Some(ClientRate { rate, burst }) => {
@@ -95,13 +100,18 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
         }
     }
     show_edge::edge(out, config)?;
-    log(out, config)
+    log(out, config)?;
+    let metrics = &config.metrics;
+    writeln!(out, "\n[metrics]\npath = \"{}\"", metrics.path)?;
+    writeln!(out, "per_channel = {}", metrics.per_channel)?;
+    writeln!(out, "\n[console]\nenabled = {}", config.console)
 }
 
 fn log(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "\n[log]")?;
     writeln!(out, "level = \"{}\"", word(&LEVELS, &config.log.level))?;
     writeln!(out, "format = \"{}\"", word(&FORMATS, &config.log.format))?;
+    writeln!(out, "request_id = {}", quoted(config.request_id.as_str()))?;
     if let Some(access) = &config.access {
         let (to, format) = (
             quoted(&access.to.to_string()),
@@ -130,6 +140,7 @@ fn trust(out: &mut String, trust: &Trust) -> fmt::Result {
     let client_ip = match &trust.client_ip {
         ClientIpHeader::XForwardedFor => "x-forwarded-for",
         ClientIpHeader::Named(name) => name.as_str(),
+        ClientIpHeader::ProxyProtocol => PROXY_PROTOCOL,
     };
     writeln!(out, "\n[trust]")?;
     writeln!(out, "proxies = {}", list(proxies.chain(unix)))?;
@@ -286,8 +297,8 @@ pub(super) fn cors(rules: &cors::Rules) -> String {
 }
 
 /// A limit; 0 is none.
-pub(super) fn number(limit: Option<std::num::NonZeroUsize>) -> String {
-    limit.map_or(0, std::num::NonZeroUsize::get).to_string()
+pub(super) fn number(limit: Option<NonZeroUsize>) -> String {
+    limit.map_or(0, NonZeroUsize::get).to_string()
 }
 
 fn sse(out: &mut String, config: &Config) -> fmt::Result {

@@ -1,15 +1,12 @@
-//! `[server]`, `[trust]`, `[limits]` and `[log]`.
+//! `[server]`, `[limits]` and `[log]`.
 
-use std::net::IpAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use http::HeaderName;
-use ipnet::IpNet;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::Trust;
-use super::later::unsupported;
 use super::reader::Section;
 use super::scalar::Text;
 use crate::base::access::Destination;
@@ -20,6 +17,7 @@ use crate::proxy::AccessSettings;
 use crate::server;
 use crate::wire::access;
 use crate::wire::forwarded::ClientIpHeader;
+use crate::wire::headers::{REQUEST_ID, is_taken};
 use crate::wire::host::HostRule;
 
 /// Everything from nothing to an exbibyte.
@@ -91,60 +89,28 @@ fn host(text: &Text<'_>) -> Option<HostRule> {
     text.parse(HostRule::parse)
 }
 
-/// `[trust]`.
-pub(super) fn trust(document: &mut Section<'_>) -> Trust {
-    let mut trust = Trust::default();
-    document.table("trust", "trust", |section| {
-        let proxies = section.value("proxies").and_then(|value| value.texts());
-        for text in proxies.unwrap_or_default() {
-            if text.value == "unix:" {
-                trust.unix = true;
-            } else {
-                trust.proxies.extend(network(&text));
-            }
-        }
-        if let Some(text) = section.text("client_ip") {
-            let name = text.parse(|name| HeaderName::try_from(name.to_ascii_lowercase()));
-            match name {
-                Some(name) if name == "proxy-protocol" => {
-                    text.problem(unsupported("\"proxy-protocol\""), None);
-                }
-                Some(name) if name != "x-forwarded-for" => {
-                    trust.client_ip = ClientIpHeader::Named(name);
-                }
-                _ => {}
-            }
-        }
-    });
-    trust
-}
-
-fn network(text: &Text<'_>) -> Option<IpNet> {
-    if text.value.starts_with("cloudflare:") {
-        text.problem(unsupported("a list of addresses in a file"), None);
-        return None;
-    }
-    let network = text.value.parse::<IpNet>().ok();
-    let found = network.or_else(|| text.value.parse::<IpAddr>().ok().map(IpNet::from));
-    if found.is_none() {
-        let hint = "as in \"10.0.0.0/8\", \"10.1.2.3\", or \"unix:\" for unix sockets".to_owned();
-        text.problem(format!("{} is no network", text.written()), Some(hint));
-    }
-    found
-}
-
 /// The burst of `limits.rate`, unless the file has another.
 const BURST: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
 /// The largest burst.
 const LARGEST_BURST: usize = 1_000_000;
+/// The most connections of one client that make a limit.
+const MOST_CONNECTIONS: usize = 1_000_000;
 
-/// `[limits]` into the server's settings; the result is the largest body of a request, and how often a client may come.
-pub(super) fn limits(
-    document: &mut Section<'_>,
-    settings: &mut server::Settings,
-) -> (ByteSize, Option<ClientRate>) {
+/// `[limits]` but for what belongs to [`server::Settings`].
+pub(super) struct Limits {
+    /// The largest body of a request.
+    pub(super) body: ByteSize,
+    /// How often a client may come.
+    pub(super) rate: Option<ClientRate>,
+    /// How many connections it may have.
+    pub(super) connections: Option<NonZeroUsize>,
+}
+
+/// `[limits]`.
+pub(super) fn limits(document: &mut Section<'_>, settings: &mut server::Settings) -> Limits {
     let mut body = ByteSize::mib(10);
     let mut rate = None;
+    let mut connections = 0;
     document.table("limits", "limits", |section| {
         section.size("body", ByteSize::bytes(0)..=MOST, &mut body);
         let header = ByteSize::kib(1)..=ByteSize::mib(16);
@@ -153,8 +119,13 @@ pub(super) fn limits(
         section.some_time("body_idle", &mut settings.body_idle);
         section.some_time("keepalive", &mut settings.keepalive);
         rate = client_rate(section, Some(BURST));
+        section.count("connections", 0..=MOST_CONNECTIONS, &mut connections);
     });
-    (body, rate)
+    Limits {
+        body,
+        rate,
+        connections: NonZeroUsize::new(connections),
+    }
 }
 
 /// `rate` and `burst`; the burst is as large as the count of the rate unless it is written or has a default.
@@ -202,9 +173,17 @@ pub(super) const ACCESS_FORMATS: [(&str, access::Format); 3] = [
 ];
 
 /// `[log]`.
-pub(super) fn log(document: &mut Section<'_>) -> (log::Settings, Option<AccessSettings>) {
+pub(super) struct Log {
+    pub(super) settings: log::Settings,
+    pub(super) access: Option<AccessSettings>,
+    pub(super) request_id: HeaderName,
+}
+
+/// `[log]`. `trust` says which header names the client, for it cannot be the same.
+pub(super) fn log(document: &mut Section<'_>, trust: &Trust) -> Log {
     let mut settings = log::Settings::default();
     let mut access = None;
+    let mut request_id = REQUEST_ID;
     document.table("log", "log", |section| {
         settings.level = section.choice("level", &LEVELS).unwrap_or(settings.level);
         settings.format = section
@@ -217,8 +196,28 @@ pub(super) fn log(document: &mut Section<'_>) -> (log::Settings, Option<AccessSe
             }
             value.table("log.access", access_log)?
         });
+        if let Some(text) = section.text("request_id")
+            && let Some(name) = header_of_ids(&text, trust)
+        {
+            request_id = name;
+        }
     });
-    (settings, access)
+    Log {
+        settings,
+        access,
+        request_id,
+    }
+}
+
+fn header_of_ids(text: &Text<'_>, trust: &Trust) -> Option<HeaderName> {
+    let name = text.parse(|name| HeaderName::try_from(name.to_ascii_lowercase()))?;
+    let names_client = matches!(&trust.client_ip, ClientIpHeader::Named(client) if *client == name);
+    if is_taken(&name) || names_client {
+        let hint = "as in \"x-request-id\" or \"x-correlation-id\"".to_owned();
+        text.problem("this header says something else", Some(hint));
+        return None;
+    }
+    Some(name)
 }
 
 const ACCESS_EXAMPLE: &str =

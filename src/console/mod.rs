@@ -2,6 +2,7 @@
 //! `internal`.
 
 mod history;
+mod per_channel;
 mod streams;
 mod tap;
 
@@ -23,6 +24,7 @@ use crate::wire::console::{Channel, Stats, channels, ended, stats};
 use crate::wire::kick::Target;
 
 pub use history::NoPage;
+use per_channel::PerChannel;
 pub use streams::Which;
 pub use tap::{Tap, Wanted};
 
@@ -72,6 +74,12 @@ impl Console {
             taps: Slots::new(MOST_TAPS),
             started: Instant::now(),
         }
+    }
+
+    /// From now on the metrics have gauges for each channel.
+    pub fn count_channels(&self) {
+        let channels = PerChannel::new(self.hub.clone());
+        self.registry.collector(Box::new(channels));
     }
 
     /// Whether requests are welcome.

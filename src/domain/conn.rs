@@ -54,7 +54,7 @@ impl fmt::Display for ConnId {
 pub struct ConnInfo {
     /// Its number.
     pub id: ConnId,
-    /// The other end.
+    /// The other end; where the PROXY protocol is spoken, the client that it names.
     pub peer: Peer,
     /// The port it came in on; `None` for a unix socket.
     pub local_port: Option<u16>,
@@ -64,6 +64,9 @@ pub struct ConnInfo {
     pub redirect_https: Option<u16>,
     /// Whether its client has shown a certificate by which the listener knows it.
     pub certified: bool,
+    /// Whether a proxy began it for somebody whom its PROXY protocol header does not name: what comes is not the proxy's
+    /// own word, though the peer is the proxy.
+    pub unnamed: bool,
 }
 
 /// The name of one request in logs, towards Django (`X-Request-ID`) and in error answers: 1 to 128 visible ASCII

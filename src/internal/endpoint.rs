@@ -47,10 +47,34 @@ pub(super) enum Endpoint {
     Tap,
 }
 
+/// What of the paths the file may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// Where the metrics are. Default `/metrics`.
+    pub metrics: String,
+    /// Whether `/` answers. Default yes.
+    pub here: bool,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            metrics: openapi::METRICS.to_owned(),
+            here: true,
+        }
+    }
+}
+
 /// Finds the endpoint; 404 for a path that is none, 405 for a method it does not know, 422 for a bad channel name.
-pub(super) fn find(parts: &request::Parts) -> Result<(Endpoint, Verb), Problem> {
+pub(super) fn find(parts: &request::Parts, places: &Places) -> Result<(Endpoint, Verb), Problem> {
     let path = parts.uri.path();
-    let endpoint = Endpoint::of(path)?;
+    let nothing = || Problem::not_found("there is nothing at this path".to_owned());
+    let endpoint = match path {
+        path if path == places.metrics => Endpoint::Metrics,
+        openapi::METRICS => return Err(nothing()),
+        openapi::HERE if !places.here => return Err(nothing()),
+        path => Endpoint::of(path)?,
+    };
     let template = endpoint.template();
     let verb = Verb::of(&parts.method);
     if let Some(verb) = verb.filter(|verb| openapi::verbs(template).any(|known| known == *verb)) {
@@ -67,12 +91,12 @@ pub(super) fn find(parts: &request::Parts) -> Result<(Endpoint, Verb), Problem> 
 impl Endpoint {
     fn of(path: &str) -> Result<Self, Problem> {
         Ok(match path {
-            "/" => Self::Here,
+            openapi::HERE => Self::Here,
             "/publish" | "/publish/" => Self::Items,
             "/recover" | "/recover/" => Self::Recover,
             "/healthz" => Self::Health,
             "/readyz" => Self::Ready,
-            "/metrics" => Self::Metrics,
+            openapi::METRICS => Self::Metrics,
             "/openapi.json" => Self::Document,
             "/v1/events" => Self::Events,
             "/v1/channels" => Self::Channels,
@@ -101,12 +125,12 @@ impl Endpoint {
 
     pub(super) const fn template(&self) -> &'static str {
         match self {
-            Self::Here => "/",
+            Self::Here => openapi::HERE,
             Self::Items => "/publish/",
             Self::Recover => "/recover/",
             Self::Health => "/healthz",
             Self::Ready => "/readyz",
-            Self::Metrics => "/metrics",
+            Self::Metrics => openapi::METRICS,
             Self::Document => "/openapi.json",
             Self::Events => "/v1/events",
             Self::Channels => "/v1/channels",
@@ -142,7 +166,7 @@ mod tests {
             .body(())
             .unwrap()
             .into_parts();
-        find(&parts).map_err(|problem| problem.status)
+        find(&parts, &Places::default()).map_err(|problem| problem.status)
     }
 
     fn place(path: &str) -> Endpoint {

@@ -37,6 +37,7 @@ use crate::wire::{headers, host};
 
 pub use body::Body;
 use endpoint::Endpoint;
+pub use endpoint::Places;
 use reload::Reloads;
 
 /// How often the log says that items are refused.
@@ -63,6 +64,7 @@ pub struct Access {
 #[derive(Debug)]
 pub struct Internal {
     access: Live<Access>,
+    places: Places,
     publisher: Publisher,
     console: Console,
     reloads: Reloads,
@@ -74,6 +76,7 @@ impl Internal {
     /// A service for whom `access` lets in.
     pub fn new(
         access: Access,
+        places: Places,
         publisher: Publisher,
         console: Console,
         reloads: Reloads,
@@ -85,6 +88,7 @@ impl Internal {
         );
         Self {
             access: Live::new(access),
+            places,
             publisher,
             console,
             reloads,
@@ -104,7 +108,7 @@ impl Internal {
         conn: &ConnInfo,
     ) -> Result<Response<Body>, Problem> {
         let (parts, body) = request.into_parts();
-        let (endpoint, verb) = endpoint::find(&parts)?;
+        let (endpoint, verb) = endpoint::find(&parts, &self.places)?;
         let access = self.access.load();
         let signed = match (&endpoint, verb) {
             (Endpoint::Events | Endpoint::ChannelEvents(_), Verb::Post) => access.signed(&parts)?,
@@ -123,7 +127,7 @@ impl Internal {
             _ => access.authenticate(&parts, conn)?,
         };
         let grant = grant.as_ref();
-        let console = &self.console;
+        let (console, places) = (&self.console, &self.places);
         let template = endpoint.template();
         let asked = || Parameters::read(parts.uri.query(), openapi::parameters(verb, template));
         let json = match &endpoint {
@@ -135,7 +139,9 @@ impl Internal {
             Endpoint::Ready => return Ok(respond::not_ready()),
             Endpoint::Metrics => return Ok(respond::metrics(console.metrics(), &parts.headers)),
             Endpoint::Tap => return self.tap(&asked()?, grant),
-            Endpoint::Document => asked().map(|_| openapi::document())?,
+            Endpoint::Document => {
+                asked().map(|_| openapi::document(&places.metrics, places.here))?
+            }
             Endpoint::Stats => asked().map(|_| console.stats())?,
             Endpoint::Channels => {
                 let pattern = asked()?.patterns("match")?.into_iter().next();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use tokio::task::JoinSet;
@@ -187,7 +187,7 @@ impl Telling {
             (HOST, self.settings.host.as_str()),
             (CONTENT_TYPE, "application/json"),
             (USER_AGENT, concat!("tidegate/", env!("CARGO_PKG_VERSION"))),
-            (HeaderName::from_static("x-request-id"), request.as_str()),
+            (self.settings.request_id.clone(), request.as_str()),
             (webhook::ID, id),
             (webhook::TIMESTAMP, &now.to_string()),
             (

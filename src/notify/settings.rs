@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
 use http::uri::PathAndQuery;
 
 use crate::wire::webhook::Secret;
@@ -17,4 +18,6 @@ pub struct Settings {
     pub leave_after: Duration,
     /// The `Host` of the requests: one of the site's, which Django lets in.
     pub host: String,
+    /// The header with the id of each request.
+    pub request_id: HeaderName,
 }

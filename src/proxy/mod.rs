@@ -20,6 +20,7 @@ mod stream;
 mod tunnel;
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ use crate::stream::{Body, Limit, Streams};
 use crate::upstream::{Head, Rebuilt, Upstream, Vouched};
 use crate::wire::cors;
 use crate::wire::forwarded::{ClientIpHeader, Proto};
-use crate::wire::headers;
+use crate::wire::headers::{self, REQUEST_ID};
 use crate::wire::host;
 use crate::wire::path;
 
@@ -301,6 +302,11 @@ impl Proxy {
             // Whoever reads it in Django takes it for ours.
             head.vouch(name, forwarded.client_text());
         }
+        let id_header = &site.settings.request_id;
+        if *id_header != REQUEST_ID {
+            // The usual one is taken off always.
+            head.headers.remove(id_header);
+        }
         let log = self.hub.log();
         let exchange = Exchange {
             parts,
@@ -315,6 +321,7 @@ impl Proxy {
                 vouched: Some(Vouched {
                     forwarded,
                     id: id.clone(),
+                    id_header: id_header.clone(),
                     cursor: log.id(log.position()),
                 }),
             },
@@ -410,6 +417,14 @@ impl Proxy {
 impl Handler for Proxy {
     type Body = Logged;
 
+    fn trusts(&self, peer: Peer) -> bool {
+        self.site.load().settings.trust.trusts(peer)
+    }
+
+    fn connections_of_client(&self) -> Option<NonZeroUsize> {
+        self.site.load().settings.connections
+    }
+
     async fn handle(&self, request: Request<Incoming>, conn: Arc<ConnInfo>) -> Response<Logged> {
         let site = self.site.load();
         let id = site.request_id(&request, &conn);
@@ -431,7 +446,7 @@ impl Handler for Proxy {
                 .inc();
             refusal.log(&conn, &id);
             self.hint_at_proxy(&site, &refusal, conn.peer);
-            refusal.into_response(&id)
+            refusal.into_response(&site.settings.request_id, &id)
         });
         self.metrics.answered.count(response.status());
         told.finish(&site.finish, &mut response, refused);

@@ -215,7 +215,8 @@ impl Refusal {
         }
     }
 
-    pub(super) fn into_response(self, id: &RequestId) -> Response<Body> {
+    /// The answer; `name` is the header with the request's id.
+    pub(super) fn into_response(self, name: &HeaderName, id: &RequestId) -> Response<Body> {
         let status = self.status();
         let reason = status.canonical_reason().unwrap_or("Error");
         // What the client did is its own to know; what went wrong behind us is not.
@@ -243,7 +244,7 @@ request id: {}
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-            headers.insert(HeaderName::from_static("x-request-id"), id);
+            headers.insert(name.clone(), id);
         }
         if matches!(
             status,

@@ -1,13 +1,16 @@
 //! Which sites are served, whose word counts, and what the access log is.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::base::access::Destination;
 use crate::domain::Peer;
 use crate::wire::access::Format;
 use crate::wire::forwarded::ClientIpHeader;
+use crate::wire::headers::REQUEST_ID;
 use crate::wire::host::HostRule;
 
 /// Who may tell us the client's address: `[trust]`.
@@ -57,6 +60,11 @@ pub struct Settings {
     pub hosts: Vec<HostRule>,
     /// Default nobody.
     pub trust: Trust,
+    /// How many connections one client may have. Unset: any number.
+    pub connections: Option<NonZeroUsize>,
+    /// The header with the id of a request: taken from trusted peers, sent to Django, and on our own answers. Default
+    /// `X-Request-ID`.
+    pub request_id: HeaderName,
     /// The longest pause within a request's body. Default 30 s.
     pub body_idle: Duration,
     /// The cookies of Django's session: an answer that deletes or changes one ends the streams opened with it.
@@ -68,6 +76,8 @@ impl Default for Settings {
         Self {
             hosts: vec![HostRule::Any],
             trust: Trust::default(),
+            connections: None,
+            request_id: REQUEST_ID,
             body_idle: Duration::from_secs(30),
             session_cookies: Vec::new(),
         }

@@ -53,8 +53,8 @@ impl Site {
     pub(super) fn request_id<B>(&self, request: &Request<B>, conn: &ConnInfo) -> RequestId {
         let given = request
             .headers()
-            .get("x-request-id")
-            .filter(|_| self.settings.trust.trusts(conn.peer));
+            .get(&self.settings.request_id)
+            .filter(|_| self.believes(conn));
         let given = given.and_then(|value| RequestId::parse(value.to_str().ok()?));
         given.unwrap_or_else(|| RequestId::from_random(random::quick()))
     }
@@ -92,7 +92,7 @@ impl Site {
             local_port: conn.local_port,
             host,
         };
-        let trusted = self.trusted(conn.peer);
+        let trusted = self.trusted(conn);
         let client_ip = &self.settings.trust.client_ip;
         let read = |headers| forwarded(headers, conn.peer.ip(), &trusted, own, client_ip);
         let told = read(&parts.headers);
@@ -106,12 +106,17 @@ impl Site {
         read(&headers)
     }
 
-    /// Whose words about the client count in a request that came from `peer`.
-    pub(super) fn trusted(&self, peer: Peer) -> impl Fn(IpAddr) -> bool {
+    /// Whether what the other end says is the word of a trusted proxy.
+    fn believes(&self, conn: &ConnInfo) -> bool {
+        !conn.unnamed && self.settings.trust.trusts(conn.peer)
+    }
+
+    /// Whose words about the client count in a request that came by `conn`.
+    fn trusted(&self, conn: &ConnInfo) -> impl Fn(IpAddr) -> bool {
         let trust = &self.settings.trust;
         // A peer on a unix socket stands as 127.0.0.1 in the chain, but is trusted as a unix socket only.
-        let believed = trust.trusts(peer);
-        let unix = peer == Peer::Unix;
+        let believed = self.believes(conn);
+        let unix = conn.peer == Peer::Unix;
         move |ip| {
             believed
                 && ((unix && ip == IpAddr::V4(Ipv4Addr::LOCALHOST))
@@ -121,7 +126,7 @@ impl Site {
 
     /// Whose request it is, also if it will be refused.
     pub(super) fn client(&self, headers: &HeaderMap, conn: &ConnInfo) -> IpAddr {
-        let trusted = self.trusted(conn.peer);
+        let trusted = self.trusted(conn);
         let client_ip = &self.settings.trust.client_ip;
         client(headers, conn.peer.ip(), trusted, client_ip)
     }

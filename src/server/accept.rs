@@ -17,12 +17,14 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use super::admit::{admit, introduced};
 use super::handshake::Speech;
 use super::hold::{Holders, Occupied};
 use super::io::Socket;
 use super::{Address, Listen, Server, conn};
-use crate::base::handler::Handler;
+use crate::base::handler::{Handler, Holdable};
 use crate::base::metrics::Counted;
+use crate::base::systemd;
 use crate::domain::{ConnId, ConnInfo, Peer};
 
 /// Connections the kernel keeps for us until we accept them.
@@ -38,17 +40,29 @@ const SOCKET_MODE: u32 = 0o660;
 /// A bound listener.
 #[derive(Debug)]
 pub struct Listener {
-    name: String,
+    entrance: Entrance,
+    socket: Bound,
+}
+
+/// How connections begin on a listener. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Entrance {
+    /// The listener's name.
+    pub(super) name: Arc<str>,
+    /// Whether a header of the PROXY protocol comes before all else.
+    pub(super) behind_proxy: bool,
     speech: Speech,
     redirect_https: Option<u16>,
-    socket: Bound,
 }
 
 #[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
-    /// The file goes first, so that what another process puts in its place stays.
-    Unix(Unlink, UnixListener),
+    /// The file goes first, so that what another process puts in its place stays. `None` if it is not ours to remove.
+    Unix(
+        #[expect(dead_code, reason = "held for its drop")] Option<Unlink>,
+        UnixListener,
+    ),
 }
 
 /// Removes the socket file when the listener goes.
@@ -76,25 +90,32 @@ pub struct BindError {
 }
 
 impl Listener {
-    /// Binds the address. A unix socket that a dead process left behind is replaced, a live one is not.
-    pub async fn bind(listen: &Listen) -> Result<Self, BindError> {
+    /// Binds the address, or takes what systemd has bound, which may be several. A unix socket that a dead process left
+    /// behind is replaced, a live one is not.
+    pub async fn bind(listen: &Listen) -> Result<Vec<Self>, BindError> {
         let bound = match &listen.address {
-            Address::Tcp(address) => tcp(*address).map(Bound::Tcp),
+            Address::Tcp(address) => tcp(*address).map(|socket| vec![Bound::Tcp(socket)]),
             Address::Unix(path) => unix(path)
                 .await
-                .map(|socket| Bound::Unix(Unlink(path.clone()), socket)),
+                .map(|socket| vec![Bound::Unix(Some(Unlink(path.clone())), socket)]),
+            Address::Systemd(name) => passed(name, !listen.tls.is_empty()),
         };
         let refused = |source| BindError {
             name: listen.name.clone(),
             address: listen.address.to_string(),
             source,
         };
-        Ok(Self {
-            name: listen.name.clone(),
+        let entrance = Entrance {
+            name: listen.name.as_str().into(),
+            behind_proxy: listen.proxy_protocol,
             speech: Speech::new(listen),
             redirect_https: listen.redirect_https,
-            socket: bound.map_err(refused)?,
-        })
+        };
+        let listener = |socket| Self {
+            entrance: entrance.clone(),
+            socket,
+        };
+        Ok(bound.map_err(refused)?.into_iter().map(listener).collect())
     }
 
     /// Where it listens; the port is the real one.
@@ -103,20 +124,24 @@ impl Listener {
             Bound::Tcp(socket) => {
                 Address::Tcp(socket.local_addr().expect("a bound socket has an address"))
             }
-            Bound::Unix(Unlink(path), _) => Address::Unix(path.clone()),
+            Bound::Unix(_, socket) => {
+                let address = socket.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                Address::Unix(path.unwrap_or_else(|| Path::new("")).to_owned())
+            }
         }
     }
 
     /// The name in the configuration.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.entrance.name
     }
 
     /// The port that clients come in on.
     fn port(&self) -> Option<u16> {
         match self.address() {
             Address::Tcp(address) => Some(address.port()),
-            Address::Unix(_) => None,
+            Address::Unix(_) | Address::Systemd(_) => None,
         }
     }
 
@@ -145,6 +170,19 @@ fn tcp(address: std::net::SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// What systemd has bound under this name.
+fn passed(name: &str, tls: bool) -> io::Result<Vec<Bound>> {
+    let sockets = systemd::take(name).map_err(io::Error::other)?;
+    let bound = sockets.into_iter().map(|socket| match socket {
+        systemd::Socket::Tcp(socket) => TcpListener::from_std(socket).map(Bound::Tcp),
+        systemd::Socket::Unix(_) if tls => Err(io::Error::other("TLS on a unix socket")),
+        systemd::Socket::Unix(socket) => {
+            UnixListener::from_std(socket).map(|socket| Bound::Unix(None, socket))
+        }
+    });
+    bound.collect()
+}
+
 async fn unix(path: &Path) -> io::Result<UnixListener> {
     let is_socket =
         std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
@@ -166,6 +204,10 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
     let mut tuned = server.0.settings.load().body_idle;
     tune(&listener, tuned);
     let local_port = listener.port();
+    let entrance = listener.entrance.clone();
+    let mut pulse = server.0.pulse.subscribe();
+    // Who asked before this begun wants to know as well.
+    pulse.mark_changed();
     let mut connections = JoinSet::new();
     // One for each thread of the runtime.
     let most = if server.0.settings.load().fast_path {
@@ -179,16 +221,14 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
     let mut waiting = None;
     loop {
         tokio::select! {
-            // Stopping first; then what has ended, which may free a slot; then who waits for one; then new ones.
+            // Stopping first; then what has ended, which may free a slot; then who asks whether we are alive; then who waits
+            // for a slot; then new ones.
             biased;
             () = server.0.stop.cancelled() => break,
             Some(ended) = connections.join_next() => notice(&server, ended),
+            Ok(()) = pulse.changed() => pulse.borrow_and_update().add_permits(1),
             slot = server.0.slots.wait(), if waiting.is_some() => {
-                if let Some((socket, peer)) = waiting.take() {
-                    let id = ConnId(server.0.next_conn.fetch_add(1, Ordering::Relaxed));
-                    let speech = listener.speech.clone();
-                    let (tls, certified) = (speech.is_tls(), speech.is_certified());
-                    let info = Arc::new(ConnInfo { id, peer, local_port, tls, certified, redirect_https: listener.redirect_https });
+                if let Some((socket, peer, share)) = waiting.take() {
                     let open = Counted::new(&server.0.metrics.open);
                     server.0.metrics.accepted.inc();
                     let body_idle = server.0.settings.load().body_idle;
@@ -197,20 +237,31 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
                         tuned = body_idle;
                         tune(&listener, tuned);
                     }
+                    let begun = Begun {
+                        socket,
+                        info: ConnInfo {
+                            id: ConnId(server.0.next_conn.fetch_add(1, Ordering::Relaxed)),
+                            peer,
+                            local_port,
+                            tls: entrance.speech.is_tls(),
+                            certified: entrance.speech.is_certified(),
+                            redirect_https: entrance.redirect_https,
+                            unnamed: false,
+                        },
+                        occupied: Occupied::new(slot, open, share),
+                    };
                     let (server, handler) = (server.clone(), Arc::clone(&handler));
-                    let (holders, occupied) = (Arc::clone(&holders), Occupied::new(slot, open));
-                    connections.spawn(async move {
-                        let held = conn::run(server, socket, speech, info, handler, holders).await;
-                        if let Some(held) = held {
-                            held.hand_over(occupied);
-                        }
-                    });
+                    let (entrance, holders) = (entrance.clone(), Arc::clone(&holders));
+                    connections.spawn(begun.serve(server, entrance, handler, holders));
                 }
             }
             accepted = next(&listener, resume), if waiting.is_none() => match accepted {
-                Ok(accepted) => {
+                Ok((socket, peer)) => {
                     (pause, resume) = (Duration::ZERO, None);
-                    waiting = Some(accepted);
+                    match admit(&server.0, &entrance, &*handler, peer) {
+                        Ok(share) => waiting = Some((socket, peer, share)),
+                        Err(refused) => refused.note(&server.0, &entrance, peer),
+                    }
                 }
                 Err(error) => {
                     pause = after(&server, &listener, &error, pause);
@@ -222,6 +273,40 @@ pub(super) async fn run<H: Handler>(server: Server, listener: Listener, handler:
     drop(listener);
     while let Some(ended) = connections.join_next().await {
         notice(&server, ended);
+    }
+}
+
+/// A connection that has its place.
+struct Begun {
+    socket: Socket,
+    info: ConnInfo,
+    occupied: Occupied,
+}
+
+impl Begun {
+    async fn serve<H: Handler>(
+        mut self,
+        server: Server,
+        entrance: Entrance,
+        handler: Arc<H>,
+        holders: Arc<Holders<<H::Body as Holdable>::Held>>,
+    ) {
+        if entrance.behind_proxy {
+            // In a box that is gone afterwards, for few connections need it.
+            let header = Box::pin(introduced(&server.0, &*handler, &self.socket, self.info));
+            match header.await {
+                Ok((info, share)) => {
+                    self.info = info;
+                    self.occupied.take(share);
+                }
+                Err(refused) => return refused.note(&server.0, &entrance, self.info.peer),
+            }
+        }
+        let info = Arc::new(self.info);
+        let held = conn::run(server, self.socket, entrance.speech, info, handler, holders).await;
+        if let Some(held) = held {
+            held.hand_over(self.occupied);
+        }
     }
 }
 
@@ -245,7 +330,7 @@ fn after(server: &Server, listener: &Listener, error: &io::Error, before: Durati
         return Duration::ZERO;
     }
     if before.is_zero() {
-        tracing::error!(listen = listener.name, %error, "Accepting pauses");
+        tracing::error!(listen = listener.name(), %error, "Accepting pauses");
     }
     server.0.metrics.pauses.inc();
     (before * 2).clamp(Duration::from_millis(10), Duration::from_millis(100))

@@ -3,11 +3,12 @@
 //!
 //! `app` makes one [`Server`] for the clients and one for the internal listeners, so that neither starves the other.
 //!
-//! Bounds: connections (accepting pauses at the limit and when descriptors run out), the size of a head, the time a TLS
-//! handshake, a head, a silent connection and a stalled write may take, HTTP/2 streams and resets.
+//! Bounds: connections (accepting pauses at the limit and when descriptors run out) and those of one client, the size of a
+//! head, the time a header of the PROXY protocol, a TLS handshake, a head, a silent connection and a stalled write may take, HTTP/2 streams and resets.
 
 mod accept;
 mod activity;
+mod admit;
 mod conn;
 mod handshake;
 mod head;
@@ -17,12 +18,14 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,7 +33,8 @@ use tokio_util::task::TaskTracker;
 use crate::base::handler::Handler;
 use crate::base::live::Live;
 use crate::base::metrics::{CounterBy, Registry};
-use crate::limits::Slots;
+use crate::base::seldom::Seldom;
+use crate::limits::{Shares, Slots};
 
 pub use accept::{BindError, Listener};
 pub use settings::*;
@@ -44,8 +48,15 @@ struct Inner {
     /// A connection takes them once, at its beginning.
     settings: Live<Settings>,
     slots: Slots,
+    /// Connections of each client.
+    shares: Shares<IpAddr>,
+    hints: Seldom,
     metrics: Metrics,
     next_conn: Arc<AtomicU64>,
+    /// The accept loops that should be running.
+    listeners: AtomicU32,
+    /// Each accept loop adds a permit to the last of these.
+    pulse: watch::Sender<Arc<Semaphore>>,
     /// No new connections.
     stop: CancellationToken,
     /// No new requests.
@@ -68,6 +79,7 @@ pub struct Metrics {
     held: Gauge,
     panics: Counter,
     refused: Counter,
+    turned_away: CounterBy,
     handshakes: CounterBy,
 }
 
@@ -93,6 +105,10 @@ impl Metrics {
                 "ambiguous_messages",
                 "Connections closed for a message of ambiguous framing",
             ),
+            turned_away: registry.counter_by(
+                "connections_refused",
+                "Connections closed before a byte of HTTP or TLS was read, by reason",
+            ),
             handshakes: registry.counter_by(
                 "tls_handshake_failures",
                 "TLS handshakes that came to nothing, by reason",
@@ -107,8 +123,12 @@ impl Server {
         Self(Arc::new(Inner {
             slots: Slots::new(settings.max_connections),
             settings: Live::new(settings),
+            shares: Shares::default(),
+            hints: Seldom::every(admit::HINTS),
             metrics: metrics.clone(),
             next_conn: Arc::default(),
+            listeners: AtomicU32::new(0),
+            pulse: watch::Sender::new(Arc::new(Semaphore::new(0))),
             stop: CancellationToken::new(),
             finish: CancellationToken::new(),
             abort: CancellationToken::new(),
@@ -126,9 +146,23 @@ impl Server {
 
     /// Serves `listener` until the server stops.
     pub fn serve<H: Handler>(&self, listener: Listener, handler: Arc<H>) {
+        self.0.listeners.fetch_add(1, Ordering::Relaxed);
         self.0
             .loops
             .spawn(accept::run(self.clone(), listener, handler));
+    }
+
+    /// Waits until every accept loop has had its turn, without end if one is gone; not any more once the server stops.
+    pub async fn alive(&self) {
+        let round = Arc::new(Semaphore::new(0));
+        let loops = self.0.listeners.load(Ordering::Relaxed);
+        self.0.pulse.send_replace(Arc::clone(&round));
+        tokio::select! {
+            biased;
+            () = self.0.stop.cancelled() => {}
+            // The semaphore is never closed.
+            _all = round.acquire_many(loops) => {}
+        }
     }
 
     /// Accepts no more connections, and no more requests on those that are open.

@@ -16,6 +16,8 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A unix socket.
     Unix(PathBuf),
+    /// Sockets that systemd has bound and passes under this name.
+    Systemd(String),
 }
 
 impl Address {
@@ -24,6 +26,8 @@ impl Address {
         match self {
             Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
             Self::Unix(_) => true,
+            // It is not known before the socket is there.
+            Self::Systemd(_) => false,
         }
     }
 }
@@ -33,6 +37,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }
@@ -58,6 +63,8 @@ pub struct Listen {
     /// Whether HTTP/2 is spoken: over TLS by ALPN, on a plain port by prior knowledge (RFC 9113 section 3.3). Default
     /// true.
     pub http2: bool,
+    /// Whether a connection begins with a header of the PROXY protocol, from a trusted peer. Default false.
+    pub proxy_protocol: bool,
     /// Where requests are sent on to, by 308: this port for https. Unset: they are served.
     pub redirect_https: Option<u16>,
     /// The certificates for TLS, which is only for TCP: the one for the name that a client says, else the first. They go

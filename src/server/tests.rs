@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -126,4 +127,24 @@ async fn a_flush_and_an_end_that_stall_are_given_up() {
     fill(&mut io).await;
     let ended = timeout(PATIENCE, io.shutdown()).await.unwrap();
     assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_is_alive_while_all_its_accept_loops_are() {
+    let server = Server::new(Settings::default(), &Metrics::new(&Registry::default()));
+    let alive = || timeout(PATIENCE, server.alive());
+    // Without listeners there is nothing that could be stuck.
+    alive().await.unwrap();
+    server.0.listeners.fetch_add(1, Ordering::Relaxed);
+    assert!(alive().await.is_err());
+    let mut pulse = server.0.pulse.subscribe();
+    let turn = async {
+        pulse.changed().await.unwrap();
+        pulse.borrow_and_update().add_permits(1);
+    };
+    tokio::join!(alive(), turn).0.unwrap();
+    assert!(alive().await.is_err());
+    // What has been told to stop need not be alive.
+    server.stop();
+    alive().await.unwrap();
 }

@@ -11,7 +11,6 @@ use crate::domain::{EventId, RequestId};
 use crate::wire::forwarded::{self, Forwarded};
 use crate::wire::http1;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CURSOR: HeaderName = HeaderName::from_static("sse-cursor");
 
 /// Who asked, under which id, and where the log was.
@@ -21,6 +20,8 @@ pub struct Vouched {
     pub forwarded: Forwarded,
     /// The name of the request.
     pub id: RequestId,
+    /// The header it is in; not one of the others here.
+    pub id_header: HeaderName,
     /// The end of the log, so that a page can render its data and open a stream from that very place.
     pub cursor: EventId,
 }
@@ -64,7 +65,6 @@ impl Vouched {
             forwarded::HOST,
             forwarded::PORT,
             forwarded::REAL_IP,
-            REQUEST_ID,
             CURSOR,
         ]
         .contains(name)
@@ -73,8 +73,8 @@ impl Vouched {
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
         self.forwarded.apply(headers);
         for (name, value) in [
-            (REQUEST_ID, HeaderValue::from_str(self.id.as_str())),
-            (CURSOR, HeaderValue::from_str(&self.cursor.to_string())),
+            (&self.id_header, HeaderValue::from_str(self.id.as_str())),
+            (&CURSOR, HeaderValue::from_str(&self.cursor.to_string())),
         ] {
             if let Ok(value) = value {
                 headers.insert(name, value);
@@ -95,7 +95,7 @@ impl Vouched {
         http1::text(out, &forwarded::HOST, host);
         http1::number(out, &forwarded::PORT, u64::from(*port));
         http1::text(out, &forwarded::REAL_IP, self.forwarded.client_text());
-        http1::text(out, &REQUEST_ID, self.id.as_str());
+        http1::text(out, &self.id_header, self.id.as_str());
         http1::shown(out, &CURSOR, &self.cursor);
     }
 }
@@ -127,6 +127,7 @@ mod tests {
                         port: 8000,
                     },
                     id: RequestId::from_random(7),
+                    id_header: HeaderName::from_static("x-trace"),
                     cursor: EventId {
                         epoch: Epoch::from_random(0xab),
                         position: Position::after(1_234_567_890_123),

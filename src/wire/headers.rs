@@ -6,8 +6,8 @@
 
 use http::HeaderMap;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, UPGRADE,
-    VARY,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName,
+    LOCATION, SET_COOKIE, UPGRADE, VARY,
 };
 
 /// Valid for one connection only, named by `Connection` or not (RFC 9110, 7.6.1). `HTTP2-Settings` belongs to the
@@ -22,8 +22,14 @@ const HOP_BY_HOP: [&str; 7] = [
     "http2-settings",
 ];
 
-/// What only the proxy in front of Django may say. `Expect` is answered here.
-const OURS: [&str; 7] = [
+/// The header with the id of a request, unless the file names another.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What only the proxy in front of Django may say. `Expect` is answered here. What a CDN says of the client is ours to
+/// say where the file names it.
+const OURS: [&str; 9] = [
+    "cf-connecting-ip",
+    "true-client-ip",
     "forwarded",
     "x-real-ip",
     "x-request-id",
@@ -42,6 +48,30 @@ const SPOKEN: [&str; 2] = ["sse-", "grip-"];
 /// in a chain of proxies one may leave them to the next (11.7); the next one here is Django, no proxy, and somebody's
 /// proxy password is none of its business.
 const PROXY_PREFIX: &str = "proxy-";
+
+/// Whether the gateway, HTTP itself or everybody's servers give a header a meaning of its own, so that it cannot be the name of
+/// something else.
+pub fn is_taken(name: &HeaderName) -> bool {
+    const SPOKEN_FOR: [HeaderName; 9] = [
+        ACCEPT,
+        AUTHORIZATION,
+        CONTENT_LENGTH,
+        CONTENT_TYPE,
+        COOKIE,
+        HOST,
+        LOCATION,
+        SET_COOKIE,
+        VARY,
+    ];
+    let text = name.as_str();
+    SPOKEN_FOR.contains(name)
+        || is_hop_by_hop(text)
+        || (OURS.contains(&text) && *name != REQUEST_ID)
+        || text.contains('_')
+        || text.starts_with(PROXY_PREFIX)
+        || starts_with_any(text, &OUR_PREFIXES)
+        || starts_with_any(text, &SPOKEN)
+}
 
 /// Takes off a request whatever must not reach Django: hop-by-hop headers, those `Connection` names, every name with a
 /// `_` (WSGI cannot tell `X_Y` from `X-Y`), and every header that the gateway alone may set.

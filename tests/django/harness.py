@@ -86,6 +86,8 @@ class Process:
 
     def __init__(self, name: str, folder: Path, command: list[str], env: dict[str, str]) -> None:
         self.name, self.command, self.env = name, command, env
+        # Descriptors that it is given beside the usual three.
+        self.pass_fds: tuple[int, ...] = ()
         self.log = folder / f"{name}.log"
         self.popen: subprocess.Popen[bytes] | None = None
         Process.started.append(self)
@@ -104,6 +106,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.env},
                 start_new_session=True,
+                pass_fds=self.pass_fds,
             )
 
     def signal(self, number: int) -> None:

@@ -27,6 +27,8 @@ mod asks_frequency;
 mod asks_unanswered;
 // Routes that only some people may see.
 mod basic_auth;
+// How many connections one client may have.
+mod connections_per_client;
 // Which pages of other origins may read a stream.
 mod cors;
 // Which pages of other origins may read anything else.
@@ -72,6 +74,8 @@ mod openapi;
 mod proxying_bodies;
 // The connections to Django: which are used again and which end.
 mod proxying_connections;
+// The PROXY protocol: whose a connection is.
+mod proxy_protocol;
 // What Django is sent and what the client gets back, to the byte.
 mod proxying_heads;
 // Who may publish.
@@ -106,6 +110,8 @@ mod recording_ends;
 mod recording_replays;
 // Who is on one recording, and who sees no byte of it.
 mod recording_shares;
+// The id of a request, and what else the file may move.
+mod request_ids;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
 // Requests that are sent elsewhere.

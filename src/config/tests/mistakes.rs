@@ -137,8 +137,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "127.0.0.1:8080",
-        "systemd:http",
-        "3:11: listen.http.address: socket activation is not in this version yet",
+        "systemd:",
+        "3:11: listen.http.address: \"systemd:\" names no socket of systemd (as in \"systemd:http\" for FileDescriptorName=http)",
     ),
     (
         "[upstream.django]",
@@ -234,7 +234,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[upstream.django]",
         "[trust]\nproxies = [\"10.0.0.0/33\"]\n[upstream.django]",
-        "5:12: trust.proxies[0]: \"10.0.0.0/33\" is no network (as in \"10.0.0.0/8\", \"10.1.2.3\", or \"unix:\" for unix sockets)",
+        "5:12: trust.proxies[0]: \"10.0.0.0/33\" is no network (as in \"10.0.0.0/8\", \"10.1.2.3\", \"file:/etc/tidegate/proxies.txt\", or \"unix:\" for unix sockets)",
     ),
     (
         "[upstream.django]",
@@ -298,8 +298,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "[upstream.django]",
-        "[metrics]\npath = \"/m\"\n[upstream.django]",
-        "5:8: metrics.path: `path` is not in this version yet (only \"/metrics\", its default)",
+        "[metrics]\npath = \"metrics\"\n[upstream.django]",
+        "5:8: metrics.path: \"metrics\" is no path (as in \"/metrics\")",
     ),
     (
         "[upstream.django]",

@@ -8,6 +8,7 @@ use super::*;
 use crate::record::{Per, Replay};
 
 mod edge;
+mod front;
 mod grip;
 mod limits;
 mod mistakes;
@@ -40,6 +41,7 @@ impl Environment for Fixed {
             _ => tls::file(path)
                 .or_else(|| grip::file(path))
                 .or_else(|| edge::file(path))
+                .or_else(|| front::file(path))
                 .ok_or_else(|| io::ErrorKind::NotFound.into()),
         }
     }
@@ -86,6 +88,10 @@ tls = "main"
 [listen.https]
 address = "0.0.0.0:443"
 tls = "next"
+proxy_protocol = true
+
+[listen.passed]
+address = "systemd:web"
 
 [listen.many]
 address = "0.0.0.0:8443"
@@ -114,7 +120,7 @@ key = "/run/key.pem"
 client_ca = "/run/ca.pem"
 
 [trust]
-proxies = ["10.0.0.0/8", "192.168.1.1", "::1", "unix:"]
+proxies = ["10.0.0.0/8", "192.168.1.1", "::1", "unix:", "file:/run/proxies.txt"]
 client_ip = "CF-Connecting-IP"
 
 [upstream.django]
@@ -212,16 +218,19 @@ header = "16KiB"
 header_timeout = "5s"
 body_idle = "15s"
 keepalive = "1m"
+connections = 50
 rate = "50/s"
 burst = 200
 
 [compress]
 [metrics]
-path = "/metrics"
+path = "/numbers"
+per_channel = true
 [console]
-enabled = true
+enabled = false
 [log]
 level = "debug"
+request_id = "X-Correlation-ID"
 format = "json"
 access = { to = "/var/log/$$HOME/access.log", format = "common" }
 "#;
@@ -270,12 +279,12 @@ fn every_key_is_heard() {
     let config = good(FULL);
     assert_eq!((config.workers, config.server.max_connections), (3, 1000));
     assert_eq!(config.drain_spread, Duration::from_secs(5));
-    assert!(config.trust.unix && config.trust.proxies.len() == 3);
+    assert!(config.trust.unix && config.trust.proxies.len() == 5);
     assert_eq!(
         config.upstreams[0].servers[0].to_string(),
         "unix:/run/$HOME.sock"
     );
-    assert_eq!(config.listen.len(), 6);
+    assert_eq!(config.listen.len(), 7);
     let grant = config.tokens.verify(b"from-the-file").unwrap();
     assert_eq!(grant.name(), "billing");
     let times = (config.publish.idempotency, config.publish.ndjson_idle);

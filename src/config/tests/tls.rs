@@ -60,6 +60,7 @@ fn a_listener_has_the_certificate_it_names() {
         ("inside", vec![]),
         ("outside", vec![("main", MinVersion::Tls12)]),
         ("https", vec![("next", MinVersion::Tls13)]),
+        ("passed", vec![]),
         (
             "many",
             vec![("shop", MinVersion::Tls12), ("main", MinVersion::Tls12)],

@@ -1,6 +1,7 @@
 //! Where connections are handed over to those who hold streams.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +11,7 @@ use crate::base::bell::Inbox;
 use crate::base::handler::HeldStream;
 use crate::base::metrics::Counted;
 use crate::base::sync::lock;
-use crate::limits::Slot;
+use crate::limits::{Share, Slot};
 use crate::server::Server;
 
 /// What a connection occupies, guards.
@@ -18,14 +19,26 @@ use crate::server::Server;
 pub(in crate::server) struct Occupied {
     _slot: Slot,
     _open: Counted,
+    /// Among the connections of its client; `None` if they are not counted.
+    share: Option<Share<IpAddr>>,
 }
 
 impl Occupied {
-    pub(in crate::server) const fn new(slot: Slot, open: Counted) -> Self {
+    pub(in crate::server) const fn new(
+        slot: Slot,
+        open: Counted,
+        share: Option<Share<IpAddr>>,
+    ) -> Self {
         Self {
             _slot: slot,
             _open: open,
+            share,
         }
+    }
+
+    /// Takes the place of its client, once it is known whose the connection is.
+    pub(in crate::server) fn take(&mut self, share: Option<Share<IpAddr>>) {
+        self.share = share;
     }
 }
 
@@ -159,7 +172,7 @@ mod tests {
             socket: OwnedFd::from(UnixStream::pair().unwrap().0).into(),
             head: Vec::new(),
             stream,
-            occupied: Occupied::new(slot, Counted::new(open)),
+            occupied: Occupied::new(slot, Counted::new(open), None),
         });
     }
 

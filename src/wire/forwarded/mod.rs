@@ -51,7 +51,7 @@ impl Proto {
     }
 }
 
-/// Which header of a trusted peer names the client.
+/// Which header of a trusted peer names the client. That peer is whom the PROXY protocol names, where it is spoken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientIpHeader {
     /// The chain, read from the right.
@@ -59,6 +59,8 @@ pub enum ClientIpHeader {
     /// A header with one address, as `cf-connecting-ip` or `true-client-ip`. Without a good value the peer is the
     /// client: who names such a header need not keep `X-Forwarded-For` honest.
     Named(HeaderName),
+    /// None: the client is whom the PROXY protocol names, or else the peer.
+    ProxyProtocol,
 }
 
 /// What this process knows by itself.
@@ -201,6 +203,7 @@ fn chain(
 ) -> Vec<IpAddr> {
     match client_header {
         _ if !trusted(peer) => vec![peer],
+        ClientIpHeader::ProxyProtocol => vec![peer],
         ClientIpHeader::XForwardedFor => walk(headers, peer, trusted),
         ClientIpHeader::Named(name) => match single(headers, name).and_then(address) {
             Some(client) if client != peer => vec![client, peer],

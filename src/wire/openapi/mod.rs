@@ -18,6 +18,11 @@ use super::problem::{self, Problem};
 pub use operations::OPERATIONS;
 use schema::{Schema, with};
 
+/// Where the metrics are, unless the file names another path.
+pub const METRICS: &str = "/metrics";
+/// What answers unless the file says otherwise.
+pub const HERE: &str = "/";
+
 /// What can be done on a path. `HEAD` is a `GET` of which the head is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
@@ -145,13 +150,18 @@ pub fn parameters(verb: Verb, path: &str) -> &'static [Parameter] {
     operation.map_or(&[], |operation| operation.parameters)
 }
 
-/// The document, OpenAPI 3.1.
-pub fn document() -> Bytes {
+/// The document, OpenAPI 3.1, with `metrics` in the place of [`METRICS`], and with [`HERE`] if it answers.
+pub fn document(metrics: &str, here: bool) -> Bytes {
     let mut paths: Map<String, Value> = Map::new();
     for operation in &OPERATIONS {
-        let path = paths.remove(operation.path).unwrap_or_else(|| json!({}));
+        let place = match operation.path {
+            METRICS => metrics,
+            HERE if !here => continue,
+            path => path,
+        };
+        let path = paths.remove(place).unwrap_or_else(|| json!({}));
         let path = with(path, operation.verb.key(), operation.to_json());
-        paths.insert(operation.path.to_owned(), path);
+        paths.insert(place.to_owned(), path);
     }
     let named = |object: &&schema::Object| (object.name.to_owned(), object.to_json());
     let schemas: Map<_, _> = objects::ALL.iter().map(named).collect();

@@ -5,7 +5,7 @@ use super::objects::{
     LINES_PUBLISHED, MILLISECONDS, PUBLISHED, RELOADED, STATS, STREAM, STREAMS,
 };
 use super::schema::Schema;
-use super::{Access, Answer, Body, Content, Operation, Parameter, Verb};
+use super::{Access, Answer, Body, Content, HERE, METRICS, Operation, Parameter, Verb};
 use crate::wire::problem::Problem;
 
 const JSON: &str = "application/json";
@@ -99,7 +99,7 @@ pub static OPERATIONS: [Operation; 18] = [
     Operation {
         access: Access::All,
         answers: &[good(&[(TEXT, Schema::OneOf(&["tidegate\n"]))], "It is.")],
-        ..on(Verb::Get, "/", "here", "Whether anybody is here")
+        ..on(Verb::Get, HERE, "here", "Whether anybody is here")
     },
     Operation {
         body: Some(Body {
@@ -163,7 +163,7 @@ pub static OPERATIONS: [Operation; 18] = [
             &[(TEXT, Schema::Text), (OPEN_METRICS, Schema::Text)],
             "Metrics, or OpenMetrics if that is accepted.",
         )],
-        ..on(Verb::Get, "/metrics", "metrics", "The metrics")
+        ..on(Verb::Get, METRICS, "metrics", "The metrics")
     },
     Operation {
         answers: &[good(&[(JSON, Schema::Any)], "OpenAPI 3.1.")],

@@ -6,7 +6,7 @@ use super::*;
 use crate::wire::publish::{event, query};
 
 fn read() -> Value {
-    serde_json::from_slice(&document()).unwrap()
+    serde_json::from_slice(&document(METRICS, true)).unwrap()
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl Reader {
             return Err(Malformed::TooLong);
         }
         let end = rest.iter().position(|&byte| byte == b'\n');
-        let whole = end.map_or(rest.len().max(1), |end| end + 1);
+        let whole = end.map_or_else(|| rest.len().max(1), |end| end + 1);
         Ok(whole.min(LONGEST_LINE - have))
     }
 

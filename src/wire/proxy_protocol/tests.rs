@@ -61,10 +61,16 @@ fn a_line_that_is_not_as_it_should_be_names_nobody() {
     ] {
         assert_eq!(read(text.as_bytes()), Err(Malformed::Line), "{text:?}");
     }
-    assert_eq!(read(b"PROXY \xff\xff\xff\xff\xff\xff\xff\r\n"), Err(Malformed::Line));
+    assert_eq!(
+        read(b"PROXY \xff\xff\xff\xff\xff\xff\xff\r\n"),
+        Err(Malformed::Line)
+    );
     let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(91));
     assert_eq!(long.len(), LONGEST_LINE);
-    assert_eq!(read(long.as_bytes()), Ok((LONGEST_LINE, Some(Source::Proxy))));
+    assert_eq!(
+        read(long.as_bytes()),
+        Ok((LONGEST_LINE, Some(Source::Proxy)))
+    );
     let longer = format!("PROXY UNKNOWN {}\r\n", "x".repeat(92));
     assert_eq!(read(longer.as_bytes()), Err(Malformed::TooLong));
 }
@@ -95,7 +101,11 @@ fn a_block_names_the_client_and_what_else_is_in_it_is_skipped() {
     for (family, rest, source) in [
         (0x11, V4.to_vec(), client("203.0.113.9:12345")),
         (0x12, V4.to_vec(), client("203.0.113.9:12345")),
-        (0x11, [&V4[..], &checksum].concat(), client("203.0.113.9:12345")),
+        (
+            0x11,
+            [&V4[..], &checksum].concat(),
+            client("203.0.113.9:12345"),
+        ),
         (0x11, long, client("203.0.113.9:12345")),
         (0x21, v6.to_vec(), client("[2001::]:7")),
         (0x22, [&v6[..], &checksum].concat(), client("[2001::]:7")),
@@ -105,7 +115,11 @@ fn a_block_names_the_client_and_what_else_is_in_it_is_skipped() {
     ] {
         let bytes = block(0x21, family, &rest);
         let followed = [&bytes[..], b"GET "].concat();
-        assert_eq!(read(&followed), Ok((bytes.len(), Some(source))), "{family:#x}");
+        assert_eq!(
+            read(&followed),
+            Ok((bytes.len(), Some(source))),
+            "{family:#x}"
+        );
         // A proxy that speaks for itself: whatever the family says.
         let own = block(0x20, family, &rest);
         assert_eq!(read(&own), Ok((own.len(), Some(Source::Proxy))));
@@ -158,7 +172,8 @@ fn headers() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec(any::<u8>(), 0..300),
     );
     let binary = binary.prop_map(|(command, family, rest)| block(command, family, &rest));
-    let line = "PROXY (TCP4 [0-9.]{7,15} 1.2.3.4|TCP6 [0-9a-f:]{2,39} ::1|UNKNOWN) [0-9 ]{0,60}\r?\n";
+    let line =
+        "PROXY (TCP4 [0-9.]{7,15} 1.2.3.4|TCP6 [0-9a-f:]{2,39} ::1|UNKNOWN) [0-9 ]{0,60}\r?\n";
     let good = any::<(SocketAddr, SocketAddr)>().prop_map(|(source, other)| {
         let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
         let (ip, other_ip) = (source.ip(), other.ip());

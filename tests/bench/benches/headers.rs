@@ -76,6 +76,7 @@ pub fn benches(criterion: &mut Criterion) {
             let vouched = Vouched {
                 forwarded,
                 id,
+                id_header: headers::REQUEST_ID,
                 cursor,
             };
             {

@@ -118,6 +118,7 @@ impl Conn {
             Address::Unix(path) => {
                 Box::new(within("connect", UnixStream::connect(path)).await.unwrap())
             }
+            Address::Systemd(name) => panic!("{name} is nowhere yet"),
         };
         Self::over(io)
     }

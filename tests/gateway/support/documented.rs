@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::client::Answer;
 
 /// The document.
-pub static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_slice(&tidegate::wire::openapi::document()).unwrap());
+pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_slice(&tidegate::wire::openapi::document("/metrics", true)).unwrap()
+});
 
 /// An operation of the document: its path as it is there, and its key.
 pub type Name = (&'static str, &'static str);

@@ -32,6 +32,7 @@ impl Http2 {
         let socket: Box<dyn Io> = match address {
             Address::Tcp(address) => Box::new(TcpStream::connect(address).await.unwrap()),
             Address::Unix(path) => Box::new(UnixStream::connect(path).await.unwrap()),
+            Address::Systemd(name) => panic!("{name} is nowhere yet"),
         };
         Self::over(socket).await
     }
