@@ -2,9 +2,11 @@
 //!
 //! No I/O, no clock, no logging, no panic on any input.
 
+pub mod accept_encoding;
 pub mod access;
 pub mod ask;
 pub mod basic;
+pub mod conditional;
 pub mod console;
 pub mod cookies;
 pub mod cors;
@@ -18,6 +20,7 @@ pub mod http1;
 pub mod idempotency;
 pub mod kick;
 pub mod last_event_id;
+pub mod media_type;
 pub mod openapi;
 pub mod parameters;
 pub mod path;
@@ -26,6 +29,7 @@ pub mod problem;
 pub mod proxy_protocol;
 pub mod publish;
 pub mod query;
+pub mod range;
 pub mod redis;
 pub mod reload;
 pub mod signed;
