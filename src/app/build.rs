@@ -11,7 +11,7 @@ use crate::config::{Config, RouteKind, RouteTarget};
 use crate::hub::Hub;
 use crate::internal::{Access, Places};
 use crate::notify::{self, Notifier};
-use crate::proxy::{self, AccessSettings, BasicAuth, Holding, Kind, Recorded, Route};
+use crate::proxy::{self, AccessSettings, BasicAuth, Holding, Kind, Recorded, Route, Static};
 use crate::record::{self, Recorder};
 use crate::redis::Subscriber;
 use crate::routes::{Entry, Table};
@@ -49,7 +49,8 @@ fn session_cookies(config: &Config) -> Vec<Box<str>> {
         | RouteKind::Public { .. }
         | RouteKind::Token { .. }
         | RouteKind::Redirect(_)
-        | RouteKind::Respond(_) => None,
+        | RouteKind::Respond(_)
+        | RouteKind::Static { .. } => None,
     });
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
@@ -144,6 +145,7 @@ pub(super) fn routes(made: &InForce, lasting: &Lasting, before: Option<&InForce>
                     })
                 }),
                 cors: entry.target.cors.clone(),
+                internal: entry.target.internal,
             },
         }
     });
@@ -195,6 +197,10 @@ fn kind(entry: &Entry<RouteTarget>, made: &InForce, lasting: &Lasting) -> Kind {
         },
         RouteKind::Redirect(redirect) => Kind::Redirect(redirect.clone()),
         RouteKind::Respond(fixed) => Kind::Respond(fixed.clone()),
+        RouteKind::Static { files, variable } => Kind::Static(Static {
+            root: lasting.files.root(files.clone()),
+            variable: variable.clone(),
+        }),
     }
 }
 

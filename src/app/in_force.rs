@@ -14,6 +14,7 @@ use crate::ask;
 use crate::base::access::{Destination, Lines};
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind, RouteTarget};
+use crate::files::Files;
 use crate::limits::{Budget, ClientLimit, ClientRate};
 use crate::proxy::{AccessLog, BasicAuth, Maintenance, Route, Site};
 use crate::routes::{Entry, Table};
@@ -26,6 +27,7 @@ pub(super) struct Lasting {
     families: Families,
     pub(super) asks: ask::Metrics,
     links: grip::Metrics,
+    pub(super) files: Files,
     /// Counts the clients that a rate could not tell apart, over all rates.
     pub(super) newcomers: Counter,
     /// Where access lines go; `None` if there were to be none at the start.
@@ -52,6 +54,7 @@ impl Lasting {
             families: Families::new(registry),
             asks: ask::Metrics::new(registry),
             links: grip::Metrics::new(registry),
+            files: Files::new(registry),
             newcomers: registry.counter(
                 "rate_newcomers",
                 "Requests of clients for which a rate had no room, so that they share one",
@@ -159,7 +162,11 @@ impl RouteKind {
     fn upstream(&self) -> Option<&str> {
         match self {
             Self::Proxy { upstream, .. } | Self::Ask { upstream, .. } => Some(upstream),
-            Self::Public { .. } | Self::Token { .. } | Self::Redirect(_) | Self::Respond(_) => None,
+            Self::Public { .. }
+            | Self::Token { .. }
+            | Self::Redirect(_)
+            | Self::Respond(_)
+            | Self::Static { .. } => None,
         }
     }
 

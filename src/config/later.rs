@@ -20,8 +20,6 @@ const LATER: &[(&str, &str, Inert)] = &[
     ("", "compress", EmptyTable),
     ("tls.*", "acme", Never),
     ("upstream.*", "buffer_response", Text("1MiB")),
-    ("route[]", "static", Never),
-    ("route[]", "internal", Flag(false)),
     ("route[].sse", "history", Never),
     ("route[].sse", "client_buffer", Never),
     ("route[].sse", "closed_for", Never),

@@ -25,6 +25,7 @@ mod show_edge;
 mod show_upstream;
 mod site;
 mod sse;
+mod statics;
 mod substitute;
 #[cfg(test)]
 mod tests;
@@ -130,6 +131,8 @@ pub struct RouteTarget {
     pub basic_auth: Option<BasicAuthSettings>,
     /// `cors` of a route that is no stream: which pages of other origins may read it. Unset: Django says it.
     pub cors: Option<cors::Rules>,
+    /// `internal`: whether only `X-Accel-Redirect` leads here. Default no; only of `static`.
+    pub internal: bool,
 }
 
 /// The kinds of routes.
@@ -173,6 +176,13 @@ pub enum RouteKind {
     Redirect(Redirect),
     /// `respond`: always the same.
     Respond(Fixed),
+    /// `static`: files of a folder.
+    Static {
+        /// What is served, and how.
+        files: crate::files::Settings,
+        /// The variable of the path that names the file; `None`: the whole path does.
+        variable: Option<Box<str>>,
+    },
 }
 
 /// Reads the file at `path`.

@@ -5,7 +5,7 @@ use super::reader::{Report, Section, Value};
 use super::scalar::Text;
 use super::site::{MOST, client_rate};
 use super::upstream::named;
-use super::{RouteKind, RouteTarget, fixed, passwords, record, sse, token};
+use super::{RouteKind, RouteTarget, fixed, passwords, record, sse, statics, token};
 use crate::domain::ByteSize;
 use crate::routes::{ChannelTemplate, Entry, PathPattern, Table};
 use crate::{ask, stream, upstream};
@@ -96,14 +96,19 @@ impl<'a> Shared<'_, 'a> {
         if let Some(stream) = held.as_mut().and_then(RouteKind::stream) {
             stream.cors = cors.take().or_else(|| stream.cors.take());
         }
+        let files = section
+            .value("static")
+            .and_then(|value| statics::files(&value, pattern.as_ref()));
+        let internal = statics::internal(section);
         Some(Entry::new(
             pattern?,
             RouteTarget {
-                kind: proxy.or(held).or(redirect).or(respond)?,
+                kind: proxy.or(held).or(redirect).or(respond).or(files)?,
                 body_limit,
                 rate,
                 basic_auth,
                 cors,
+                internal,
             },
         ))
     }
@@ -322,7 +327,7 @@ impl RouteKind {
             Self::Ask { stream, .. } | Self::Token { stream, .. } | Self::Public { stream, .. } => {
                 Some(stream)
             }
-            Self::Proxy { .. } | Self::Redirect(_) | Self::Respond(_) => None,
+            Self::Proxy { .. } | Self::Redirect(_) | Self::Respond(_) | Self::Static { .. } => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::tls::VERSIONS;
 use super::token::{DJANGO, JWT, MASKED};
 use super::trust::PROXY_PROTOCOL;
 use super::values::{duration_text, range_text};
-use super::{Config, RouteKind, RouteTarget, Trust, show_edge};
+use super::{Config, RouteKind, RouteTarget, Trust, show_edge, statics};
 use crate::ask::TokenSettings;
 use crate::domain::EventName;
 use crate::limits::ClientRate;
@@ -198,6 +198,10 @@ fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::
         }
         RouteKind::Redirect(redirect) => show_edge::redirect(out, redirect)?,
         RouteKind::Respond(fixed) => show_edge::respond(out, fixed)?,
+        RouteKind::Static { files, .. } => statics::show(out, files)?,
+    }
+    if entry.target.internal {
+        writeln!(out, "internal = true")?;
     }
     let RouteTarget {
         basic_auth, cors, ..

@@ -18,8 +18,7 @@ use crate::base::access::Lines;
 use crate::base::bell::Inbox;
 use crate::base::handler::{self, Filled, Holdable};
 use crate::domain::{self, RequestId};
-use crate::stream::{Body, Held, Memo};
-use crate::upstream::AnswerError;
+use crate::stream::{Body, BodyError, Held, Memo};
 use crate::wire::access::{Format, Record};
 
 /// The access log: where lines go, and their shape.
@@ -90,12 +89,12 @@ impl Logged {
 
 impl http_body::Body for Logged {
     type Data = Bytes;
-    type Error = AnswerError;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let next = Pin::new(&mut self.body).poll_frame(cx);
         if let Some(Entry(begun)) = &mut self.entry {
             match &next {
@@ -137,7 +136,7 @@ impl Holdable for Logged {
         let Self { body, entry } = self;
         match body {
             Body::Held(held, _) => Ok(LoggedHeld { held, entry }),
-            body @ (Body::Answer(_) | Body::Text(_)) => Err(Self { body, entry }),
+            body @ (Body::Answer(_) | Body::File(_) | Body::Text(_)) => Err(Self { body, entry }),
         }
     }
 }

@@ -80,9 +80,11 @@ impl Kind {
         match self {
             Self::Redirect(redirect) => Some(redirect.answer(captures, target.query())),
             Self::Respond(fixed) => Some(Ok(fixed.answer())),
-            Self::Forward { .. } | Self::Public { .. } | Self::Token { .. } | Self::Ask { .. } => {
-                None
-            }
+            Self::Forward { .. }
+            | Self::Public { .. }
+            | Self::Token { .. }
+            | Self::Ask { .. }
+            | Self::Static(_) => None,
         }
     }
 }

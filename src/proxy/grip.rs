@@ -49,6 +49,7 @@ impl Kind {
             Self::Public { .. }
             | Self::Token { .. }
             | Self::Ask { .. }
+            | Self::Static(_)
             | Self::Redirect(_)
             | Self::Respond(_) => None,
         }

@@ -7,12 +7,14 @@ mod access;
 mod basic;
 mod body;
 mod effects;
+mod files;
 mod finish;
 mod fixed;
 mod forward;
 mod grip;
 mod maintenance;
 mod record;
+mod redirect;
 pub mod respond;
 mod settings;
 mod site;
@@ -43,8 +45,8 @@ use crate::routes::{Captures, ChannelTemplate};
 use crate::stream::{Body, Limit, Streams};
 use crate::upstream::{Head, Rebuilt, Upstream, Vouched};
 use crate::wire::cors;
-use crate::wire::forwarded::{ClientIpHeader, Proto};
-use crate::wire::headers::{self, REQUEST_ID};
+use crate::wire::forwarded::Proto;
+use crate::wire::headers;
 use crate::wire::host;
 use crate::wire::path;
 
@@ -52,11 +54,14 @@ pub use access::{AccessLog, Logged};
 use basic::Checks;
 pub use basic::{BasicAuth, BasicAuthSettings};
 use effects::Effects;
+pub use files::Static;
 use finish::Told;
 pub use finish::{Finish, Hsts, Page};
 pub use fixed::{Fixed, Redirect};
 pub use grip::Holding;
 pub use maintenance::{Maintenance, MaintenanceSettings};
+pub use redirect::RedirectError;
+use redirect::Redirects;
 use respond::Refusal;
 pub use settings::*;
 pub use site::Site;
@@ -81,6 +86,8 @@ pub struct Route {
     pub basic_auth: Option<Arc<BasicAuth>>,
     /// Which pages of other origins may read it. Unset: Django says it. A stream has this among its own settings.
     pub cors: Option<cors::Rules>,
+    /// Whether only Django's answers lead here, and to a client there is no such route. Default no.
+    pub internal: bool,
 }
 
 /// The kinds of routes.
@@ -124,6 +131,8 @@ pub enum Kind {
     Redirect(Redirect),
     /// `respond`.
     Respond(Fixed),
+    /// `static`.
+    Static(Static),
 }
 
 /// `record` of a route.
@@ -267,6 +276,9 @@ impl Proxy {
             entry.found(&route.name);
         }
         let route = &route.target;
+        if route.internal {
+            return Err(Refusal::NoRoute);
+        }
         told.cors = route.cors(&parts);
         if told
             .cors
@@ -288,6 +300,10 @@ impl Proxy {
         if let Some(answer) = route.kind.answer(&captures, &target) {
             return answer;
         }
+        if let Kind::Static(files) = &route.kind {
+            return Box::pin(files.serve(&parts, files.path(&decoded, &captures))).await;
+        }
+        let redirects = Redirects::of(site, &parts, conn);
         let upgrade = route.kind.lets_pass(&parts, &incoming);
         // Only what streams and recordings are opened with is looked at again after it was stripped.
         let headers = match &route.kind {
@@ -295,38 +311,25 @@ impl Proxy {
             _ => parts.headers.clone(),
         };
         let target = route.kind.sent(&target)?;
-        let mut head = Head::rebuild(parts.method.clone(), target, headers, &text);
-        if let ClientIpHeader::Named(name) = &site.settings.trust.client_ip
-            && !Vouched::says(name)
-        {
-            // Whoever reads it in Django takes it for ours.
-            head.vouch(name, forwarded.client_text());
-        }
-        let id_header = &site.settings.request_id;
-        if *id_header != REQUEST_ID {
-            // The usual one is taken off always.
-            head.headers.remove(id_header);
-        }
-        let log = self.hub.log();
+        let head = Head::rebuild(parts.method.clone(), target, headers, &text);
+        let (client, log) = (forwarded.client, self.hub.log());
+        let vouched = Vouched {
+            forwarded,
+            id: id.clone(),
+            id_header: site.settings.request_id.clone(),
+            cursor: log.id(log.position()),
+        };
         let exchange = Exchange {
             parts,
-            client: forwarded.client,
+            client,
             incoming,
             site,
             route,
             captures,
             upgrade,
-            rebuilt: Rebuilt {
-                head,
-                vouched: Some(Vouched {
-                    forwarded,
-                    id: id.clone(),
-                    id_header: id_header.clone(),
-                    cursor: log.id(log.position()),
-                }),
-            },
+            rebuilt: site.vouch(head, vouched),
         };
-        self.dispatch(exchange).await
+        redirects.apply(site, self.dispatch(exchange).await?).await
     }
 
     /// Does what the route says. Only the usual way is not boxed: the others are longer, and every request would carry
@@ -354,7 +357,8 @@ impl Proxy {
             Kind::Ask { asker, settings } => {
                 Box::pin(self.open_asked(exchange, asker, settings)).await
             }
-            Kind::Redirect(_) | Kind::Respond(_) => Err(Refusal::NoRoute),
+            // Were answered before anything was made ready for Django.
+            Kind::Redirect(_) | Kind::Respond(_) | Kind::Static(_) => Err(Refusal::NoRoute),
         }
     }
 

@@ -12,12 +12,15 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::domain::{ByteSize, ConnInfo, Failure, RequestId, RetryMs};
+use crate::files::FileError;
 use crate::stream::respond::upstream_status;
 use crate::stream::{Body, Limit, OpenError};
 use crate::upstream::{GatherError, Upstream, UpstreamError};
 use crate::wire::host::HostError;
 use crate::wire::path::PathError;
 use crate::wire::sse;
+
+use super::redirect::RedirectError;
 
 /// When to try again where nobody knows better, in seconds.
 const SOON: u64 = 5;
@@ -85,6 +88,12 @@ pub enum Refusal {
     /// No stream was opened.
     #[error("no stream was opened")]
     Stream(#[source] OpenError),
+    /// No file was opened.
+    #[error(transparent)]
+    File(FileError),
+    /// Django's answer names a file that is none.
+    #[error("the answer cannot be followed")]
+    Redirect(#[source] RedirectError),
 }
 
 /// The answer to a preflight, whose headers say what may be done.
@@ -135,7 +144,9 @@ impl Refusal {
             }
             Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::Redirect(RedirectError::Path(_) | RedirectError::Text) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(GatherError::Idle) => StatusCode::REQUEST_TIMEOUT,
@@ -148,6 +159,10 @@ impl Refusal {
             Self::BadUpgrade => StatusCode::BAD_GATEWAY,
             Self::Rate(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Stream(error) => error.status(),
+            Self::File(error) => file_status(error),
+            Self::Redirect(RedirectError::NoRoute(_) | RedirectError::NotInternal(_)) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -170,8 +185,9 @@ impl Refusal {
             | Self::Method(_)
             | Self::Body(_) => Failure::Client,
             Self::Upstream { source, .. } => source.failure(),
-            Self::BadUpgrade => Failure::Upstream,
+            Self::BadUpgrade | Self::Redirect(_) => Failure::Upstream,
             Self::Stream(error) => error.failure(),
+            Self::File(error) => file_failure(error),
         }
     }
 
@@ -278,5 +294,23 @@ request id: {}
             headers.insert(RETRY_AFTER, retry_after.into());
         }
         response
+    }
+}
+
+const fn file_status(error: &FileError) -> StatusCode {
+    match error {
+        FileError::Missing => StatusCode::NOT_FOUND,
+        FileError::Forbidden => StatusCode::FORBIDDEN,
+        FileError::Descriptors | FileError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        FileError::Root { .. } | FileError::Disk { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+const fn file_failure(error: &FileError) -> Failure {
+    match error {
+        FileError::Missing => Failure::Client,
+        FileError::Forbidden => Failure::Denied,
+        FileError::Descriptors | FileError::Busy => Failure::Limited,
+        FileError::Root { .. } | FileError::Disk { .. } => Failure::Internal,
     }
 }

@@ -16,7 +16,9 @@ use crate::domain::{ConnInfo, Peer, RequestId};
 use crate::limits::ClientLimit;
 use crate::routes::Table;
 use crate::stream::Body;
-use crate::wire::forwarded::{Forwarded, Own, Proto, client, forwarded};
+use crate::upstream::{Head, Rebuilt, Vouched};
+use crate::wire::forwarded::{ClientIpHeader, Forwarded, Own, Proto, client, forwarded};
+use crate::wire::headers::REQUEST_ID;
 use crate::wire::host::{self, Host};
 
 /// Where challenges of ACME are looked for.
@@ -47,6 +49,12 @@ impl Site {
     /// Whether it matters that somebody opens a page.
     pub(super) const fn looks_for_pages(&self) -> bool {
         !self.finish.pages.is_empty() || self.maintenance.is_some()
+    }
+
+    /// Whether there is a route that only Django's answers lead to.
+    pub(super) fn has_internal(&self) -> bool {
+        let mut entries = self.routes.entries().iter();
+        entries.any(|entry| entry.target.internal)
     }
 
     /// The id a trusted proxy gave, else a new one.
@@ -104,6 +112,22 @@ impl Site {
         let mut headers = parts.headers.clone();
         headers.remove("x-forwarded-host");
         read(&headers)
+    }
+
+    /// A head with what we say of its client.
+    pub(super) fn vouch(&self, mut head: Head, vouched: Vouched) -> Rebuilt {
+        if let ClientIpHeader::Named(name) = &self.settings.trust.client_ip
+            && !Vouched::says(name)
+        {
+            // Whoever reads it in Django takes it for ours.
+            head.vouch(name, vouched.forwarded.client_text());
+        }
+        if vouched.id_header != REQUEST_ID {
+            // The usual one is taken off always.
+            head.headers.remove(&vouched.id_header);
+        }
+        let vouched = Some(vouched);
+        Rebuilt { head, vouched }
     }
 
     /// Whether what the other end says is the word of a trusted proxy.

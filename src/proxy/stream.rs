@@ -25,7 +25,7 @@ impl Route {
     pub(super) fn cors(&self, request: &request::Parts) -> Option<cors::Answer> {
         let (rules, methods) = match &self.kind {
             Kind::Forward { .. } => (self.cors.as_ref(), ALL),
-            Kind::Redirect(_) | Kind::Respond(_) => (self.cors.as_ref(), READS),
+            Kind::Redirect(_) | Kind::Respond(_) | Kind::Static(_) => (self.cors.as_ref(), READS),
             Kind::Public { settings, .. } | Kind::Token { settings, .. } => {
                 (settings.cors.as_ref(), READS)
             }

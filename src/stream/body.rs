@@ -8,17 +8,31 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::held::Held;
+use crate::files::{FileBody, ReadError};
 use crate::upstream::{AnswerBody, AnswerError};
 
-/// A held stream, Django's answer, or a text of ours.
+/// A held stream, Django's answer, a file, or a text of ours.
 #[derive(Debug)]
 pub enum Body {
     /// A stream; boxed, because it is much larger than the others.
     Held(Box<Held>, Timer),
     /// Django's.
     Answer(Box<AnswerBody>),
+    /// A file.
+    File(Box<FileBody>),
     /// Ours; empty when it was taken.
     Text(Bytes),
+}
+
+/// Why a body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// Django's did.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// A file did.
+    #[error(transparent)]
+    File(#[from] ReadError),
 }
 
 /// Wakes a stream that is polled as a body when something of it is due; made at its first silence.
@@ -59,12 +73,12 @@ impl Timer {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = AnswerError;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Held(held, timer) => loop {
                 match held.poll_next(cx, Instant::now()) {
@@ -75,7 +89,8 @@ impl http_body::Body for Body {
                     Poll::Pending => ready!(timer.poll(cx, held.due())),
                 }
             },
-            Self::Answer(answer) => Pin::new(answer).poll_frame(cx),
+            Self::Answer(answer) => Pin::new(answer).poll_frame(cx).map_err(BodyError::from),
+            Self::File(file) => Pin::new(file).poll_frame(cx).map_err(BodyError::from),
             Self::Text(text) if text.is_empty() => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
         }
@@ -85,6 +100,7 @@ impl http_body::Body for Body {
         match self {
             Self::Held(..) => false,
             Self::Answer(answer) => answer.is_end_stream(),
+            Self::File(file) => file.is_end_stream(),
             Self::Text(text) => text.is_empty(),
         }
     }
@@ -93,6 +109,7 @@ impl http_body::Body for Body {
         match self {
             Self::Held(..) => SizeHint::default(),
             Self::Answer(answer) => answer.size_hint(),
+            Self::File(file) => file.size_hint(),
             Self::Text(text) => SizeHint::with_exact(text.len() as u64),
         }
     }

@@ -45,7 +45,7 @@ use crate::limits::{Shares, Slots};
 use crate::upstream::{Head, RequestBody, UpstreamError};
 use crate::wire::last_event_id::LastEventId;
 
-pub use body::Body;
+pub use body::{Body, BodyError};
 pub use held::{Held, Memo};
 pub use places::Places;
 pub use recorded::{Begin, Recorded, Viewing};

@@ -118,6 +118,13 @@ fn first_byte(raw: &str) -> Option<(u8, &str)> {
     Some((*raw.as_bytes().first()?, raw.get(1..)?))
 }
 
+/// Whether `raw` has an escaped `/`, or a backslash in any form: one reader's name of a file, another's path to it.
+pub fn hides_slash(raw: &str) -> bool {
+    raw.contains('\\')
+        || escapes(raw)
+            .any(|digits| matches!(digits, [b'2', b'f' | b'F', ..] | [b'5', b'c' | b'C', ..]))
+}
+
 /// Escapes `segment` so that it is exactly one segment of a path. The segments `.` and `..` have no spelling that
 /// [`decode`] takes.
 pub fn encode_segment(segment: &str) -> String {
@@ -200,9 +207,10 @@ mod tests {
             "/a%2fb", "/a%2Fb", "/a%5cb", "/a%5Cb", "/a\\b", "/%252f", "/%25",
         ] {
             assert!(hides_separator(raw), "{raw}");
+            assert_eq!(hides_slash(raw), !raw.contains("%25"), "{raw}");
         }
         for raw in ["/a/b", "/2f/5c", "/%20%41", "/%2", "/%", "/%22f"] {
-            assert!(!hides_separator(raw), "{raw}");
+            assert!(!hides_separator(raw) && !hides_slash(raw), "{raw}");
         }
     }
 

@@ -112,6 +112,10 @@ mod recording_replays;
 mod recording_shares;
 // The id of a request, and what else the file may move.
 mod request_ids;
+// Files of a folder: what they are, which part of them, and no way out of it.
+mod static_files;
+// Answers of Django that lead to a file.
+mod static_redirects;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
 // Requests that are sent elsewhere.

@@ -72,11 +72,6 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "proxy = \"django\"",
-        "static = { root = \"/srv\" }",
-        "8:10: route[0].static: `static` is not in this version yet",
-    ),
-    (
-        "proxy = \"django\"",
         "proxy = { to = \"django\", record = 7 }",
         "8:35: route[0].proxy.record: expected true or false, found an integer",
     ),
@@ -109,6 +104,36 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "\nproxy = \"django\"",
         "",
         "6:1: route[0]: a route leads somewhere (one of proxy, sse, static, redirect, respond)",
+    ),
+    (
+        "proxy = \"django\"",
+        "static = { root = \"\" }",
+        "8:19: route[0].static.root: the root is a folder",
+    ),
+    (
+        "proxy = \"django\"",
+        "static = { precompressed = true }",
+        "8:10: route[0].static.root: \"root\" is missing",
+    ),
+    (
+        "proxy = \"django\"",
+        "static = { root = \"a\", index = \"../x\" }",
+        "8:32: route[0].static.index: an index is the name of one file (as in \"index.html\")",
+    ),
+    (
+        "proxy = \"django\"",
+        "static = { root = \"a\", inline = [\"image\"] }",
+        "8:34: route[0].static.inline[0]: \"image\": a media type is two words and a slash, as in \"application/pdf\" or \"image/*\"",
+    ),
+    (
+        "path = \"/<path:rest>\"\nproxy = \"django\"",
+        "path = \"/<slug:a>/<path:b>\"\nstatic = { root = \"a\" }",
+        "8:10: route[0].static: which file is meant is said by one variable, at the end of the path (as in path = \"/static/<path:file>\")",
+    ),
+    (
+        "proxy = \"django\"",
+        "proxy = \"django\"\ninternal = true",
+        "9:12: route[0].internal: `internal` is for routes with `static` (X-Accel-Redirect leads to files only)",
     ),
     (
         "<path:rest>",

@@ -17,6 +17,7 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
+    "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
     "testsite.backstage.journal_middleware",
@@ -42,6 +43,12 @@ DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": VAR_DIR
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Quick on purpose: the tests log in often.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# Collected by the tests that need it, as a deployment does; served by the gateway alone.
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(os.environ.get("SITE_STATIC", VAR_DIR / "static"))
+STATICFILES_DIRS = [BASE_DIR / "assets"]
+STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}}
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "page"

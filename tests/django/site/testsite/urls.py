@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
 
-from . import listening, presence, streaming, views
+from . import files, listening, presence, streaming, views
 
 # Three routes of the gateway lead here: one passes through, two record.
 STREAMING = [
@@ -27,6 +27,8 @@ urlpatterns = [
     path("publish/", views.publish),
     path("announce/", views.announce),
     path("live/", views.live),
+    path("static-url/", files.static_url),
+    path("report/<path:name>", files.private),
     # Three routes of the gateway lead here, one for each `backend_down`; "asked" is not an ask but a page.
     re_path(r"^ask(?:-retry|-fail|ed)?/(?P<name>[\w-]+)/$", views.ask),
     path("me/events/", views.my_events),

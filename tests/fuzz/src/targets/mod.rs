@@ -7,6 +7,7 @@ mod config;
 mod cookies;
 mod cors;
 mod event;
+mod file;
 mod forwarded;
 mod grip_instruct;
 mod grip_publish;
@@ -37,6 +38,7 @@ pub fn find(name: &str) -> Option<Target> {
         "cookies" => cookies::check,
         "cors" => cors::check,
         "event" => event::check,
+        "file" => file::check,
         "forwarded" => forwarded::check,
         "grip_instruct" => grip_instruct::check,
         "grip_publish" => grip_publish::check,
