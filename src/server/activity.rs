@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
 use super::io::Socket;
+use super::taking::{PIECE, Taking};
 use crate::base::sync::lock;
 
 /// Shared by one connection's parts.
@@ -140,6 +141,9 @@ pub(super) struct Tracked<B> {
     busy: Busy,
     /// Whether the end of the connection is the end of the answer (HTTP/1.0).
     unframed: bool,
+    /// Over HTTP/2: who watches whether the client takes it, and what of a long piece is still to be given.
+    taking: Option<Taking>,
+    rest: Bytes,
 }
 
 impl<B> Tracked<B> {
@@ -148,7 +152,26 @@ impl<B> Tracked<B> {
             body,
             busy,
             unframed,
+            taking: Taking::of_this_stream(),
+            rest: Bytes::new(),
         }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Tracked<B> {
+    /// The next piece, no longer than the client may be expected to take at once.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self.rest.is_empty() {
+            let next = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            match next.map(|next| next.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => self.rest = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let piece = self.rest.split_to(self.rest.len().min(PIECE));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }
 
@@ -160,6 +183,14 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if let Some(taking) = self.taking.clone() {
+            let next = self.poll_piece(cx);
+            match next {
+                Poll::Ready(_) => taking.give(),
+                Poll::Pending => taking.wait(),
+            }
+            return next;
+        }
         let next = Pin::new(&mut self.body).poll_frame(cx);
         if self.unframed && matches!(next, Poll::Ready(Some(Err(_)))) {
             self.busy.0.broken.store(true, Ordering::Relaxed);
@@ -168,10 +199,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
+        // Only asked for before anything was given.
         self.body.size_hint()
     }
 }

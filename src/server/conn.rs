@@ -13,14 +13,16 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use prometheus_client::metrics::counter::Counter;
 
 use super::activity::{Activity, Busy, Tracked};
 use super::handshake::Speech;
 use super::head;
 use super::hold::{Desk, Handover, Holders, Occupied};
 use super::io::{ClientIo, Socket};
+use super::taking::StreamExecutor;
 use super::{Server, Settings};
 use crate::base::handler::{Handler, Holdable};
 use crate::base::sync::lock;
@@ -31,7 +33,10 @@ const MOST_H2_STREAMS: u32 = 128;
 /// How often a silent HTTP/2 peer is asked whether it is there, and how long it has to answer.
 const H2_PING: Duration = Duration::from_secs(20);
 /// What of an answer waits in memory for one HTTP/2 stream.
-const H2_SEND_BUFFER: usize = 64 << 10;
+pub(super) const H2_SEND_BUFFER: usize = 64 << 10;
+/// Streams of one HTTP/2 connection that its client has reset before we came to them, and those that we have reset because
+/// of what the client did: beyond either, the connection ends. Nobody comes near them by accident.
+const MOST_H2_RESETS: (usize, usize) = (20, 64);
 
 /// What a held stream is when its body is one no more.
 type HeldOf<H> = <<H as Handler>::Body as Holdable>::Held;
@@ -79,7 +84,7 @@ pub(super) async fn run<H: Handler>(
     let settings = inner.settings.load();
     let (socket, versions) = speech.begin(inner, socket, info.id).await?;
     let activity = Arc::new(Activity::default());
-    let refused = inner.metrics.refused.clone();
+    let refused = inner.metrics.refusals();
     let io = ClientIo::new(socket, versions, Arc::clone(&activity), &settings, refused);
     let conn = Arc::new(Conn {
         info,
@@ -124,7 +129,7 @@ impl<H: Handler> Conn<H> {
             // size, and over HTTP/1.1 each connection has room for one.
             Box::pin(Arc::clone(&conn).answer(request, busy))
         });
-        let builder = builder(settings);
+        let builder = builder(settings, inner.metrics.given_up.clone());
         let mut connection =
             pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
         let mut silence = pin!(activity.silent_for(settings.keepalive));
@@ -202,8 +207,8 @@ impl<H: Handler> Conn<H> {
     }
 }
 
-fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(settings: &Settings, given_up: Counter) -> auto::Builder<StreamExecutor> {
+    let mut builder = auto::Builder::new(StreamExecutor::new(settings.body_idle, given_up));
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -217,6 +222,8 @@ fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(MOST_H2_STREAMS)
         .max_header_list_size(u32::try_from(settings.header.get()).unwrap_or(u32::MAX))
         .max_send_buf_size(H2_SEND_BUFFER)
+        .max_pending_accept_reset_streams(MOST_H2_RESETS.0)
+        .max_local_error_reset_streams(MOST_H2_RESETS.1)
         .keep_alive_interval(H2_PING)
         .keep_alive_timeout(H2_PING);
     builder

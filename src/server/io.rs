@@ -2,7 +2,8 @@
 //!
 //! The guard looks at every byte before hyper does. The first one that makes a message ambiguous is withheld and nothing
 //! after it is delivered: in a head, hyper is given a poison in its stead, so that it answers 400 by itself, after the
-//! answers to earlier requests, and closes; in a body the read fails, and the request with it.
+//! answers to earlier requests, and closes; in a body the read fails, and the request with it. Of HTTP/2 the guard is shown
+//! what is written as well, and a client that floods us gets a GOAWAY in the same way.
 //!
 //! Timers: a head must be whole within `header_timeout` of its first byte (of the accept, for the first), a write may stall
 //! for `body_idle`. How long a connection may be silent between requests is measured by `conn`, because hyper does not read
@@ -23,14 +24,14 @@ use prometheus_client::metrics::counter::Counter;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::Settings;
 use super::activity::Activity;
 use super::handshake::Versions;
 use super::hold::Raw;
-use crate::wire::guard::{Guard, Limits, POISON, Verdict};
+use crate::wire::guard::{Guard, Limits, POISON, POISON_HTTP2, Verdict, Violation};
 
 /// How long a closing connection is still read from.
 const LINGER: Duration = Duration::from_secs(2);
@@ -61,10 +62,17 @@ struct Patience {
 /// What reads get once the guard has found something.
 #[derive(Debug, Clone, Copy)]
 enum Poisoned {
-    /// In a head: these bytes, then the end.
-    Head(&'static [u8]),
+    /// In a head, or between frames: these bytes, then the end.
+    Told(&'static [u8]),
     /// In a body: an error.
     Body,
+}
+
+/// The metrics of what is not let through.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) ambiguous: Counter,
+    pub(super) floods: Counter,
 }
 
 #[derive(Debug)]
@@ -82,7 +90,9 @@ pub(super) struct ClientIo {
     writing: Option<Pin<Box<Sleep>>>,
     /// How long the connection may still take to close.
     lingering: Option<Pin<Box<Sleep>>>,
-    refused: Counter,
+    refused: Refused,
+    /// Until when the guard knows of time.
+    passed: Instant,
 }
 
 impl ClientIo {
@@ -91,7 +101,7 @@ impl ClientIo {
         versions: Versions,
         activity: Arc<Activity>,
         settings: &Settings,
-        refused: Counter,
+        refused: Refused,
     ) -> Self {
         let patience = Patience {
             header: settings.header_timeout,
@@ -110,6 +120,7 @@ impl ClientIo {
             writing: None,
             lingering: None,
             refused,
+            passed: Instant::now(),
         }
     }
 
@@ -169,16 +180,15 @@ impl ClientIo {
         if self.activity.is_upgraded() {
             return Ok(());
         }
+        if self.guard.is_http2() {
+            let seconds = self.passed.elapsed().as_secs();
+            self.guard.passed(seconds);
+            self.passed += Duration::from_secs(seconds);
+        }
         let new = buffer.filled().get(before..).unwrap_or_default();
         if let Verdict::Poisoned { at, why } = self.guard.feed(new) {
-            tracing::debug!(reason = %why, "Ambiguous message refused");
-            self.refused.inc();
             buffer.set_filled(before + at);
-            self.poisoned = Some(if self.guard.in_body() {
-                Poisoned::Body
-            } else {
-                Poisoned::Head(POISON)
-            });
+            self.poisoned = Some(self.refuse(why));
             if at == 0 {
                 return self.poison(buffer);
             }
@@ -192,9 +202,23 @@ impl ClientIo {
         Ok(())
     }
 
+    fn refuse(&self, why: Violation) -> Poisoned {
+        tracing::debug!(reason = %why, "Message refused");
+        if why == Violation::Flood {
+            self.refused.floods.inc();
+            return Poisoned::Told(POISON_HTTP2);
+        }
+        self.refused.ambiguous.inc();
+        if self.guard.in_body() {
+            Poisoned::Body
+        } else {
+            Poisoned::Told(POISON)
+        }
+    }
+
     fn poison(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
         match &mut self.poisoned {
-            Some(Poisoned::Head(left)) => {
+            Some(Poisoned::Told(left)) => {
                 let (now, later) = left.split_at(left.len().min(buffer.remaining()));
                 buffer.put_slice(now);
                 *left = later;
@@ -278,6 +302,9 @@ impl AsyncWrite for ClientIo {
         let this = self.get_mut();
         this.activity.flushed(false);
         let written = this.socket.poll_write(cx, bytes);
+        if let Poll::Ready(Ok(length)) = written {
+            this.guard.sent(bytes.get(..length).unwrap_or_default());
+        }
         this.poll_stall(cx, written)
     }
 
@@ -289,6 +316,13 @@ impl AsyncWrite for ClientIo {
         let this = self.get_mut();
         this.activity.flushed(false);
         let written = this.socket.poll_write_vectored(cx, parts);
+        if let Poll::Ready(Ok(mut left)) = written {
+            for part in parts {
+                let now = left.min(part.len());
+                this.guard.sent(part.get(..now).unwrap_or_default());
+                left -= now;
+            }
+        }
         this.poll_stall(cx, written)
     }
 

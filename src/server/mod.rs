@@ -15,6 +15,7 @@ mod head;
 mod hold;
 mod io;
 mod settings;
+mod taking;
 #[cfg(test)]
 mod tests;
 
@@ -80,6 +81,8 @@ pub struct Metrics {
     panics: Counter,
     refused: Counter,
     turned_away: CounterBy,
+    floods: Counter,
+    given_up: Counter,
     handshakes: CounterBy,
 }
 
@@ -109,10 +112,26 @@ impl Metrics {
                 "connections_refused",
                 "Connections closed before a byte of HTTP or TLS was read, by reason",
             ),
+            floods: registry.counter(
+                "http2_floods",
+                "HTTP/2 connections closed for frames that carry nothing",
+            ),
+            given_up: registry.counter(
+                "http2_streams_given_up",
+                "HTTP/2 streams reset because their client took nothing of the answer",
+            ),
             handshakes: registry.counter_by(
                 "tls_handshake_failures",
                 "TLS handshakes that came to nothing, by reason",
             ),
+        }
+    }
+
+    /// Those that a socket counts.
+    fn refusals(&self) -> io::Refused {
+        io::Refused {
+            ambiguous: self.refused.clone(),
+            floods: self.floods.clone(),
         }
     }
 }

@@ -70,7 +70,7 @@ async fn narrow(settings: Settings) -> (ClientIo, TlsStream<TcpStream>) {
     let (socket, versions) = begun.unwrap();
     assert_eq!(versions, Versions::Http1);
     let activity = Arc::new(Activity::default());
-    let io = ClientIo::new(socket, versions, activity, &settings, metrics.refused);
+    let io = ClientIo::new(socket, versions, activity, &settings, metrics.refusals());
     (io, client.unwrap())
 }
 

@@ -45,6 +45,7 @@ mod grip_polls;
 mod grip_streams;
 // Messages that could be read in two ways.
 mod hostile;
+mod hostile_floods;
 // HTTP/2 frames whose request no HTTP/1 head could hold.
 mod hostile_http2;
 // Which sites are served, and whose word about the client counts.

@@ -6,8 +6,11 @@
 //! is delivered: in a head hyper is given the fine bytes and [`POISON`], in a body ([`Guard::in_body`]) the read fails.
 //! Invariants: the verdict does not depend on how the bytes were cut; a violation is found before the last LF of its
 //! head has passed; no memory beyond the guard itself. How long a head may be is hyper's to say (431).
+//!
+//! What begins with the preface of HTTP/2 is hyper's to read; of its frames the guard counts those that carry nothing.
 
 mod chunk;
+mod http2;
 mod step;
 
 use step::State;
@@ -17,6 +20,13 @@ use step::State;
 /// Never to be given in a body: hyper takes a NUL in a chunk extension, and the blank line could complete the body.
 pub const POISON: &[u8] = b"\0\r\n\r\n";
 
+/// What hyper is given in place of further frames of HTTP/2: settings of a stream, which there are none. It is an error of
+/// the connection wherever it comes (RFC 9113, section 6.5), so hyper says GOAWAY and closes.
+pub const POISON_HTTP2: &[u8] = b"\0\0\0\x04\0\0\0\0\x01";
+
+/// How much of what an HTTP/2 client has used up comes back with each second.
+const EARNED_BY_A_SECOND: u32 = 10;
+
 /// What the guard bounds itself, because it has no other bound.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -24,6 +34,8 @@ pub struct Limits {
     pub chunk_line: usize,
     /// The most bytes of all trailers of a message. Default: 8 KiB.
     pub trailers: usize,
+    /// The most frames of HTTP/2 that carry nothing, beyond those that answers and time have made up for. Default: 1,000.
+    pub idle_frames: u32,
 }
 
 impl Default for Limits {
@@ -31,6 +43,7 @@ impl Default for Limits {
         Self {
             chunk_line: 256,
             trailers: 8 << 10,
+            idle_frames: 1000,
         }
     }
 }
@@ -50,7 +63,7 @@ pub enum Violation {
     /// More than one empty line before a request.
     #[error("several empty lines before the request")]
     EmptyLines,
-    /// Not `method SP target SP HTTP/1.0` or `1.1`.
+    /// Not `method SP target SP HTTP/1.0` or `1.1`, or a fragment in the target.
     #[error("the request line is not valid")]
     RequestLine,
     /// No name before the colon, or one that is no token (a space before the colon).
@@ -74,7 +87,7 @@ pub enum Violation {
     /// A `Transfer-Encoding` other than one `chunked`, or one in HTTP/1.0.
     #[error("the Transfer-Encoding is not valid")]
     TransferEncoding,
-    /// A chunk size that is not 1 to 16 hexadecimal digits.
+    /// A chunk size that is not 1 to 16 hexadecimal digits, or not below 2^63.
     #[error("a chunk size is not valid")]
     ChunkSize,
     /// Something in a chunk extension that is not visible ASCII, space or tab.
@@ -89,6 +102,9 @@ pub enum Violation {
     /// Trailers beyond [`Limits::trailers`], or one that would frame the message or name its host.
     #[error("a trailer is too long or not allowed")]
     Trailer,
+    /// More frames of HTTP/2 that carry nothing than [`Limits::idle_frames`].
+    #[error("too many HTTP/2 frames that carry nothing")]
+    Flood,
 }
 
 /// What the guard thinks of the bytes it was fed.
@@ -115,6 +131,8 @@ pub struct Guard {
     chunk: chunk::Chunk,
     /// The field lines read now are trailers, and may have so many bytes more.
     trailers_left: Option<usize>,
+    /// Of HTTP/2; in a box, for HTTP/1 has no use for it.
+    credit: Option<Box<http2::Credit>>,
     poisoned: Option<Violation>,
 }
 
@@ -128,6 +146,7 @@ impl Guard {
             name: step::Name::default(),
             chunk: chunk::Chunk::default(),
             trailers_left: None,
+            credit: None,
             poisoned: None,
         }
     }
@@ -143,6 +162,9 @@ impl Guard {
             let Some((&byte, after)) = rest.split_first() else {
                 return Verdict::Pass;
             };
+            if let State::Http2 = self.state {
+                return self.feed_frames(bytes, rest);
+            }
             match self.next(byte) {
                 Ok(state) => self.state = state,
                 Err(why) => {
@@ -152,6 +174,36 @@ impl Guard {
                 }
             }
             rest = after;
+        }
+    }
+
+    /// Takes `rest`, the end of `bytes`, as frames.
+    fn feed_frames(&mut self, bytes: &[u8], rest: &[u8]) -> Verdict {
+        let most = self.limits.idle_frames;
+        let credit = self
+            .credit
+            .get_or_insert_with(|| Box::new(http2::Credit::new(most)));
+        let Some(at) = credit.received(rest) else {
+            return Verdict::Pass;
+        };
+        let why = Violation::Flood;
+        self.poisoned = Some(why);
+        let at = bytes.len() - rest.len() + at;
+        Verdict::Poisoned { at, why }
+    }
+
+    /// Takes what an HTTP/2 client is sent; of HTTP/1 nothing.
+    pub fn sent(&mut self, bytes: &[u8]) {
+        if let Some(credit) = &mut self.credit {
+            credit.sent(bytes);
+        }
+    }
+
+    /// So many seconds have passed on an HTTP/2 connection.
+    pub fn passed(&mut self, seconds: u64) {
+        if let Some(credit) = &mut self.credit {
+            let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+            credit.earn(seconds.saturating_mul(EARNED_BY_A_SECOND));
         }
     }
 
@@ -184,7 +236,8 @@ impl Guard {
             )
     }
 
-    /// Whether the connection began with the whole preface of HTTP/2; everything passes then, hyper guards it.
+    /// Whether the connection began with the whole preface of HTTP/2; hyper reads
+    /// what comes then.
     pub const fn is_http2(&self) -> bool {
         matches!(self.state, State::Http2)
     }

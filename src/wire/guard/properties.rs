@@ -14,7 +14,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec(chunk, 0..4).prop_map(|chunks| Some((true, chunks))),
     ];
     (
-        "(\r\n)?[A-Z]{1,7} /[!-~]{0,10} HTTP/1\\.1\r\n",
+        "(\r\n)?[A-Z]{1,7} /[!-~&&[^#]]{0,10} HTTP/1\\.1\r\n",
         fields,
         body,
         "(;[ -~]{0,9})?",

@@ -49,7 +49,7 @@ pub(super) enum State {
     Data(u64),
     DataCr,
     DataLf,
-    /// HTTP/2: anything.
+    /// HTTP/2: frames.
     Http2,
     /// Upgraded: anything.
     Open,
@@ -104,7 +104,7 @@ impl Guard {
     /// Moves over the bytes at the front of `rest` that need no look at each, and says how many.
     pub(super) fn plain(&mut self, rest: &[u8]) -> usize {
         match self.state {
-            State::Http2 | State::Open => rest.len(),
+            State::Open => rest.len(),
             State::Body(left) => {
                 let (skipped, left) = take(rest, left);
                 self.state = match left {
@@ -122,7 +122,8 @@ impl Guard {
                 skipped
             }
             State::Target { empty } => {
-                let skipped = run(rest, |b| b <= b' ' || b == 0x7f);
+                // No target has a fragment (RFC 9112, section 3.2): hyper would drop it, others take it for a part of the path.
+                let skipped = run(rest, |b| b <= b' ' || b == 0x7f || b == b'#');
                 self.state = State::Target {
                     empty: empty && skipped == 0,
                 };

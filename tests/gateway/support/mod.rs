@@ -6,6 +6,7 @@ pub mod backend;
 pub mod client;
 pub mod documented;
 pub mod event_source;
+pub mod frames;
 pub mod gateway;
 pub mod grip;
 pub mod http2;
