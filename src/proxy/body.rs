@@ -30,7 +30,8 @@ impl Proxy {
                 .and_then(|text| text.parse::<u64>().ok())
                 .ok_or(Refusal::Length)?;
             match length {
-                0 => return Ok((RequestBody::Empty, None)),
+                // Over HTTP/2 data may come all the same, and then the request is malformed.
+                0 if incoming.is_end_stream() => return Ok((RequestBody::Empty, None)),
                 _ if length > limit.get() => return Err(Refusal::TooLarge(limit)),
                 _ if length > whole => {
                     return Ok((RequestBody::streamed(incoming, length, idle), None));

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, request};
+use http::{Method, Request, Response, Version, request};
 use hyper::body::Incoming;
 use prometheus_client::metrics::gauge::Gauge;
 
@@ -48,7 +48,7 @@ use crate::wire::cors;
 use crate::wire::forwarded::Proto;
 use crate::wire::headers;
 use crate::wire::host;
-use crate::wire::path;
+use crate::wire::path::{self, PathError};
 
 pub use access::{AccessLog, Logged};
 use basic::Checks;
@@ -267,6 +267,10 @@ impl Proxy {
         told.https = conn.tls;
         let root = || PathAndQuery::from_static("/");
         let target = parts.uri.path_and_query().cloned().unwrap_or_else(root);
+        // HTTP/2 has no absolute target whose path may be left out; the library reads `?a=b` as if it were one.
+        if parts.version >= Version::HTTP_2 && !target.as_str().starts_with('/') {
+            return Err(Refusal::Path(PathError::Start));
+        }
         let decoded = path::decode(target.path()).map_err(Refusal::Path)?;
         if let Some(answer) = site.to_https(&parts, conn, (&host, &text), &decoded) {
             return answer;
@@ -461,9 +465,7 @@ impl Handler for Proxy {
 /// Refuses methods and heads that no route is there for.
 fn refuse_what_nobody_serves(parts: &request::Parts) -> Result<(), Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-        return Err(Refusal::Method(
-            "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-        ));
+        return Err(Refusal::NoMethod);
     }
     if parts.headers.len() > MOST_FIELDS {
         return Err(Refusal::TooManyFields);

@@ -52,6 +52,9 @@ pub enum Refusal {
     /// A method that the route does not know; those it does.
     #[error("the method is not allowed")]
     Method(&'static str),
+    /// CONNECT or TRACE.
+    #[error("no route takes the method")]
+    NoMethod,
     /// The body is longer than the limit.
     #[error("the body is longer than {0}")]
     TooLarge(ByteSize),
@@ -147,7 +150,7 @@ impl Refusal {
             Self::NoRoute | Self::Redirect(RedirectError::Path(_) | RedirectError::Text) => {
                 StatusCode::NOT_FOUND
             }
-            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Method(_) | Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(GatherError::Idle) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(GatherError::Disk(_)) | Self::Full | Self::Busy | Self::Maintenance(_) => {
@@ -183,6 +186,7 @@ impl Refusal {
             | Self::Length
             | Self::NoRoute
             | Self::Method(_)
+            | Self::NoMethod
             | Self::Body(_) => Failure::Client,
             Self::Upstream { source, .. } => source.failure(),
             Self::BadUpgrade | Self::Redirect(_) => Failure::Upstream,
@@ -262,11 +266,17 @@ request id: {}
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
             headers.insert(name.clone(), id);
         }
-        if matches!(
-            status,
-            StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE
-        ) {
-            // What is left of the request is not read; over HTTP/2 this header is not sent.
+        if matches!(self, Self::NoMethod)
+            || matches!(
+                status,
+                StatusCode::BAD_REQUEST
+                    | StatusCode::REQUEST_TIMEOUT
+                    | StatusCode::PAYLOAD_TOO_LARGE
+                    | StatusCode::MISDIRECTED_REQUEST
+            )
+        {
+            // What is left of the request is not read, and what a client sends behind a CONNECT or to another host may be no
+            // request at all (RFC 9931); over HTTP/2 this header is not sent.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let retry_after = match &self {
@@ -276,7 +286,12 @@ request id: {}
             }
             _ => SOON,
         };
-        if let Self::Method(allowed) = self {
+        let allowed = match self {
+            Self::Method(allowed) => Some(allowed),
+            Self::NoMethod => Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            _ => None,
+        };
+        if let Some(allowed) = allowed {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
         if let Self::Login(challenge) = &self {

@@ -46,6 +46,9 @@ pub enum HostError {
     /// Host and the authority of the target differ.
     #[error("the host differs from the authority of the target")]
     Disagree,
+    /// An empty scheme, which only HTTP/2 can say.
+    #[error("the request names no scheme")]
+    Scheme,
 }
 
 /// Reads `name`, `name:port`, `1.2.3.4:port`, `[::1]:port`; `None` for anything else, user information included.
@@ -111,6 +114,9 @@ pub fn of_request(parts: &http::request::Parts) -> Result<(Host, String), HostEr
             .transpose()?,
     };
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    if parts.uri.scheme_str().is_some_and(str::is_empty) {
+        return Err(HostError::Scheme);
+    }
     let read = |text: &str| parse(text).ok_or(HostError::Invalid);
     let text = match (header, authority) {
         (Some(header), Some(authority)) => {

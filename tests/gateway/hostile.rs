@@ -1,5 +1,6 @@
 //! Messages that could be read in two ways never reach Django: 400, and the connection ends.
 
+use crate::support::gateway::everything_to;
 use crate::support::{Backend, Conn, Gateway, Reply, within};
 use tidegate::server::Address;
 
@@ -7,7 +8,7 @@ const GOOD: &str = "GET /good HTTP/1.1\r\nHost: site.test\r\n\r\n";
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: site.test\r\n\r\n";
 
 /// Requests of ambiguous framing or with a malformed head. What follows one on its connection is never looked at.
-const AMBIGUOUS: [(&str, &str); 49] = [
+const AMBIGUOUS: [(&str, &str); 50] = [
     (
         "two equal lengths",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
@@ -181,6 +182,7 @@ const AMBIGUOUS: [(&str, &str); 49] = [
         "a space in the target",
         "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
+    ("a fragment", "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n"),
     ("HTTP/0.9", "GET /\r\n\r\n"),
     ("HTTP/1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n"),
     (
@@ -195,7 +197,7 @@ const AMBIGUOUS: [(&str, &str); 49] = [
 ];
 
 /// Chunks that could be read in two ways, after a head that is good.
-const CHUNKS: [(&str, &str); 12] = [
+const CHUNKS: [(&str, &str); 13] = [
     ("a bare LF after a size", "3\nabc\r\n0\r\n\r\n"),
     ("a bare LF after data", "3\r\nabc\n0\r\n\r\n"),
     ("a size that is too small", "2\r\nabc\r\n0\r\n\r\n"),
@@ -206,6 +208,7 @@ const CHUNKS: [(&str, &str); 12] = [
         "a size beyond 64 bits",
         "10000000000000003\r\nabc\r\n0\r\n\r\n",
     ),
+    ("a size of 2^63", "8000000000000000\r\nabc\r\n0\r\n\r\n"),
     ("no size", "\r\nabc\r\n0\r\n\r\n"),
     ("a bare CR in an extension", "3;a\rb\r\nabc\r\n0\r\n\r\n"),
     ("a bare LF in an extension", "3;a\nb\r\nabc\r\n0\r\n\r\n"),
@@ -452,6 +455,24 @@ async fn the_body_of_a_refused_request_is_never_its_next_request() {
     let answers = site.answers(&site.gateway.public, &bytes).await;
     assert!(answers.starts_with("HTTP/1.1 400 "), "{answers}");
     site.saw_nothing_odd("the body");
+}
+
+#[tokio::test]
+async fn behind_a_connect_and_a_foreign_host_nothing_is_read() {
+    let backend = Backend::start(|_| Reply::ok("fine")).await;
+    let hosts = "[server]\nhosts = [\"site.test\"]\n";
+    let file = format!("{hosts}{}", everything_to(&backend.address, ""));
+    let gateway = Gateway::start(&file).await;
+    for (head, status) in [
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405),
+        ("GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n", 421),
+    ] {
+        let mut conn = Conn::open(&gateway.public).await;
+        let answer = conn.ask(format!("{head}{SMUGGLED}")).await;
+        assert_eq!(answer.status, status);
+        assert!(within("the end", conn.rest()).await.is_empty());
+    }
+    assert_eq!(backend.count(), 0);
 }
 
 #[tokio::test]

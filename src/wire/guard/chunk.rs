@@ -1,7 +1,7 @@
 //! The lines between the chunks of a body (RFC 9112, 7.1).
 //!
 //! Called by the guard's transitions. hyper takes more than this (blanks after the size, anything in an extension); what
-//! it would take in two ways is refused here. Sizes have at most 16 digits, so they cannot overflow.
+//! it would take in two ways is refused here. Sizes are below 2^63, as lengths are.
 
 use super::step::{State, odd};
 use super::{Guard, Violation};
@@ -34,6 +34,10 @@ impl Guard {
             (State::Size, _) if byte.is_ascii_hexdigit() && self.chunk.digits < 16 => {
                 let digit = char::from(byte).to_digit(16).unwrap_or_default();
                 self.chunk.size = self.chunk.size << 4 | u64::from(digit);
+                // Nobody has so much to send; who counts with a sign reads less than nothing.
+                if i64::try_from(self.chunk.size).is_err() {
+                    return Err(Violation::ChunkSize);
+                }
                 self.chunk.digits = self.chunk.digits.saturating_add(1);
                 State::Size
             }

@@ -1,6 +1,6 @@
 //! The chunks of an answer's body (RFC 9112, section 7.1), read as strictly as the guard reads those of a client.
 //!
-//! A size is 1 to 16 hexadecimal digits, an extension is visible ASCII, lines end with CRLF. Trailers are checked and
+//! A size is 1 to 16 hexadecimal digits and below 2^63, an extension is visible ASCII, lines end with CRLF. Trailers are checked and
 //! dropped. Bounds: those of [`Limits`] for a size line and for all trailers.
 
 use crate::wire::guard::Limits;
@@ -151,6 +151,9 @@ impl Chunks {
             (State::Size, _) if byte.is_ascii_hexdigit() && self.digits < 16 => {
                 let digit = char::from(byte).to_digit(16).unwrap_or_default();
                 self.left = self.left << 4 | u64::from(digit);
+                if i64::try_from(self.left).is_err() {
+                    return Err(BadChunk::Size);
+                }
                 self.digits = self.digits.saturating_add(1);
                 State::Size
             }

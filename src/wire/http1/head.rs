@@ -61,7 +61,7 @@ pub enum Invalid {
     /// More interim answers than anybody needs.
     #[error("too many interim answers come before it")]
     Interim,
-    /// `Content-Length` is no number, or there are several.
+    /// `Content-Length` is no number below 2^63, or there are several.
     #[error("its length is not valid")]
     Length,
     /// Another coding than `chunked`, `chunked` with a length, or in HTTP/1.0.
@@ -76,16 +76,21 @@ pub fn end_of_head(bytes: &[u8], seen: usize) -> Result<Option<usize>, Invalid> 
     while let Some(found) = bytes.get(at..).and_then(|rest| position(rest, b'\n')) {
         let line_feed = at + found;
         match bytes.get(..line_feed) {
-            Some([.., b'\n', b'\r']) => return Ok(Some(line_feed + 1)),
+            Some([.., b'\n', b'\r']) => return bounded(line_feed + 1).map(Some),
             Some([.., _, b'\r']) => {}
             _ => return Err(Invalid::Line),
         }
         at = line_feed + 1;
     }
-    if bytes.len() > MOST_HEAD {
+    bounded(bytes.len()).map(|_| None)
+}
+
+/// A length that is within the bound: a head that is too long may come whole in one read.
+const fn bounded(length: usize) -> Result<usize, Invalid> {
+    if length > MOST_HEAD {
         return Err(Invalid::TooLong);
     }
-    Ok(None)
+    Ok(length)
 }
 
 fn position(bytes: &[u8], byte: u8) -> Option<usize> {
@@ -189,7 +194,10 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Invalid> {
             .checked_add(u64::from(digit.wrapping_sub(b'0')))
     });
     match length {
-        Some(length) if is_number && second.is_none() => Ok(Some(length)),
+        // Who counts with a sign takes more for less than nothing.
+        Some(length) if is_number && second.is_none() && i64::try_from(length).is_ok() => {
+            Ok(Some(length))
+        }
         _ => Err(Invalid::Length),
     }
 }

@@ -54,6 +54,7 @@ fn chunks_are_exact() {
         ("+5\r\nhello\r\n", BadChunk::Size),
         ("00000000000000005\r\nhello\r\n", BadChunk::Size),
         ("5\nhello\r\n", BadChunk::Size),
+        ("8000000000000000\r\nhello\r\n", BadChunk::Size),
         ("5;a\nhello\r\n", BadChunk::Size),
         ("5;a\rxhello\r\n", BadChunk::Size),
         ("5;a\0\r\nhello\r\n", BadChunk::Size),
@@ -75,6 +76,20 @@ fn chunks_are_exact() {
     for _ in 0..2 {
         assert_eq!(chunks.next(b"x"), Err(BadChunk::Size), "bad for good");
     }
+}
+
+#[test]
+fn a_head_has_its_bound_also_if_it_comes_whole() {
+    let head = |length| {
+        let around = "HTTP/1.1 200 OK\r\nX: \r\n\r\n".len();
+        format!(
+            "HTTP/1.1 200 OK\r\nX: {}\r\n\r\n",
+            "x".repeat(length - around)
+        )
+    };
+    let end = |text: String| end_of_head(text.as_bytes(), 0);
+    assert_eq!(end(head(MOST_HEAD)), Ok(Some(MOST_HEAD)));
+    assert_eq!(end(head(MOST_HEAD + 1)), Err(Invalid::TooLong));
 }
 
 /// Bytes that are nearly chunks.
