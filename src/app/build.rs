@@ -15,6 +15,7 @@ use crate::proxy::{self, AccessSettings, BasicAuth, Holding, Kind, Recorded, Rou
 use crate::record::{self, Recorder};
 use crate::redis::Subscriber;
 use crate::routes::{Entry, Table};
+use crate::upstream::Room;
 use crate::wire::host::HostRule;
 use crate::{server, stream, upstream};
 
@@ -30,6 +31,15 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         request_id: config.request_id.clone(),
         body_idle: config.server.body_idle,
         session_cookies: session_cookies(config),
+    }
+}
+
+/// The room for bodies that wait: its temp files have half of the descriptors that are not for clients.
+pub(super) fn room(config: &Config) -> Room {
+    let reserved = usize::try_from(super::reserved_descriptors()).unwrap_or(usize::MAX);
+    Room {
+        most_open: reserved / 2,
+        ..config.buffers.clone()
     }
 }
 

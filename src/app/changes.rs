@@ -9,6 +9,7 @@ use crate::base::access::Destination;
 use crate::config::Config;
 use crate::proxy::{AccessSettings, Finish};
 use crate::server::{Listen, Role};
+use crate::upstream::Room;
 use crate::wire::reload::Reloaded;
 use crate::{history, publish, server, tls, upstream};
 
@@ -53,6 +54,7 @@ pub(super) fn settle(
         finish,
         maintenance,
         connections,
+        buffers,
         request_id,
         metrics,
         console,
@@ -88,6 +90,7 @@ pub(super) fn settle(
     told.now("errors.maintenance", same);
     let same = running.connections == *connections;
     told.now("limits.connections", same);
+    room(&running.buffers, buffers, &mut told);
     told.now("log.request_id", running.request_id == *request_id);
     told.later("metrics", kept(&running.metrics, metrics));
     told.later("console", kept(&running.console, console));
@@ -200,6 +203,18 @@ fn limits(running: &server::Settings, wanted: &mut server::Settings, told: &mut 
     told.now("limits.header_timeout", same);
     told.now("limits.body_idle", running.body_idle == *body_idle);
     told.now("limits.keepalive", running.keepalive == *keepalive);
+}
+
+fn room(running: &Room, wanted: &mut Room, told: &mut Told) {
+    let Room {
+        memory,
+        files,
+        directory,
+        most_open: _,
+    } = wanted;
+    told.later("limits.buffers_memory", kept(&running.memory, memory));
+    told.later("limits.buffers_files", kept(&running.files, files));
+    told.later("server.temp", kept(&running.directory, directory));
 }
 
 /// The rates belong to the tokens.

@@ -19,12 +19,13 @@ use crate::limits::{Budget, ClientLimit, ClientRate};
 use crate::proxy::{AccessLog, BasicAuth, Maintenance, Route, Site};
 use crate::routes::{Entry, Table};
 use crate::stream::grip::{self, Links};
-use crate::upstream::{Families, Upstream};
+use crate::upstream::{Buffers, Families, Room, Upstream};
 
 /// What is made once and serves every configuration: metrics can be registered only once.
 #[derive(Debug)]
 pub(super) struct Lasting {
     families: Families,
+    buffers: Buffers,
     pub(super) asks: ask::Metrics,
     links: grip::Metrics,
     pub(super) files: Files,
@@ -48,10 +49,15 @@ pub(super) struct InForce {
 }
 
 impl Lasting {
-    pub(super) fn new(access: Option<(Lines, Destination)>, registry: &Registry) -> Self {
+    pub(super) fn new(
+        access: Option<(Lines, Destination)>,
+        room: &Room,
+        registry: &Registry,
+    ) -> Self {
         let (lines, lines_to) = access.unzip();
         Self {
             families: Families::new(registry),
+            buffers: Buffers::new(room, registry),
             asks: ask::Metrics::new(registry),
             links: grip::Metrics::new(registry),
             files: Files::new(registry),
@@ -184,7 +190,7 @@ fn upstreams(
     let upstreams = config.upstreams.iter().map(|settings| {
         let known = before.and_then(|before| before.upstreams.get(&settings.name));
         let known = known.filter(|known| known.settings() == settings);
-        let new = || Upstream::new(settings.clone(), &lasting.families);
+        let new = || Upstream::new(settings.clone(), &lasting.families, &lasting.buffers);
         (settings.name.clone(), known.cloned().unwrap_or_else(new))
     });
     upstreams.collect()

@@ -99,7 +99,7 @@ impl Gateway {
         let access = build::access(&config, &registry)?;
         let to = config.access.as_ref().map(|access| access.to.clone());
         let lines = access.as_ref().map(Writer::lines).zip(to);
-        let lasting = Lasting::new(lines, &registry);
+        let lasting = Lasting::new(lines, &build::room(&config), &registry);
         let made = InForce::new(config, &lasting, None);
         let config = &made.config;
         let publisher = Publisher::new(hub.clone(), config.publish.clone(), &registry);
@@ -210,10 +210,15 @@ async fn bind(listen: &[Listen]) -> Result<Vec<(&Listen, Listener)>, BindError> 
     Ok(bound)
 }
 
+/// Descriptors that are not for client connections.
+fn reserved_descriptors() -> u64 {
+    RESERVED_DESCRIPTORS.max(descriptors::raise() / 10)
+}
+
 /// As many connections as there are descriptors for.
 fn within_descriptors(settings: &Settings) -> Settings {
     let descriptors = descriptors::raise();
-    let reserved = RESERVED_DESCRIPTORS.max(descriptors / 10);
+    let reserved = reserved_descriptors();
     let most = usize::try_from(descriptors.saturating_sub(reserved).max(64)).unwrap_or(usize::MAX);
     let wanted = settings.max_connections;
     // Nobody asked for the default in particular.

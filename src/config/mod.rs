@@ -84,6 +84,8 @@ pub struct Config {
     pub trust: Trust,
     /// `limits.rate` and `limits.burst`: requests of one client, over all routes. Default no limit.
     pub rate: Option<ClientRate>,
+    /// `limits.buffers_memory`, `limits.buffers_files` and `server.temp`.
+    pub buffers: crate::upstream::Room,
     /// `[upstream.*]` in the order of the file.
     pub upstreams: Vec<crate::upstream::Settings>,
     /// `[[route]]`; the upstreams they name exist.
@@ -215,13 +217,14 @@ fn build(document: &mut Section<'_>) -> Config {
         value.version();
     }
     let mut server = server::Settings::default();
-    let site = site::server(document, &mut server);
+    let mut buffers = crate::upstream::Room::default();
+    let site = site::server(document, &mut server, &mut buffers);
     let trust = trust::trust(document);
     let site::Limits {
         body,
         rate,
         connections,
-    } = site::limits(document, &mut server);
+    } = site::limits(document, &mut server, &mut buffers);
     let site::Log {
         settings: log,
         access,
@@ -257,6 +260,7 @@ fn build(document: &mut Section<'_>) -> Config {
         request_id,
         metrics,
         console,
+        buffers,
         upstreams,
         routes,
         history,

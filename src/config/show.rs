@@ -39,6 +39,9 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "workers = {}", config.workers)?;
     writeln!(out, "max_connections = {}", config.server.max_connections)?;
     writeln!(out, "fast_path = {}", config.server.fast_path)?;
+    if let Some(directory) = &config.buffers.directory {
+        writeln!(out, "temp = {}", quoted(&directory.to_string_lossy()))?;
+    }
     writeln!(out, "drain = \"{}\"", duration_text(config.drain))?;
     writeln!(
         out,
@@ -93,6 +96,8 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "keepalive = \"{}\"", duration_text(server.keepalive))?;
     let connections = number(config.connections);
     writeln!(out, "connections = {connections}")?;
+    writeln!(out, "buffers_memory = \"{}\"", config.buffers.memory)?;
+    writeln!(out, "buffers_files = \"{}\"", config.buffers.files)?;
     match config.rate {
         None => writeln!(out, "rate = \"0\"")?,
         Some(ClientRate { rate, burst }) => {

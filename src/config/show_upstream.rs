@@ -26,7 +26,15 @@ pub(super) fn upstream(out: &mut String, settings: &Settings) -> fmt::Result {
         writeln!(out, "{key} = \"{}\"", duration_text(duration))?;
     }
     writeln!(out, "max_in_flight = {}", number(settings.max_in_flight))?;
-    writeln!(out, "buffer_request = \"{}\"", settings.buffer_request)?;
+    for (key, size) in [
+        ("buffer_request", settings.buffer_request),
+        ("buffer_response", settings.buffer_response),
+    ] {
+        match size {
+            Some(size) => writeln!(out, "{key} = \"{size}\"")?,
+            None => writeln!(out, "{key} = false")?,
+        }
+    }
     writeln!(out, "publish = {}", settings.publish)?;
     if let Some(settings) = &settings.health {
         health(out, settings)?;

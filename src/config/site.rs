@@ -1,6 +1,7 @@
 //! `[server]`, `[limits]` and `[log]`.
 
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -15,6 +16,7 @@ use crate::domain::ByteSize;
 use crate::limits::ClientRate;
 use crate::proxy::AccessSettings;
 use crate::server;
+use crate::upstream::Room;
 use crate::wire::access;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::headers::{REQUEST_ID, is_taken};
@@ -43,7 +45,11 @@ impl Default for Site {
 }
 
 /// `[server]`.
-pub(super) fn server(document: &mut Section<'_>, settings: &mut server::Settings) -> Site {
+pub(super) fn server(
+    document: &mut Section<'_>,
+    settings: &mut server::Settings,
+    room: &mut Room,
+) -> Site {
     let mut site = Site::default();
     document.table("server", "server", |section| {
         if let Some(hosts) = section.value("hosts").and_then(|value| {
@@ -65,6 +71,7 @@ pub(super) fn server(document: &mut Section<'_>, settings: &mut server::Settings
         if let Some(fast_path) = section.flag("fast_path") {
             settings.fast_path = fast_path;
         }
+        room.directory = section.text("temp").and_then(|text| directory(&text));
         section.duration("drain", &mut site.drain);
         site.drain_spread = site.drain_spread.min(site.drain);
         if let Some(value) = section.value("drain_spread")
@@ -78,6 +85,15 @@ pub(super) fn server(document: &mut Section<'_>, settings: &mut server::Settings
         }
     });
     site
+}
+
+fn directory(text: &Text<'_>) -> Option<PathBuf> {
+    let path = PathBuf::from(&text.value);
+    if path.is_dir() {
+        return Some(path);
+    }
+    text.problem(format!("{} is no directory", text.written()), None);
+    None
 }
 
 fn host(text: &Text<'_>) -> Option<HostRule> {
@@ -106,8 +122,12 @@ pub(super) struct Limits {
     pub(super) connections: Option<NonZeroUsize>,
 }
 
-/// `[limits]`.
-pub(super) fn limits(document: &mut Section<'_>, settings: &mut server::Settings) -> Limits {
+/// `[limits]`, also into the settings of the server and the room for bodies.
+pub(super) fn limits(
+    document: &mut Section<'_>,
+    settings: &mut server::Settings,
+    room: &mut Room,
+) -> Limits {
     let mut body = ByteSize::mib(10);
     let mut rate = None;
     let mut connections = 0;
@@ -118,6 +138,9 @@ pub(super) fn limits(document: &mut Section<'_>, settings: &mut server::Settings
         section.some_time("header_timeout", &mut settings.header_timeout);
         section.some_time("body_idle", &mut settings.body_idle);
         section.some_time("keepalive", &mut settings.keepalive);
+        let any = ByteSize::bytes(0)..=MOST;
+        section.size("buffers_memory", any.clone(), &mut room.memory);
+        section.size("buffers_files", any, &mut room.files);
         rate = client_rate(section, Some(BURST));
         section.count("connections", 0..=MOST_CONNECTIONS, &mut connections);
     });

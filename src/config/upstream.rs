@@ -2,6 +2,8 @@
 
 use std::num::NonZeroUsize;
 
+use toml::de::DeValue;
+
 use super::grip::grip;
 use super::problem::name_hint;
 use super::reader::{Report, Section};
@@ -35,14 +37,26 @@ pub(super) fn upstreams(document: &mut Section<'_>, hosts: &[HostRule]) -> Vec<S
             section.count("max_in_flight", 0..=1_000_000, &mut most);
             settings.max_in_flight = NonZeroUsize::new(most);
             section.some_time("queue_timeout", &mut settings.queue_timeout);
-            let most = ByteSize::bytes(0)..=MOST;
-            section.size("buffer_request", most, &mut settings.buffer_request);
+            buffer(section, "buffer_request", &mut settings.buffer_request);
+            buffer(section, "buffer_response", &mut settings.buffer_response);
             settings.publish = section.flag("publish").unwrap_or_default();
             settings.grip = grip(section);
         });
         upstreams.push(settings);
     }
     upstreams
+}
+
+/// A size, or `false` for none of it; `true` for the default.
+fn buffer(section: &mut Section<'_>, key: &'static str, target: &mut Option<ByteSize>) {
+    let Some(value) = section.value(key) else {
+        return;
+    };
+    match value.tree {
+        DeValue::Boolean(false) => *target = None,
+        DeValue::Boolean(true) => {}
+        _ => *target = value.size(ByteSize::bytes(0)..=MOST).or(*target),
+    }
 }
 
 /// The upstream that `text` names.

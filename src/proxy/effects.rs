@@ -88,20 +88,17 @@ impl Effects {
         }
     }
 
-    /// Sends a client's request and heeds the answer, also if the client leaves before it is there. `kept` is held until
-    /// then.
-    pub(super) fn send<T: Send + 'static>(
+    /// Sends a client's request and heeds the answer, also if the client leaves before it is there.
+    pub(super) fn send(
         &self,
         upstream: &Upstream,
         request: Rebuilt,
         body: RequestBody,
-        kept: T,
     ) -> impl Future<Output = Answer> {
         let (effects, sent) = (self.clone(), Sent::default());
         let (upstream, told) = (upstream.clone(), sent.clone());
         let asking = async move {
             let answer = upstream.send_rebuilt(&request, body, Some(&told)).await;
-            drop(kept);
             if let Ok(answer) = &answer {
                 let head = &request.head;
                 effects.heed(&upstream, &head.headers, head.target.path(), answer);

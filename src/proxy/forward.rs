@@ -21,19 +21,12 @@ impl Proxy {
         let headers = &exchange.rebuilt.head.headers;
         let holding = exchange.route.kind.holding();
         let whole = holding.map_or(0, |_| MOST_AGAIN);
-        let (body, memory) = self
-            .take_body(
-                exchange.site,
-                headers,
-                exchange.incoming,
-                limit,
-                whole,
-                upstream.settings(),
-            )
-            .await?;
+        let incoming = exchange.incoming;
+        let body =
+            Self::take_body(exchange.site, headers, incoming, limit, whole, upstream).await?;
         let request = exchange.rebuilt;
         let Some(holding) = holding else {
-            return pass_on(self.send(upstream, request, body, memory).await?);
+            return pass_on(upstream, self.send(upstream, request, body).await?);
         };
         let (request, noted) = self.note(
             holding,
@@ -42,21 +35,20 @@ impl Proxy {
             request.into_head(),
             &body,
         );
-        let answer = self.send(upstream, request, body, memory).await?;
+        let answer = self.send(upstream, request, body).await?;
         Box::pin(self.hold(upstream, noted, answer)).await
     }
 
     /// Sends a client's request. What its answer does here is done when this returns, or without the client, if it leaves
-    /// before. `kept` is held until then.
-    pub(super) async fn send<T: Send + 'static>(
+    /// before.
+    pub(super) async fn send(
         &self,
         upstream: &Upstream,
         request: Rebuilt,
         body: RequestBody,
-        kept: T,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let answer = if self.effects.can_matter(upstream, &request) {
-            self.effects.send(upstream, request, body, kept).await
+            self.effects.send(upstream, request, body).await
         } else {
             upstream.send_rebuilt(&request, body, None).await
         };
@@ -65,8 +57,11 @@ impl Proxy {
 }
 
 /// Django's answer, whose effects here are done, for its client.
-pub(super) fn pass_on(answer: Response<AnswerBody>) -> Result<Response<Body>, Refusal> {
-    let (mut answer, body) = answer.into_parts();
+pub(super) fn pass_on(
+    upstream: &Upstream,
+    answer: Response<AnswerBody>,
+) -> Result<Response<Body>, Refusal> {
+    let (mut answer, body) = upstream.read_ahead(answer).into_parts();
     if answer.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Refusal::BadUpgrade);
     }

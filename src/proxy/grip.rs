@@ -132,9 +132,9 @@ impl Proxy {
             }
             let body = body.as_ref().and_then(RequestBody::again);
             let body = body.unwrap_or(RequestBody::Empty);
-            answer = self.send(upstream, head.into(), body, ()).await?;
+            answer = self.send(upstream, head.into(), body).await?;
         }
-        pass_on(answer)
+        pass_on(upstream, answer)
     }
 }
 

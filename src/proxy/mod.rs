@@ -70,9 +70,6 @@ use tunnel::Tunnels;
 /// How often the log says that a proxy in front may not have been named.
 const HINTS: Duration = Duration::from_secs(60);
 
-/// How many bodies without a length are gathered in memory at the same time.
-const GATHERED_IN_MEMORY: usize = 64;
-
 /// What a route does.
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -168,8 +165,6 @@ pub struct Proxy {
     hub: Hub,
     effects: Effects,
     tunnels: Tunnels,
-    /// Bodies that may be gathered in memory; more go to temp files at once.
-    gathered: Slots,
     checks: Checks,
     hints: Seldom,
     metrics: Metrics,
@@ -229,7 +224,6 @@ impl Proxy {
             recorder,
             hub,
             tunnels: Tunnels::new(tunnels, registry),
-            gathered: Slots::new(GATHERED_IN_MEMORY),
             checks: Checks::new(registry),
             hints: Seldom::every(HINTS),
             metrics,

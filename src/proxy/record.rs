@@ -61,14 +61,14 @@ impl Proxy {
                     }
                     None => (head.into(), None),
                 };
-                let answer = self.send(upstream, request, none, ()).await?;
+                let answer = self.send(upstream, request, none).await?;
                 let is_held = noted.is_some() && is_instruct(answer.headers());
                 if is_held || !can_be_recorded(&answer) {
                     // Nobody waits for a recording that does not come, and what is held has places of its own.
                     drop((candidate, early));
                     return match noted {
                         Some(noted) => self.hold(upstream, noted, answer).await,
-                        None => pass_on(answer),
+                        None => pass_on(upstream, answer),
                     };
                 }
                 // Before a recording is begun: one that nobody views would hold its worker for `linger`.
@@ -76,7 +76,7 @@ impl Proxy {
                 let recorder = &self.recorder;
                 match recorder.begin(&record.settings, upstream, *candidate, answer) {
                     Opened::Viewer(viewer) => (places, viewer),
-                    Opened::Answer(answer) => return pass_on(*answer),
+                    Opened::Answer(answer) => return pass_on(upstream, *answer),
                 }
             }
         };

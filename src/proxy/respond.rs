@@ -153,9 +153,10 @@ impl Refusal {
             Self::Method(_) | Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(GatherError::Idle) => StatusCode::REQUEST_TIMEOUT,
-            Self::Body(GatherError::Disk(_)) | Self::Full | Self::Busy | Self::Maintenance(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Body(GatherError::Disk(_) | GatherError::Full)
+            | Self::Full
+            | Self::Busy
+            | Self::Maintenance(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Login(_) => StatusCode::UNAUTHORIZED,
             Self::Body(GatherError::Client(_) | GatherError::TooLarge) => StatusCode::BAD_REQUEST,
             Self::Upstream { source, .. } => upstream_status(source),
@@ -176,6 +177,7 @@ impl Refusal {
             Self::TooLarge(_)
             | Self::TooManyFields
             | Self::Rate(_)
+            | Self::Body(GatherError::Full)
             | Self::Full
             | Self::Busy
             | Self::Maintenance(_) => Failure::Limited,
@@ -266,7 +268,7 @@ request id: {}
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
             headers.insert(name.clone(), id);
         }
-        if matches!(self, Self::NoMethod)
+        if matches!(self, Self::NoMethod | Self::Body(_))
             || matches!(
                 status,
                 StatusCode::BAD_REQUEST

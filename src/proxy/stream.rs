@@ -96,16 +96,8 @@ impl Proxy {
             rebuilt,
             ..
         } = exchange;
-        let (body, _memory) = self
-            .take_body(
-                site,
-                &parts.headers,
-                incoming,
-                route.body_limit,
-                0,
-                asker.upstream().settings(),
-            )
-            .await?;
+        let (limit, upstream) = (route.body_limit, asker.upstream());
+        let body = Self::take_body(site, &parts.headers, incoming, limit, 0, upstream).await?;
         self.open(
             &parts,
             client,

@@ -97,7 +97,7 @@ impl Proxy {
         rebuilt.head.ask_for_websocket();
         let body = RequestBody::Empty;
         let answer = if self.effects.can_matter(upstream, &rebuilt) {
-            self.effects.send(upstream, rebuilt, body, ()).await
+            self.effects.send(upstream, rebuilt, body).await
         } else {
             upstream.send_rebuilt(&rebuilt, body, None).await
         };

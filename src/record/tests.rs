@@ -16,7 +16,7 @@ use crate::domain::{Epoch, Position};
 use crate::history::{self, Log};
 use crate::hub::Whom;
 use crate::limits::Presence;
-use crate::upstream::{Families, Server, Upstream};
+use crate::upstream::{Buffers, Families, Room, Server, Upstream};
 
 fn recorder() -> Recorder {
     let registry = Registry::default();
@@ -72,7 +72,9 @@ async fn a_view_that_cannot_be_asked_again_is_given_up() {
     let recorder = recorder();
     let server = Server::Unix(PathBuf::from("/nowhere/at-all.sock"));
     let settings = crate::upstream::Settings::new("django", vec![server]);
-    let upstream = Upstream::new(settings, &Families::new(&Registry::default()));
+    let registry = Registry::default();
+    let buffers = Buffers::new(&Room::default(), &registry);
+    let upstream = Upstream::new(settings, &Families::new(&registry), &buffers);
     let reading = Reading::new(ChannelName::of_recording(7), 100);
     let mut reader = Reader::new(recorder.0.hub.clone(), upstream, head(), reading);
     let began = Instant::now();

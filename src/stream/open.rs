@@ -249,7 +249,7 @@ impl Candidate {
         log_verdict(&asker, &path, &verdict, wants_stream);
         match verdict {
             Verdict::Granted(grant) => self.granted(&grant, again.into()),
-            Verdict::Answered(answer) => Ok(passed_on(answer)),
+            Verdict::Answered(answer) => Ok(passed_on(asker.upstream().read_ahead(answer))),
             Verdict::Login(answer) => Ok(login(answer)),
             Verdict::Mistaken(mistaken) => Err(OpenError::Mistaken(mistaken)),
             Verdict::Busy(answer) => self.unanswered(again, facts, || Ok(passed_on(answer))),

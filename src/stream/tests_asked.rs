@@ -20,7 +20,7 @@ use crate::domain::Epoch;
 use crate::history::{self, Log};
 use crate::hub::Ending;
 use crate::limits::Budget;
-use crate::upstream::{self, Families, Head, RequestBody, Server, Upstream};
+use crate::upstream::{self, Buffers, Families, Head, RequestBody, Room, Server, Upstream};
 use crate::wire::last_event_id;
 
 /// Longer than anything here takes.
@@ -65,10 +65,10 @@ impl Django {
         let servers = servers
             .map(|address| Server::Tcp(address.to_owned()))
             .collect();
-        Upstream::new(
-            upstream::Settings::new("django", servers),
-            &Families::new(&Registry::default()),
-        )
+        let registry = Registry::default();
+        let buffers = Buffers::new(&Room::default(), &registry);
+        let settings = upstream::Settings::new("django", servers);
+        Upstream::new(settings, &Families::new(&registry), &buffers)
     }
 }
 

@@ -1,11 +1,12 @@
-//! The body of Django's answer, read as the client takes it. At its end the connection goes back to the pool.
+//! The body of Django's answer, read as the client takes it, or before that by [`super::ahead`]. At its end the connection
+//! goes back to the pool.
 //!
 //! Only if the answer was read to an end that it named itself, nothing came after it, the request was written whole and
 //! both sides may go on (RFC 9112, section 9.3). Dropped before its end, a body takes its connection with it.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -13,6 +14,7 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::ahead::Ahead;
 use super::conn::Conn;
 use super::error::AnswerError;
 use super::exchange::{Answered, SendError, Sending};
@@ -22,7 +24,7 @@ use crate::limits::Slot;
 use crate::wire::http1::{BadChunk, Chunks, Framing, Step};
 
 /// What is read at once of a body that is long, or whose length is not known.
-const MOST_ROOM: usize = 128 << 10;
+pub(super) const MOST_ROOM: usize = 128 << 10;
 /// What is read at once of a body until it has once filled that.
 const LEAST_ROOM: usize = 8 << 10;
 
@@ -31,8 +33,20 @@ const LEAST_ROOM: usize = 8 << 10;
 pub struct AnswerBody {
     /// What is to be given before anything is read.
     ready: Bytes,
-    /// The connection, until the body is over; boxed, because most answers come whole.
-    rest: Option<Box<Rest>>,
+    /// What is to be given after that.
+    next: Bytes,
+    source: Source,
+}
+
+/// Where the rest comes from; boxed, because most answers come whole.
+#[derive(Debug)]
+enum Source {
+    /// There is no more.
+    Over,
+    /// The connection, until the body is over.
+    Conn(Box<Rest>),
+    /// Another task, which reads it ahead.
+    Ahead(Box<Ahead>),
 }
 
 #[derive(Debug)]
@@ -120,49 +134,105 @@ impl AnswerBody {
         if let Ok(Found::Data(data)) = rest.end.find(conn) {
             ready = data;
         }
-        let is_over = match &mut rest.end {
-            End::Chunked(chunks) => match chunks.clone().next(&conn.read) {
-                Ok(Step::End { skip }) => {
-                    conn.read.advance(skip);
-                    true
-                }
-                Ok(Step::More | Step::Data { .. }) | Err(_) => false,
-            },
-            End::Length(left) => *left == 0,
-            End::UntilClose | End::Switched => false,
-        };
-        if is_over {
+        if rest.is_over() {
             rest.finish(now);
-            return Self { ready, rest: None };
+            return Self::new(ready, Source::Over);
         }
+        Self::new(ready, Source::Conn(Box::new(rest)))
+    }
+
+    const fn new(ready: Bytes, source: Source) -> Self {
         Self {
             ready,
-            rest: Some(Box::new(rest)),
+            next: Bytes::new(),
+            source,
         }
+    }
+
+    /// A body of which the rest is read by another task.
+    pub(super) fn ahead(ready: Bytes, rest: Ahead) -> Self {
+        Self::new(ready, Source::Ahead(Box::new(rest)))
+    }
+
+    /// Whether nothing is left to read.
+    pub(super) const fn is_whole(&self) -> bool {
+        matches!(self.source, Source::Over)
+    }
+
+    /// What is there of it already.
+    pub(super) fn take_ready(&mut self) -> Bytes {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Reads once more what there is: a head often comes alone, and the whole body right behind it. Nobody is woken by what
+    /// comes later.
+    pub(super) fn look_again(mut self) -> Self {
+        let Source::Conn(rest) = &mut self.source else {
+            return self;
+        };
+        let is_short = match rest.end {
+            End::Length(left) => left < MOST_ROOM as u64,
+            End::Chunked(_) => self.ready.is_empty(),
+            End::UntilClose | End::Switched => false,
+        };
+        if !is_short || rest.sending.is_some() {
+            return self;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        match rest.poll_data(&mut cx) {
+            Poll::Ready(Ok(Some(data))) => self.next = data,
+            Poll::Ready(Err(error)) => rest.broken = Some(error),
+            Poll::Ready(Ok(None)) | Poll::Pending => {}
+        }
+        if self.ready.is_empty() {
+            self.ready = std::mem::take(&mut self.next);
+        }
+        if rest.is_over() {
+            self.finish();
+        }
+        self
     }
 
     /// All of the body, if it came with the head.
     pub fn into_whole(self) -> Result<Bytes, Self> {
-        match self.rest {
-            None => Ok(self.ready),
-            Some(_) => Err(self),
+        match self.source {
+            Source::Over if self.next.is_empty() => Ok(self.ready),
+            Source::Over | Source::Conn(_) | Source::Ahead(_) => Err(self),
         }
     }
 
     /// The connection after a 101, with what was read of the new protocol. It counts as a request in flight.
     pub fn switched(self) -> Option<Switched> {
-        let rest = self.rest?;
-        matches!(rest.end, End::Switched).then_some(Switched(rest.lease))
+        match self.source {
+            Source::Conn(rest) if matches!(rest.end, End::Switched) => Some(Switched(rest.lease)),
+            Source::Over | Source::Conn(_) | Source::Ahead(_) => None,
+        }
     }
 
     fn finish(&mut self) {
-        if let Some(rest) = self.rest.take() {
+        if let Source::Conn(rest) = std::mem::replace(&mut self.source, Source::Over) {
             rest.finish(Instant::now());
         }
     }
 }
 
 impl Rest {
+    /// Whether nothing of the body is left but what tells its end, which is there.
+    fn is_over(&mut self) -> bool {
+        let read = &mut self.lease.conn.read;
+        match &mut self.end {
+            End::Chunked(chunks) => match chunks.clone().next(read) {
+                Ok(Step::End { skip }) => {
+                    read.advance(skip);
+                    true
+                }
+                Ok(Step::More | Step::Data { .. }) | Err(_) => false,
+            },
+            End::Length(left) => *left == 0,
+            End::UntilClose | End::Switched => false,
+        }
+    }
+
     fn finish(self, now: Instant) {
         if self.can_be_kept && self.sending.is_none() {
             self.lease.give_back(now);
@@ -308,8 +378,13 @@ impl Body for AnswerBody {
         if !self.ready.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ready)))));
         }
-        let Some(rest) = &mut self.rest else {
-            return Poll::Ready(None);
+        if !self.next.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.next)))));
+        }
+        let rest = match &mut self.source {
+            Source::Over => return Poll::Ready(None),
+            Source::Ahead(ahead) => return ahead.poll(cx).map_ok(Frame::data),
+            Source::Conn(rest) => rest,
         };
         let data = ready!(rest.poll(cx));
         let is_over = rest.end.is_over();
@@ -325,23 +400,34 @@ impl Body for AnswerBody {
                 Poll::Ready(None)
             }
             Err(error) => {
-                self.rest = None;
+                self.source = Source::Over;
                 Poll::Ready(Some(Err(error)))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        let is_over = self.rest.as_ref().is_none_or(|rest| rest.end.is_over());
-        is_over && self.ready.is_empty()
+        let is_over = match &self.source {
+            Source::Over => true,
+            Source::Conn(rest) => rest.end.is_over(),
+            Source::Ahead(ahead) => ahead.is_end(),
+        };
+        is_over && self.ready.is_empty() && self.next.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let ready = self.ready.len() as u64;
-        match self.rest.as_ref().map(|rest| &rest.end) {
-            None | Some(End::Switched) => SizeHint::with_exact(ready),
-            Some(End::Length(left)) => SizeHint::with_exact(left.saturating_add(ready)),
-            Some(End::Chunked(_) | End::UntilClose) => SizeHint::default(),
-        }
+        let ready = (self.ready.len() + self.next.len()) as u64;
+        let left = match &self.source {
+            Source::Over => Some(0),
+            Source::Ahead(ahead) => ahead.left(),
+            Source::Conn(rest) => match rest.end {
+                End::Switched => Some(0),
+                End::Length(left) => Some(left),
+                End::Chunked(_) | End::UntilClose => None,
+            },
+        };
+        left.map_or_else(SizeHint::default, |left| {
+            SizeHint::with_exact(left.saturating_add(ready))
+        })
     }
 }

@@ -3,9 +3,7 @@
 //! Every kind knows its length, because Django reads a request without `Content-Length` as empty. All but a streamed
 //! one can be sent again.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,10 +15,11 @@ use hyper::body::Incoming;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
+use super::buffers::TempFile;
 use super::error::RequestBodyError;
 
 /// How much of a temp file is read at once.
-const READ: usize = 64 << 10;
+pub(super) const READ: usize = 64 << 10;
 
 /// A request body of known length.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ pub enum RequestBody {
 /// A body in a file.
 #[derive(Debug)]
 pub struct Stored {
-    file: Arc<File>,
+    file: Arc<TempFile>,
     at: u64,
     length: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
@@ -71,9 +70,9 @@ impl RequestBody {
         }))
     }
 
-    pub(super) fn stored(file: File, length: u64) -> Self {
+    pub(super) const fn stored(file: Arc<TempFile>, length: u64) -> Self {
         Self::File(Stored {
-            file: Arc::new(file),
+            file,
             at: 0,
             length,
             reading: None,
@@ -167,11 +166,8 @@ impl Stored {
         let (at, left) = (self.at, self.length - self.at);
         let reading = self.reading.get_or_insert_with(|| {
             let file = Arc::clone(&self.file);
-            tokio::task::spawn_blocking(move || {
-                let mut buffer = vec![0; READ.min(usize::try_from(left).unwrap_or(READ))];
-                file.read_exact_at(&mut buffer, at)?;
-                Ok(buffer.into())
-            })
+            let length = READ.min(usize::try_from(left).unwrap_or(READ));
+            tokio::task::spawn_blocking(move || file.read(at, length))
         });
         let read = ready!(Pin::new(reading).poll(cx));
         self.reading = None;

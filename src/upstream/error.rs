@@ -135,6 +135,9 @@ pub enum GatherError {
     /// The client's connection broke, or its chunks are malformed.
     #[error("the client's body broke off")]
     Client(#[source] hyper::Error),
+    /// The temp files of all requests are full.
+    #[error("there is no room for the body")]
+    Full,
     /// The temp file could not be written.
     #[error("the body could not be written to a temp file")]
     Disk(#[source] io::Error),
@@ -155,4 +158,7 @@ pub enum AnswerError {
     /// Nothing came for `response_timeout`.
     #[error("the upstream paused for too long")]
     Idle,
+    /// What was read ahead of it could not be read back.
+    #[error("the answer could not be read back from a temp file")]
+    Disk(#[source] io::Error),
 }

@@ -7,12 +7,14 @@
 //! It may have several servers: `balance` chooses among them, by their `standing`, which requests and `health` tell.
 //!
 //! Bounds: idle connections per server (64), requests that wait for their turn ([`queue::MOST_WAITING`]), the time of each
-//! step (`Settings`), what is gathered of a body.
+//! step (`Settings`), what is gathered of bodies and read ahead of answers (`buffers`).
 
+mod ahead;
 mod answer;
 mod backoff;
 mod balance;
 mod body;
+mod buffers;
 mod conn;
 mod error;
 mod exchange;
@@ -29,6 +31,8 @@ mod succession;
 mod switched;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_ahead;
 #[cfg(test)]
 mod tests_sending;
 mod vouched;
@@ -49,8 +53,8 @@ pub use answer::AnswerBody;
 pub use backoff::Backoff;
 use balance::Chooser;
 pub use body::{RequestBody, Streamed};
+pub use buffers::{Buffers, Room};
 pub use error::{AnswerError, GatherError, RequestBodyError, RequestBodyFault, UpstreamError};
-pub use gather::gather;
 pub use grip::Grip;
 use grip::Signer;
 pub use head::Head;
@@ -75,13 +79,16 @@ struct Inner {
     queue: Option<Queue>,
     /// What signs requests whose answers may be held; `None` without `grip`.
     signer: Option<Signer>,
-    /// The connections that are there, idle or in use, and the tasks that check the servers.
+    /// The connections that are there, idle or in use, the tasks that check the servers, and those that read answers
+    /// ahead.
     open: TaskTracker,
     /// Ends those tasks, at the latest when it is dropped.
     checks: CancellationToken,
     _checks: DropGuard,
     /// Who is there in its place, once it is retired.
     successor: ArcSwapOption<Self>,
+    /// The room for bodies that wait.
+    buffers: Buffers,
     metrics: Metrics,
 }
 
@@ -140,8 +147,8 @@ impl Families {
 
 impl Upstream {
     /// An upstream without any connection yet. With `health` its servers are asked from now on, by tasks of the runtime
-    /// this is called in.
-    pub fn new(settings: Settings, families: &Families) -> Self {
+    /// this is called in. The buffers are those of all upstreams.
+    pub fn new(settings: Settings, families: &Families, buffers: &Buffers) -> Self {
         let metrics = families.of(&settings.name);
         let pools: Box<[_]> = settings
             .servers
@@ -172,6 +179,7 @@ impl Upstream {
             _checks: checks.clone().drop_guard(),
             checks,
             successor: ArcSwapOption::empty(),
+            buffers: buffers.clone(),
             metrics,
         }))
     }
@@ -179,6 +187,10 @@ impl Upstream {
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    fn buffers(&self) -> &Buffers {
+        &self.0.buffers
     }
 
     /// Sets on a request what Django must know to have its answer held; nothing without `grip`.

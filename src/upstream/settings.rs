@@ -111,8 +111,12 @@ pub struct Settings {
     pub max_in_flight: Option<NonZeroUsize>,
     /// How long a request waits for its turn. Default 10 s.
     pub queue_timeout: Duration,
-    /// How much of a request body without a length is gathered in memory; the rest goes to a temp file. Default 1 MiB.
-    pub buffer_request: ByteSize,
+    /// How much of a request body is gathered in memory before it is sent; the rest goes to a temp file. Default 1 MiB;
+    /// `None`: a body with a length is passed on as it comes.
+    pub buffer_request: Option<ByteSize>,
+    /// How much of an answer is read ahead of its client into memory; the rest goes to a temp file. Default 1 MiB; `None`:
+    /// it is read as the client takes it.
+    pub buffer_response: Option<ByteSize>,
     /// Whether `SSE-Publish` headers of its answers are published. Default false.
     pub publish: bool,
     /// Whether its answers may be held in the way of GRIP, and how. Default unset: no.
@@ -134,7 +138,8 @@ impl Settings {
             retry_for: Duration::from_secs(10),
             max_in_flight: None,
             queue_timeout: Duration::from_secs(10),
-            buffer_request: ByteSize::mib(1),
+            buffer_request: Some(ByteSize::mib(1)),
+            buffer_response: Some(ByteSize::mib(1)),
             publish: false,
             grip: None,
         }

@@ -20,7 +20,7 @@ use super::{AnswerBody, AnswerError, Head, RequestBody, Server, UpstreamError};
 use crate::wire::http1::{Invalid, MOST_FIELDS, MOST_HEAD};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(65);
-const OK: &str = "HTTP/1.1 200 OK\r\n";
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\n";
 
 pub(super) struct Site {
     pool: Pool,

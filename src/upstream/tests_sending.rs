@@ -95,7 +95,8 @@ async fn an_answer_may_come_before_the_body_was_taken() {
 #[tokio::test(start_paused = true)]
 async fn what_was_not_sent_can_be_sent_again() {
     let site = Site::new();
-    for body in [RequestBody::Empty, RequestBody::Memory("hello".into())] {
+    let bodies = [RequestBody::Empty, RequestBody::Memory("hello".into())];
+    for body in bodies {
         let (lease, mut far) = site.connect(1000);
         // An answer to nobody, from a server that gives up an idle connection.
         far.write_all(b"HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n")

@@ -27,6 +27,8 @@ mod asks_frequency;
 mod asks_unanswered;
 // Routes that only some people may see.
 mod basic_auth;
+// Bodies that wait in the gateway, and where there is no room for them.
+mod buffering;
 // How many connections one client may have.
 mod connections_per_client;
 // Which pages of other origins may read a stream.

@@ -171,9 +171,9 @@ async fn a_body_that_stops_coming_is_408() {
 }
 
 #[tokio::test]
-async fn an_upload_with_a_length_is_passed_on_as_it_comes() {
+async fn an_upload_that_is_not_buffered_is_passed_on_as_it_comes() {
     let backend = Backend::start(|_| Reply::ok("done")).await;
-    let gateway = Gateway::before(&backend.address, "").await;
+    let gateway = Gateway::before(&backend.address, "buffer_request = false").await;
     let mut conn = Conn::open(&gateway.public).await;
     conn.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nfirst")
         .await;
@@ -219,7 +219,7 @@ async fn an_early_answer_to_an_upload_reaches_the_client() {
         Reply::answer("403 Forbidden", "Connection: close\r\n", "no").close()
     })
     .await;
-    let gateway = Gateway::before(&backend.address, "").await;
+    let gateway = Gateway::before(&backend.address, "buffer_request = false").await;
     let mut conn = Conn::open(&gateway.public).await;
     conn.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nfirst")
         .await;

@@ -358,6 +358,7 @@ async fn a_client_that_takes_nothing_is_cut_off() {
             log.connections[0].closed || log.at_once == 0
         })
         .await;
+    gateway.until_no_body_waits().await;
     let answer = conn.answer().await;
     assert!(!answer.whole && answer.body.len() < body.len());
 }

@@ -222,8 +222,13 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "[[route]]",
-        "buffer_response = \"2MiB\"\n[[route]]",
-        "6:19: upstream.django.buffer_response: `buffer_response` is not in this version yet (only \"1MiB\", its default)",
+        "buffer_response = 2\n[[route]]",
+        "6:19: upstream.django.buffer_response: expected a string, found an integer (write it with its unit, as in \"256KiB\")",
+    ),
+    (
+        "[upstream.django]",
+        "[server]\ntemp = \"/no/such/place\"\n[upstream.django]",
+        "5:8: server.temp: \"/no/such/place\" is no directory",
     ),
     ("[[route]]", "servers = []\n[[route]]", "6:1: duplicate key"),
     (

@@ -71,6 +71,7 @@ workers = "${COUNT}"
 max_connections = 1_000
 drain = "10s"
 drain_spread = "5s"
+temp = "/"
 
 [listen.http]
 address = "0.0.0.0:80"
@@ -131,6 +132,7 @@ response_timeout = "1m"
 idle_reuse = "0s"
 retry_for = "1500ms"
 buffer_request = "64KiB"
+buffer_response = false
 publish = true
 balance = "least-busy"
 max_in_flight = 0
@@ -229,6 +231,8 @@ to = "user-{user.id}"
 
 [limits]
 body = "20MiB"
+buffers_memory = "2MiB"
+buffers_files = "0B"
 header = "16KiB"
 header_timeout = "5s"
 body_idle = "15s"
@@ -272,6 +276,7 @@ fn a_short_file_has_the_defaults() {
     assert_eq!(config.log, log::Settings::default());
     assert_eq!(config.access, None);
     assert_eq!(config.hosts, [HostRule::Any]);
+    assert_eq!(config.buffers, crate::upstream::Room::default());
     assert!(config.tokens.is_empty() && config.trust.proxies.is_empty());
     let expected = crate::upstream::Settings::new(
         "django",
@@ -299,6 +304,16 @@ fn every_key_is_heard() {
         config.upstreams[0].servers[0].to_string(),
         "unix:/run/$HOME.sock"
     );
+    let upstream = &config.upstreams[0];
+    assert_eq!(upstream.buffer_request, Some(ByteSize::kib(64)));
+    assert_eq!(upstream.buffer_response, None);
+    let room = crate::upstream::Room {
+        memory: ByteSize::mib(2),
+        files: ByteSize::bytes(0),
+        directory: Some("/".into()),
+        ..crate::upstream::Room::default()
+    };
+    assert_eq!(config.buffers, room);
     assert_eq!(config.listen.len(), 7);
     let grant = config.tokens.verify(b"from-the-file").unwrap();
     assert_eq!(grant.name(), "billing");

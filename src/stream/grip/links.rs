@@ -190,6 +190,10 @@ impl Links {
         }))
     }
 
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.0.upstream
+    }
+
     /// What the settings say.
     pub fn grip(&self) -> &Grip {
         &self.0.grip

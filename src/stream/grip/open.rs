@@ -103,13 +103,13 @@ impl Streams {
         // What is neither held nor goes on is not gathered; nor is what has no body.
         if caller.head_only {
             let instruct = Instruct::of_headers(answer.headers()).unwrap_or_default();
-            return Ok(Heeded::Answer(passed(answer, &instruct)));
+            return Ok(Heeded::Answer(passed(links, answer, &instruct)));
         }
         if !has_instruct_body(answer.headers()) {
             let instruct = Instruct::of_headers(answer.headers());
             let instruct = instruct.map_err(|bad| OpenError::Unreadable(bad.into()))?;
             if instruct.mode.is_none() && instruct.next.is_none() {
-                return Ok(Heeded::Answer(passed(answer, &instruct)));
+                return Ok(Heeded::Answer(passed(links, answer, &instruct)));
             }
         }
         let read = answer::read(answer, links.patience()).await;
@@ -159,8 +159,8 @@ fn stream(candidate: Candidate, hold: Hold, said: Said, answer: &Held) -> Respon
 }
 
 /// An answer that is passed on as it comes, but for its instructions.
-fn passed(answer: Response<AnswerBody>, instruct: &Instruct) -> Response<Body> {
-    let (mut parts, body) = answer.into_parts();
+fn passed(links: &Links, answer: Response<AnswerBody>, instruct: &Instruct) -> Response<Body> {
+    let (mut parts, body) = links.upstream().read_ahead(answer).into_parts();
     headers::strip_response(&mut parts.headers);
     let length = parts.headers.get(http::header::CONTENT_LENGTH).cloned();
     clean(&mut parts.headers, instruct);

@@ -10,7 +10,7 @@ use tidegate::internal::reload::Outcome;
 use tidegate::server::Address;
 
 use super::publisher::Publisher;
-use super::within;
+use super::{until, within};
 
 pub struct Gateway {
     running: app::Gateway,
@@ -106,6 +106,20 @@ impl Gateway {
 
     pub async fn publisher(&self) -> Publisher {
         Publisher::new(&self.internal).await
+    }
+
+    /// Waits until no body waits in memory or in a temp file.
+    pub async fn until_no_body_waits(&self) {
+        let mut publisher = self.publisher().await;
+        until("all room for bodies is given back", async || {
+            let metrics = publisher.get("/metrics").await;
+            let is_free = |room| {
+                let line = format!("tidegate_buffers_{room}_bytes 0");
+                metrics.text().lines().any(|other| other == line)
+            };
+            is_free("memory") && is_free("files")
+        })
+        .await;
     }
 
     /// The gentle end, as `server.drain` says.
