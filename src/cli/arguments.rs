@@ -34,6 +34,8 @@ pub enum Command {
     HashPassword(HashPasswordArgs),
     /// Have the running gateway read its file anew
     Reload(ReloadArgs),
+    /// Ask the running gateway whether it is ready (exit code 0)
+    Health(HealthArgs),
     /// Print the version
     Version,
 }
@@ -186,6 +188,17 @@ pub struct ReloadArgs {
     pub connection: Connection,
 }
 
+/// `tidegate health`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthArgs {
+    /// Find the internal listener in this file [default: ./gateway.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The internal listener itself
+    #[arg(long, value_name = "URL|unix:PATH")]
+    pub internal: Option<String>,
+}
+
 /// Whose streams a kick ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KickWhat {
@@ -232,6 +245,8 @@ mod tests {
             "reload",
             "reload -c x --json",
             "reload --internal unix:/run/x --token t",
+            "health",
+            "health -c x --internal unix:/run/x",
             "version",
         ] {
             let words = ["tidegate"].into_iter().chain(line.split_whitespace());

@@ -11,6 +11,7 @@ pub(crate) mod error;
 mod exit;
 mod file;
 mod hash_password;
+pub(crate) mod health;
 mod line;
 pub(crate) mod publish;
 pub(crate) mod reload;
@@ -30,8 +31,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 pub use arguments::{
-    Arguments, ChannelsArgs, CheckArgs, Command, Connection, FileArgs, HashPasswordArgs, KickArgs,
-    KickWhat, PublishArgs, ReloadArgs, RunArgs, TailArgs,
+    Arguments, ChannelsArgs, CheckArgs, Command, Connection, FileArgs, HashPasswordArgs,
+    HealthArgs, KickArgs, KickWhat, PublishArgs, ReloadArgs, RunArgs, TailArgs,
 };
 pub use exit::Exit;
 
@@ -65,6 +66,7 @@ fn dispatch(arguments: Arguments) -> ExitCode {
         Some(Command::Kick(args)) => remote::kick(&args),
         Some(Command::HashPassword(args)) => hash_password::run(&args),
         Some(Command::Reload(args)) => remote::reload(&args),
+        Some(Command::Health(args)) => remote::health(args),
         Some(Command::Version) => {
             terminal::data(concat!("tidegate ", env!("CARGO_PKG_VERSION"), "\n"));
             Exit::Good.into()

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::arguments::{
-    ChannelsArgs, Connection, KickArgs, KickWhat, PublishArgs, ReloadArgs, TailArgs,
+    ChannelsArgs, Connection, HealthArgs, KickArgs, KickWhat, PublishArgs, ReloadArgs, TailArgs,
 };
 use super::client::Target;
 use super::console::{Question, Whom};
@@ -86,6 +86,19 @@ pub(super) fn kick(args: &KickArgs) -> ExitCode {
 pub(super) fn reload(args: &ReloadArgs) -> ExitCode {
     match way(&args.connection, None) {
         Ok((target, tokens)) => finish(super::reload::reload(target, tokens, args.json)),
+        Err(exit) => exit,
+    }
+}
+
+/// Runs `tidegate health`.
+pub(super) fn health(args: HealthArgs) -> ExitCode {
+    let connection = Connection {
+        config: args.config,
+        internal: args.internal,
+        token: None,
+    };
+    match way(&connection, None) {
+        Ok((target, _)) => finish(super::health::health(target)),
         Err(exit) => exit,
     }
 }

@@ -12,6 +12,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from browser import Page
 from harness import ROOT, Process, free_port, gateway_binary, log_in, post_form, until
+from wire import request
 
 # The first start on a machine makes the demo's virtual environment.
 pytestmark = pytest.mark.timeout(400)
@@ -21,12 +22,14 @@ FIRST_START = 300
 class Demo:
     def __init__(self, folder: Path) -> None:
         self.address = ("127.0.0.1", free_port())
+        self.https = ("127.0.0.1", free_port())
         self.process = Process(
             "demo",
             folder,
             [str(ROOT / "deploy" / "demo" / "run")],
             {
                 "DEMO_HTTP": f"127.0.0.1:{self.address[1]}",
+                "DEMO_HTTPS": f"127.0.0.1:{self.https[1]}",
                 "DEMO_INTERNAL": f"127.0.0.1:{free_port()}",
                 "DEMO_VAR": str(folder / "var"),
                 "TIDEGATE_BIN": gateway_binary(),
@@ -35,6 +38,9 @@ class Demo:
 
     def url(self, path: str) -> str:
         return f"http://localhost:{self.address[1]}{path}"
+
+    def secure_url(self, path: str) -> str:
+        return f"https://localhost:{self.https[1]}{path}"
 
     @property
     def says(self) -> str:
@@ -160,6 +166,63 @@ def test_a_note_reaches_the_user_it_is_for(driver: Chrome, demo: Demo, tabs: lis
     answer = post_form(demo.address, "/notes/", ben, {"to": "1", "text": "for anna"}, host="localhost")
     assert answer.status == 204
     tab.until_text("#notes li", "ben: for anna")
+
+
+# A picture of one red pixel.
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108020000007753de0000000c4944415408d763f8cfc000"
+    "000301010018dd8db00000000049454e44ae426082"
+)
+
+
+def test_https_and_http2_with_static_files_media_and_admin(
+    driver: Chrome, demo: Demo, tabs: list[Tab], tmp_path: Path
+) -> None:
+    """Everything a Django team's front server does, and no nginx."""
+    tabs.append(tab := Tab(driver, demo.secure_url("/files/")))
+    tab.until_state(Page.OPEN)
+    fetched = """
+        return [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+            .filter((entry) => !entry.name.startsWith("data:"))
+            .map((entry) => [new URL(entry.name).pathname, entry.nextHopProtocol])
+    """
+    protocols = dict(driver.execute_script(fetched))
+    assert set(protocols.values()) == {"h2"}, protocols
+    style = next(path for path in protocols if path.startswith("/static/board/style."))
+    answer = request(demo.address, target=style, host="localhost")
+    assert (answer.status, answer.header("Content-Type")) == (200, "text/css; charset=utf-8")
+    assert "immutable" in (answer.header("Cache-Control") or ""), "its name has the hash of its content"
+    again = request(demo.address, target=style, host="localhost", headers={"If-None-Match": answer.header("ETag") or ""})
+    assert again.status == 304
+
+    # An image opens, anything else is saved, and both come from the gateway: gunicorn's one worker is not asked.
+    for name, content in (("pixel.png", PIXEL), ("page.html", b"<script>alert(1)</script>")):
+        (tmp_path / name).write_bytes(content)
+        tab.one("input[type=file]").send_keys(str(tmp_path / name))
+        tab.one("main form button").click()
+        tab.until_text("#files li", name)
+    tabs.append(other := Tab(driver, demo.secure_url("/files/")))
+    other.until_text("#files li", "pixel.png")
+    for name, inline in (("pixel.png", True), ("page.html", False)):
+        answer = request(demo.address, target=f"/media/uploads/{name}", host="localhost")
+        assert answer.status == 200 and answer.header("X-Content-Type-Options") == "nosniff"
+        assert (answer.header("Content-Disposition") is None) is inline, answer.headers
+        assert "gunicorn" not in (answer.header("Server") or "")
+
+    # The admin, with its static files, after a login over HTTPS: CSRF, cookies and redirects fit the scheme.
+    passwords = dict(re.findall(r"(anna|ben) / (\S+)", demo.says))
+    tabs.append(admin := Tab(driver, demo.secure_url("/admin/")))
+    admin.one("input[name=username]").send_keys("ben")
+    admin.one("input[name=password]").send_keys(passwords["ben"], Keys.ENTER)
+    admin.until_text("#site-name", "Django administration")
+    assert driver.current_url == demo.secure_url("/admin/")
+    assert driver.execute_script("return getComputedStyle(document.getElementById('header')).backgroundColor") not in (
+        "rgba(0, 0, 0, 0)",
+        "",
+    ), "its style sheet is there"
+    admin.one("a[href='/admin/board/item/add/']").click()
+    admin.one("input[name=title]").send_keys("From the admin", Keys.ENTER)
+    admin.until_text(".messagelist", "added successfully")
 
 
 def test_ctrl_c_stops_both(demo: Demo) -> None:

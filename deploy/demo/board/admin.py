@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from .models import Item, Job, Note
+from .models import Item, Job, Note, Upload
 
 
 @admin.register(Item)
@@ -17,3 +17,8 @@ class NoteAdmin(admin.ModelAdmin):
 @admin.register(Job)
 class JobAdmin(admin.ModelAdmin):
     list_display = ["id", "step", "started"]
+
+
+@admin.register(Upload)
+class UploadAdmin(admin.ModelAdmin):
+    list_display = ["name", "at"]

@@ -10,7 +10,7 @@ from django.dispatch import receiver
 
 from tidegate import publish
 
-from .models import Item, Note
+from .models import Item, Note, Upload
 
 
 def announce(channel, event, data, **more):
@@ -35,3 +35,9 @@ def item_deleted(instance, **kwargs):
 @receiver(post_save, sender=Note)
 def note_saved(instance, created, **kwargs):
     announce(f"user-{instance.to_id}", "note", instance.as_data())
+
+
+@receiver(post_save, sender=Upload)
+def upload_saved(instance, created, **kwargs):
+    if created:
+        announce("files", "file", instance.as_data())

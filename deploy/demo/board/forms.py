@@ -1,7 +1,7 @@
 from django import forms
 from django.contrib.auth import get_user_model
 
-from .models import Item, Note
+from .models import Item, Note, Upload
 
 
 class SayForm(forms.Form):
@@ -12,6 +12,12 @@ class ItemForm(forms.ModelForm):
     class Meta:
         model = Item
         fields = ["title"]
+
+
+class UploadForm(forms.ModelForm):
+    class Meta:
+        model = Upload
+        fields = ["file"]
 
 
 class NoteForm(forms.ModelForm):

@@ -45,6 +45,26 @@ class Note(models.Model):
         }
 
 
+class Upload(models.Model):
+    """A file that somebody put here; the gateway serves it, not Django."""
+
+    file = models.FileField(upload_to="uploads/")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self):
+        return self.name
+
+    @property
+    def name(self):
+        return self.file.name.removeprefix("uploads/")
+
+    def as_data(self):
+        return {"pk": self.pk, "name": self.name, "url": self.file.url, "size": self.file.size}
+
+
 class Job(models.Model):
     """A piece of work in ten steps, done by a thread."""
 

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from . import jobs as work
 from .events import announce
-from .forms import ItemForm, NoteForm, SayForm
-from .models import Item, Job
+from .forms import ItemForm, NoteForm, SayForm, UploadForm
+from .models import Item, Job, Upload
 
 
 def answer(form):
@@ -70,6 +70,21 @@ def item_toggle(request, pk):
 def item_delete(request, pk):
     get_object_or_404(Item, pk=pk).delete()
     return HttpResponse(status=204)
+
+
+# -- Files: stored by Django, served by the gateway ---------------------------------------
+
+
+def files(request):
+    if request.method == "POST":
+        return answer(UploadForm(request.POST, request.FILES))
+    context = {"rows": data_of(Upload.objects.all()[:20]), "form": UploadForm()}
+    return render(request, "board/files.html", context)
+
+
+@require_safe
+def files_json(request):
+    return JsonResponse({"rows": data_of(Upload.objects.all()[:20])})
 
 
 # -- Notes: each user hears his own -------------------------------------------------------

@@ -28,7 +28,6 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -73,8 +72,16 @@ LOGOUT_REDIRECT_URL = "login"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
+# Both folders are served by the gateway: [[route]] static in gateway.toml.
 STATIC_URL = "static/"
-WHITENOISE_USE_FINDERS = True  # files straight from the apps: no collectstatic, no second folder
+STATIC_ROOT = VAR_DIR / "static"
+MEDIA_URL = "media/"
+MEDIA_ROOT = VAR_DIR / "media"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # The names carry a hash of the content, so browsers may keep the files for ever.
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
+}
 
 LOGGING = {
     "version": 1,

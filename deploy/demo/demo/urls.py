@@ -15,6 +15,8 @@ urlpatterns = [
     path("list/items/", views.items_json),
     path("list/<int:pk>/toggle/", views.item_toggle),
     path("list/<int:pk>/delete/", views.item_delete),
+    path("files/", views.files, name="files"),
+    path("files/items/", views.files_json),
     path("notes/", views.notes, name="notes"),
     path("notes/items/", views.notes_json),
     path("notes/events/", views.note_events),
