@@ -8,18 +8,16 @@ use toml::de::DeValue;
 enum Inert {
     /// There is none.
     Never,
-    Text(&'static str),
     Flag(bool),
     EmptyTable,
 }
 
-use Inert::{EmptyTable, Flag, Never, Text};
+use Inert::{EmptyTable, Flag, Never};
 
 /// The table a key is in, the key, and its inert value. `*` stands for a name, `[]` for a number.
 const LATER: &[(&str, &str, Inert)] = &[
     ("", "compress", EmptyTable),
     ("tls.*", "acme", Never),
-    ("upstream.*", "buffer_response", Text("1MiB")),
     ("route[].sse", "history", Never),
     ("route[].sse", "client_buffer", Never),
     ("route[].sse", "closed_for", Never),
@@ -45,7 +43,6 @@ pub(super) fn unsupported(what: &str) -> String {
 impl Inert {
     fn fits(&self, value: &Value<'_>) -> bool {
         match (self, value.tree) {
-            (Text(inert), DeValue::String(text)) => text == inert,
             (Flag(inert), DeValue::Boolean(flag)) => flag == inert,
             (EmptyTable, DeValue::Table(table)) => table.is_empty(),
             _ => false,
@@ -54,7 +51,6 @@ impl Inert {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Text(inert) => Some(format!("only {inert:?}, its default")),
             Flag(inert) => Some(format!("only {inert}, its default")),
             Never | EmptyTable => None,
         }

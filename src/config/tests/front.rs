@@ -126,7 +126,7 @@ fn a_listener_may_have_its_sockets_from_systemd() {
     assert_eq!(
         problems(&open),
         [
-            "5:11: listen.b.address: an internal listener that others can reach needs [publish] tokens (listen on 127.0.0.1 or on a unix socket, or set tokens)"
+            "5:11: listen.b.address: an internal listener that others can reach needs [publish] tokens (listen on 127.0.0.1 or on a unix socket, set tokens, or use tls with client_ca)"
         ]
     );
 }
