@@ -5,7 +5,6 @@ use std::io;
 use proptest::prelude::*;
 
 use super::*;
-use crate::files::DotFiles;
 use crate::record::{Per, Replay};
 
 mod edge;
@@ -16,6 +15,7 @@ mod mistakes;
 mod notify;
 mod redis;
 mod servers;
+mod statics;
 mod tls;
 mod tokens;
 
@@ -347,39 +347,6 @@ fn an_access_log_needs_only_its_place() {
     };
     assert_eq!(config.access.as_ref(), Some(&expected));
     assert_eq!(good(&show(&config)).access, Some(expected));
-}
-
-#[test]
-fn a_folder_has_its_rules() {
-    let config = good(FULL);
-    let of = |path| {
-        let target = &config.routes.find(path).unwrap().0.target;
-        let RouteKind::Static { files, variable } = &target.kind else {
-            panic!("a static route");
-        };
-        (files.clone(), variable.clone(), target.internal)
-    };
-    let (files, variable, internal) = of("/static/app.css");
-    let expected = crate::files::Settings {
-        precompressed: true,
-        hashed: Some(Duration::from_secs(365 * 86_400)),
-        max_age: Duration::from_secs(60),
-        index: Some("index.html".into()),
-        ..crate::files::Settings::new("/srv/$app/static".into())
-    };
-    assert_eq!(files, expected);
-    assert_eq!((variable.as_deref(), internal), (Some("file"), false));
-    let (files, _, internal) = of("/private/x");
-    assert!(internal && files.dot_files == DotFiles::Served);
-    let inline: Vec<_> = files
-        .inline
-        .iter()
-        .flatten()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(inline, ["image/*", "application/pdf"]);
-    let defaults = crate::files::Settings::new("public".into());
-    assert_eq!(of("/robots.txt"), (defaults, None, false));
 }
 
 #[test]
