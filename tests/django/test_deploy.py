@@ -82,8 +82,8 @@ def test_tidegate_reads_the_configurations(file: str, tmp_path: Path) -> None:
         (tmp_path / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
         text = text.replace(folder, str(tmp_path) + folder)
     (tmp_path / "srv/app/errors/down.html").write_text("<p>Back in a minute.")
-    # bcrypt of "secret" at its lowest cost
-    (tmp_path / "etc/tidegate/htpasswd").write_text("ann:$2b$04$6jTvPpOk9IQDQ0Cl31TsMeJRlPrAY2LqTWXyxbJ0Y9KQYJ2p0lLfS\n")
+    # a hash that is one; nobody logs in
+    (tmp_path / "etc/tidegate/htpasswd").write_text("ann:$2b$04$abcdefghijklmnopqrstuuPp7HPfoAs8I2dCQCQ/fW7zEJv8I8C8e\n")
     config = tmp_path / "gateway.toml"
     config.write_text(text)
     told = run(gateway_binary(), "check", "-c", config, "--json", cwd=ROOT, env={"TIDEGATE_TOKEN": "of-the-test"})

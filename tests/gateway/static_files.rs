@@ -387,7 +387,7 @@ async fn a_route_without_a_variable_is_one_file_and_rates_count() {
 #[tokio::test]
 async fn who_is_asked_for_a_password_sees_no_file_without_it() {
     let folder = folder();
-    let hash = "$$2b$$04$$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuabcdefghij";
+    let hash = "$$2b$$04$$abcdefghijklmnopqrstuuPp7HPfoAs8I2dCQCQ/fW7zEJv8I8C8e";
     let users = format!("basic_auth = {{ users = [\"ann:{hash}\"] }}");
     let gateway = Gateway::start(&route("/<path:file>", folder.path(), "", &users)).await;
     for method in ["GET", "HEAD", "OPTIONS"] {
