@@ -132,6 +132,9 @@ impl Gateway {
         let metrics = Metrics::new(&registry);
         let few = build::internal(&settings);
         let servers = (Server::new(settings, &metrics), Server::new(few, &metrics));
+        for certificate in &config.tls {
+            certificate.prepare();
+        }
         let mut addresses = Vec::new();
         for (listen, listener) in bind(&config.listen).await? {
             addresses.push((listen.name.clone(), listener.address()));

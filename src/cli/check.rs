@@ -124,8 +124,9 @@ impl Found {
 /// What is to be said of the certificates today.
 fn certificates(config: &Config) -> Vec<Found> {
     let now = Timestamp::now();
-    let found = config.tls.iter().map(|settings| {
-        let validity = settings.identity.load().validity();
+    let found = config.tls.iter().filter_map(|settings| {
+        let identity = settings.identity.load();
+        let validity = identity.as_ref().as_ref()?.validity();
         let end = validity.not_after;
         let (error, warning) = match validity.at(now) {
             Standing::Good => (None, None),
@@ -136,12 +137,12 @@ fn certificates(config: &Config) -> Vec<Found> {
                 (Some(error), None)
             }
         };
-        Found {
+        Some(Found {
             what: format!("tls.{}", settings.name),
             good: "good",
             error,
             warning,
-        }
+        })
     });
     found.collect()
 }

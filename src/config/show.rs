@@ -130,8 +130,15 @@ fn log(out: &mut String, config: &Config) -> fmt::Result {
 fn tls(out: &mut String, settings: &tls::Settings) -> fmt::Result {
     let path = |path: &Path| quoted(&path.to_string_lossy());
     writeln!(out, "\n[tls.{}]", settings.name)?;
-    writeln!(out, "cert = {}", path(&settings.files.cert))?;
-    writeln!(out, "key = {}", path(&settings.files.key))?;
+    match &settings.source {
+        tls::Source::Files(files) => {
+            writeln!(out, "cert = {}", path(&files.cert))?;
+            writeln!(out, "key = {}", path(&files.key))?;
+        }
+        tls::Source::SelfSigned(names) => {
+            writeln!(out, "self_signed = {}", list(names.names()))?;
+        }
+    }
     if let Some(clients) = &settings.clients {
         writeln!(out, "client_ca = {}", path(&clients.ca))?;
     }

@@ -11,7 +11,7 @@ use super::problem::name_hint;
 use super::reader::{Section, Value};
 use super::scalar::Text;
 use crate::base::live::Live;
-use crate::tls::{Chain, Clients, Files, Identity, Key, MinVersion, Settings};
+use crate::tls::{Chain, Clients, Files, Identity, Key, MinVersion, SelfSigned, Settings, Source};
 
 /// The words of `min_version`.
 pub(super) const VERSIONS: [(&str, MinVersion); 2] =
@@ -101,16 +101,9 @@ impl Certificates {
 }
 
 fn settings(name: &str, section: &mut Section<'_>) -> Option<Settings> {
-    let mut path = |key| section.required(key).and_then(|value| value.text());
-    let (cert, key) = (path("cert"), path("key"));
+    let source = source(section);
     let min_version = section.choice("min_version", &VERSIONS);
     let ca = section.value("client_ca").map(|value| value.text());
-    let chain = cert
-        .as_ref()
-        .and_then(|file| pem(file, section, Chain::from_pem));
-    let private = key
-        .as_ref()
-        .and_then(|file| pem(file, section, Key::from_pem));
     // One that is wrong must not become none.
     let clients = match ca {
         Some(file) => file
@@ -121,19 +114,56 @@ fn settings(name: &str, section: &mut Section<'_>) -> Option<Settings> {
             .map(Some),
         None => Some(None),
     };
-    let (cert, key) = (cert?, key?);
-    let (chain, private) = (chain?, private?);
-    let identity = key.parse(|_| Identity::new(chain, private))?;
+    let (source, identity) = source?;
     Some(Settings {
         name: name.to_owned(),
-        files: Files {
-            cert: PathBuf::from(cert.value),
-            key: PathBuf::from(key.value),
-        },
+        source,
         min_version: min_version.unwrap_or_default(),
         clients: clients?,
         identity: Live::new(identity),
     })
+}
+
+/// Where the certificate comes from, and what is there of it already.
+fn source(section: &mut Section<'_>) -> Option<(Source, Option<Identity>)> {
+    let Some(value) = section.value("self_signed") else {
+        return files(section);
+    };
+    let [cert, key] = ["cert", "key"].map(|key| section.value(key));
+    if let Some(other) = cert.or(key) {
+        let hint = "one of the two: `cert` and `key`, or `self_signed`".to_owned();
+        other.problem("this certificate is one of our own", Some(hint));
+    }
+    if value.is_empty_list() {
+        let hint = "as in self_signed = [\"localhost\", \"127.0.0.1\"]".to_owned();
+        value.problem("a certificate has at least one name", Some(hint));
+    }
+    let written = value.texts()?;
+    let names = written
+        .iter()
+        .filter_map(|text| text.parse(SelfSigned::name));
+    let names = SelfSigned::new(names.collect())?;
+    Some((Source::SelfSigned(names), None))
+}
+
+/// `cert` and `key`.
+fn files(section: &mut Section<'_>) -> Option<(Source, Option<Identity>)> {
+    let mut path = |key| section.required(key).and_then(|value| value.text());
+    let (cert, key) = (path("cert"), path("key"));
+    let chain = cert
+        .as_ref()
+        .and_then(|file| pem(file, section, Chain::from_pem));
+    let private = key
+        .as_ref()
+        .and_then(|file| pem(file, section, Key::from_pem));
+    let (cert, key) = (cert?, key?);
+    let (chain, private) = (chain?, private?);
+    let identity = key.parse(|_| Identity::new(chain, private))?;
+    let files = Files {
+        cert: PathBuf::from(cert.value),
+        key: PathBuf::from(key.value),
+    };
+    Some((Source::Files(files), Some(identity)))
 }
 
 /// What `read` makes of the file that is named.

@@ -11,6 +11,7 @@ mod files;
 mod identity;
 mod renewal;
 mod resolver;
+mod source;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub use facts::{Standing, Validity};
 pub use files::Files;
 pub use identity::{Chain, Identity, InvalidChain, InvalidKey, Key, Mismatch};
 pub use renewal::Renewal;
+pub use source::{SelfSigned, Source};
 
 use crate::base::live::Live;
 use resolver::Resolver;
@@ -48,14 +50,14 @@ pub enum MinVersion {
 pub struct Settings {
     /// The name in the configuration.
     pub name: String,
-    /// Where the certificate and its key are, and where new ones will be.
-    pub files: Files,
+    /// Where the certificate comes from.
+    pub source: Source,
     /// The oldest version that is spoken. Default 1.2.
     pub min_version: MinVersion,
     /// `client_ca`: whose clients may connect. Unset: everybody's, and no client is asked for a certificate.
     pub clients: Option<Clients>,
-    /// What is in the files.
-    pub identity: Live<Identity>,
+    /// What is served; `None` while there is none yet.
+    pub identity: Live<Option<Identity>>,
 }
 
 impl Settings {
@@ -63,12 +65,23 @@ impl Settings {
     pub fn goes_with(&self, other: &Self) -> bool {
         self.min_version == other.min_version && self.clients == other.clients
     }
+
+    /// Makes what we make ourselves, before anybody is served.
+    pub fn prepare(&self) {
+        match &self.source {
+            Source::Files(_) => {}
+            Source::SelfSigned(names) => {
+                self.identity.set(Some(names.make()));
+                tracing::warn!(tls = self.name, %names, "Certificate made by ourselves: for trying out only");
+            }
+        }
+    }
 }
 
-/// Two are the same whatever is in the files of the certificate by now: that is looked at anyway.
+/// Two are the same whatever certificate they have by now: that is looked after anyway.
 impl PartialEq for Settings {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.files == other.files && self.goes_with(other)
+        self.name == other.name && self.source == other.source && self.goes_with(other)
     }
 }
 

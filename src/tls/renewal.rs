@@ -1,4 +1,4 @@
-//! Renewed certificates are picked up while the gateway runs, and old ones told of before they end.
+//! Renewed certificates are picked up while the gateway runs, and old ones told of before they end, whoever renews them.
 //!
 //! `app` starts it and ends it with the last connection. One task looks at the files of every certificate every five
 //! seconds; it does not wait for events of the file system, which links and mounted folders keep to themselves. A new pair
@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::files::{Stamps, Unreadable};
-use super::{Identity, Settings, Standing};
+use super::files::{Files, Stamps, Unreadable};
+use super::{Identity, Settings, Source, Standing};
 use crate::base::metrics::Registry;
 use crate::base::seldom::Seldom;
 
@@ -119,36 +119,46 @@ impl Watched {
             failures,
             expiry,
         };
-        watched.measure(&watched.settings.identity.load());
+        watched.measure();
         watched
     }
 
     async fn look(&mut self) {
-        // Before the files are read: who writes meanwhile is found at the next look.
-        let stamps = self.settings.files.stamps().await;
         let now = Timestamp::now();
-        if self.seen != Some(stamps) {
-            let read = self.settings.files.read().await;
-            match read.and_then(|identity| self.take(identity, now)) {
-                Ok(()) => (self.seen, self.failed, self.told) = (Some(stamps), false, None),
-                Err(error) => self.fail(stamps, &error),
-            }
+        let settings = Arc::clone(&self.settings);
+        if let Source::Files(files) = &settings.source {
+            self.look_at(files, now).await;
         }
+        self.measure();
         self.remind(now);
+    }
+
+    async fn look_at(&mut self, files: &Files, now: Timestamp) {
+        // Before the files are read: who writes meanwhile is found at the next look.
+        let stamps = files.stamps().await;
+        if self.seen == Some(stamps) {
+            return;
+        }
+        let read = files.read().await;
+        match read.and_then(|identity| self.take(identity, now)) {
+            Ok(()) => (self.seen, self.failed, self.told) = (Some(stamps), false, None),
+            Err(error) => self.fail(stamps, &error),
+        }
     }
 
     /// Serves the new one from now on. One that no client would believe today is no better than a broken one; it is looked
     /// at again, for its time may come.
     fn take(&self, identity: Identity, now: Timestamp) -> Result<(), Unreadable> {
         let (old, validity) = (self.settings.identity.load(), identity.validity());
-        if old.is_same(&identity) {
-            return Ok(());
+        if let Some(old) = &*old {
+            if old.is_same(&identity) {
+                return Ok(());
+            }
+            if old.validity().includes(now) && !validity.includes(now) {
+                return Err(Unreadable::NotToday(validity));
+            }
         }
-        if old.validity().includes(now) && !validity.includes(now) {
-            return Err(Unreadable::NotToday(validity));
-        }
-        self.measure(&identity);
-        self.settings.identity.set(identity);
+        self.settings.identity.set(Some(identity));
         let not_after = validity.not_after;
         tracing::info!(tls = self.settings.name, %not_after, "Certificate renewed");
         Ok(())
@@ -168,13 +178,18 @@ impl Watched {
         self.failed = true;
     }
 
-    fn measure(&self, identity: &Identity) {
-        let not_after = identity.validity().not_after;
-        self.expiry.set(not_after.as_second());
+    fn measure(&self) {
+        if let Some(identity) = &*self.settings.identity.load() {
+            let not_after = identity.validity().not_after;
+            self.expiry.set(not_after.as_second());
+        }
     }
 
     fn remind(&self, now: Timestamp) {
-        let validity = self.settings.identity.load().validity();
+        let identity = self.settings.identity.load();
+        let Some(validity) = identity.as_ref().as_ref().map(Identity::validity) else {
+            return;
+        };
         let standing = validity.at(now);
         if standing == Standing::Good || !self.reminder.now() {
             return;
@@ -201,7 +216,7 @@ mod tests {
 
     use super::*;
     use crate::base::live::Live;
-    use crate::tls::{Files, MinVersion};
+    use crate::tls::MinVersion;
 
     /// A certificate that ends in this year, and its key, as PEM.
     fn made(year: i32) -> (String, String) {
@@ -230,16 +245,17 @@ mod tests {
         let identity = files.read().await.unwrap();
         let settings = Settings {
             name: "main".to_owned(),
-            files,
+            source: Source::Files(files),
             min_version: MinVersion::Tls12,
             clients: None,
-            identity: Live::new(identity),
+            identity: Live::new(Some(identity)),
         };
         Watched::new(Arc::new(settings), Counter::default(), Gauge::default())
     }
 
     fn year(watched: &Watched) -> String {
-        let served = watched.settings.identity.load().validity().not_after;
+        let served = (*watched.settings.identity.load()).clone().unwrap();
+        let served = served.validity().not_after;
         assert_eq!(watched.expiry.get(), served.as_second());
         served.strftime("%Y").to_string()
     }

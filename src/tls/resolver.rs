@@ -13,21 +13,19 @@ use crate::base::live::Live;
 
 /// The certificates of one listener in their order; at least one.
 #[derive(Debug)]
-pub(super) struct Resolver(Vec<Live<Identity>>);
+pub(super) struct Resolver(Vec<Live<Option<Identity>>>);
 
 impl Resolver {
-    pub(super) const fn new(identities: Vec<Live<Identity>>) -> Self {
+    pub(super) const fn new(identities: Vec<Live<Option<Identity>>>) -> Self {
         Self(identities)
     }
 
-    /// The first that is for this name; else, and for who says none, the first.
-    fn choose(&self, name: Option<&str>) -> Option<Arc<Identity>> {
-        let for_name = |name| {
-            let mut all = self.0.iter().map(Live::load);
-            all.find(|identity| identity.is_for(name))
-        };
+    /// The first that is for this name; else, and for who says none, the first. What is not there yet is passed over.
+    fn choose(&self, name: Option<&str>) -> Option<Identity> {
+        let there = || self.0.iter().filter_map(|live| (*live.load()).clone());
+        let for_name = |name| there().find(|identity| identity.is_for(name));
         let chosen = name.and_then(for_name);
-        chosen.or_else(|| self.0.first().map(Live::load))
+        chosen.or_else(|| there().next())
     }
 }
 
@@ -55,15 +53,16 @@ mod tests {
     #[test]
     fn the_first_that_fits_is_chosen_and_else_the_first() {
         let (main, shop, all) = (
-            Live::new(identity(&["site.test", "www.site.test"])),
-            Live::new(identity(&["shop.test"])),
-            Live::new(identity(&["*.shop.test", "*.site.test"])),
+            Live::new(Some(identity(&["site.test", "www.site.test"]))),
+            Live::new(Some(identity(&["shop.test"]))),
+            Live::new(Some(identity(&["*.shop.test", "*.site.test"]))),
         );
         let listed = vec![main.clone(), shop.clone(), all.clone()];
         let resolver = Resolver::new(listed);
-        let is = |name, expected: &Live<Identity>| {
+        let is = |name, expected: &Live<Option<Identity>>| {
             let chosen = resolver.choose(name).unwrap();
-            assert!(Arc::ptr_eq(&chosen, &expected.load()), "{name:?}");
+            let expected = (*expected.load()).clone().unwrap();
+            assert!(chosen.is_same(&expected), "{name:?}");
         };
         is(Some("site.test"), &main);
         is(Some("shop.test"), &shop);
@@ -75,8 +74,16 @@ mod tests {
         is(Some("other.test"), &main);
         is(None, &main);
 
-        shop.set(identity(&["store.test"]));
+        shop.set(Some(identity(&["store.test"])));
         is(Some("store.test"), &shop);
         is(Some("shop.test"), &main);
+
+        // While the first is not there, the next stands in for it; while none is, nobody is shown any.
+        main.set(None);
+        is(Some("site.test"), &shop);
+        is(None, &shop);
+        shop.set(None);
+        all.set(None);
+        assert!(resolver.choose(Some("site.test")).is_none());
     }
 }

@@ -141,6 +141,7 @@ mod tls_clients;
 mod tls_names;
 // A certificate is replaced while the gateway runs.
 mod tls_renewal;
+mod tls_self_signed;
 // Streams opened by a token that the site signed.
 mod tokens;
 // Which of several servers a request goes to.

@@ -121,6 +121,9 @@ cert = "/run/cert.pem"
 key = "/run/key.pem"
 client_ca = "/run/ca.pem"
 
+[tls.ours]
+self_signed = ["localhost", "127.0.0.1", "::1"]
+
 [trust]
 proxies = ["10.0.0.0/8", "192.168.1.1", "::1", "unix:", "file:/run/proxies.txt"]
 client_ip = "CF-Connecting-IP"

@@ -162,6 +162,22 @@ const MISTAKES: &[(&str, &str)] = &[
         "13:8: tls.main.acme: `acme` is not in this version yet",
     ),
     (
+        "self_signed = []",
+        "11:15: tls.main.self_signed: a certificate has at least one name (as in self_signed = [\"localhost\", \"127.0.0.1\"])",
+    ),
+    (
+        "self_signed = \"localhost\"",
+        "11:15: tls.main.self_signed: expected a list, found a string (write [ … ])",
+    ),
+    (
+        "self_signed = [\"localhost\", \"*.localhost\"]",
+        "11:29: tls.main.self_signed[1]: \"*.localhost\": invalid dns name",
+    ),
+    (
+        "self_signed = [\"localhost\"]\ncert = \"/run/cert.pem\"",
+        "12:8: tls.main.cert: this certificate is one of our own (one of the two: `cert` and `key`, or `self_signed`)",
+    ),
+    (
         "cert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\nciphers = \"x\"",
         "13:1: tls.main.ciphers: unknown key \"ciphers\"",
     ),
