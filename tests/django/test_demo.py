@@ -211,6 +211,7 @@ def test_https_and_http2_with_static_files_media_and_admin(
 
     # The admin, with its static files, after a login over HTTPS: CSRF, cookies and redirects fit the scheme.
     passwords = dict(re.findall(r"(anna|ben) / (\S+)", demo.says))
+    driver.delete_all_cookies()  # those of the tests before: ports and schemes share them
     tabs.append(admin := Tab(driver, demo.secure_url("/admin/")))
     admin.one("input[name=username]").send_keys("ben")
     admin.one("input[name=password]").send_keys(passwords["ben"], Keys.ENTER)
