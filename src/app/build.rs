@@ -8,6 +8,7 @@ use crate::ask::{Asker, TokenCheck};
 use crate::base::access::Writer;
 use crate::base::metrics::Registry;
 use crate::config::{Config, RouteKind, RouteTarget};
+use crate::console::{Console, Readiness};
 use crate::hub::Hub;
 use crate::internal::{Access, Places};
 use crate::notify::{self, Notifier};
@@ -114,6 +115,20 @@ pub(super) fn admitted(config: &Config) -> Access {
         tokens: config.tokens.clone(),
         keys: config.upstreams.iter().filter_map(key).collect(),
     }
+}
+
+/// What internal listeners tell.
+pub(super) fn console(
+    config: &Config,
+    hub: &Hub,
+    readiness: &Readiness,
+    registry: &Registry,
+) -> Console {
+    let console = Console::new(hub.clone(), registry.clone(), readiness.clone());
+    if config.metrics.per_channel {
+        console.count_channels();
+    }
+    console
 }
 
 /// Where things are on internal listeners.

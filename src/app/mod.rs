@@ -19,7 +19,7 @@ use crate::base::access::{Destination, Lines, Writer};
 use crate::base::metrics::Registry;
 use crate::base::{descriptors, random};
 use crate::config::Config;
-use crate::console::{Console, Readiness};
+use crate::console::Readiness;
 use crate::domain::Epoch;
 use crate::history::Log;
 use crate::hub::Hub;
@@ -115,10 +115,7 @@ impl Gateway {
         };
         let proxy = Arc::new(Proxy::new(made.site(&lasting), collaborators, &registry));
         let readiness = Readiness::default();
-        let console = Console::new(hub.clone(), registry.clone(), readiness.clone());
-        if config.metrics.per_channel {
-            console.count_channels();
-        }
+        let console = build::console(config, &hub, &readiness, &registry);
         let (reloads, requests) = Reloads::new();
         let internal = Arc::new(Internal::new(
             build::admitted(config),

@@ -337,9 +337,9 @@ fn after(server: &Server, listener: &Listener, error: &io::Error, before: Durati
 }
 
 /// Small writes go out at once. A peer that is gone without a word is noticed: by what it does not acknowledge for
-/// `body_idle`, by probes when there is nothing to acknowledge. The kernel keeps little unsent, so that a client which reads
-/// slowly but steadily is seen to. Each accepted socket has all this from the one that listens (Linux), which spares it four
-/// calls. A socket that refuses any of it works all the same.
+/// `body_idle`, while little was written (`io` says why not later), by probes when there is nothing to acknowledge. The
+/// kernel keeps little unsent, so that a client which reads slowly but steadily is seen to. Each accepted socket has all this
+/// from the one that listens (Linux), which spares it four calls. A socket that refuses any of it works all the same.
 fn tune(listener: &Listener, body_idle: Duration) {
     if let Bound::Tcp(socket) = &listener.socket {
         let socket = SockRef::from(socket);

@@ -9,6 +9,11 @@
 //! for `body_idle`. How long a connection may be silent between requests is measured by `conn`, because hyper does not read
 //! from a connection that has nothing to say.
 //!
+//! A write that goes on says that the client reads, for the kernel keeps little unsent (`accept`). The kernel's own timer
+//! is no help there: once a client has shut its window, TCP_USER_TIMEOUT runs until the window has room for everything that
+//! waits at the head of the queue, up to 64 KiB, and ends clients that read slowly all the while. It is for clients that
+//! have vanished with little under way ([`Vigil`]).
+//!
 //! Closing lingers: what the client still sends is read and thrown away for a moment, or the kernel would answer it with a
 //! reset, and an answer like 413 might be lost with it.
 
@@ -38,6 +43,20 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// What is read at once of a connection of which the first bytes are asked for: nearly always the whole head.
 const AHEAD: usize = 2048;
+
+/// What is written to a connection before its client may shut the window: less than any sensible one takes.
+const LITTLE: usize = 16 << 10;
+
+/// Whether the kernel ends the connection when nothing of what was written is acknowledged for `body_idle`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vigil {
+    /// It does, until so much more is written.
+    On(usize),
+    /// No more, since the client may be slow.
+    Off,
+    /// No more, since it is.
+    Slow,
+}
 
 /// A connected socket.
 #[derive(Debug)]
@@ -88,6 +107,7 @@ pub(super) struct ClientIo {
     /// The time left for the head after so many requests.
     reading: Option<(u64, Pin<Box<Sleep>>)>,
     writing: Option<Pin<Box<Sleep>>>,
+    vigil: Vigil,
     /// How long the connection may still take to close.
     lingering: Option<Pin<Box<Sleep>>>,
     refused: Refused,
@@ -118,6 +138,7 @@ impl ClientIo {
             patience,
             reading: None,
             writing: None,
+            vigil: Vigil::On(LITTLE),
             lingering: None,
             refused,
             passed: Instant::now(),
@@ -246,6 +267,21 @@ impl ClientIo {
         Poll::Ready(())
     }
 
+    /// What became of a write.
+    fn wrote(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let (Vigil::On(left), Poll::Ready(Ok(more))) = (self.vigil, &written) {
+            self.vigil = left.checked_sub(*more).map_or(Vigil::Off, Vigil::On);
+            if self.vigil == Vigil::Off {
+                self.socket.bound_silence(None);
+            }
+        }
+        self.poll_stall(cx, written)
+    }
+
     /// Bounds a write that cannot go on.
     fn poll_stall<T>(
         &mut self,
@@ -259,6 +295,10 @@ impl ClientIo {
                 self.activity.moved();
             }
             return written;
+        }
+        if self.vigil != Vigil::Slow {
+            self.vigil = Vigil::Slow;
+            self.socket.bound_silence(None);
         }
         let patience = self.patience.write;
         let timer = self
@@ -305,7 +345,7 @@ impl AsyncWrite for ClientIo {
         if let Poll::Ready(Ok(length)) = written {
             this.guard.sent(bytes.get(..length).unwrap_or_default());
         }
-        this.poll_stall(cx, written)
+        this.wrote(cx, written)
     }
 
     fn poll_write_vectored(
@@ -323,7 +363,7 @@ impl AsyncWrite for ClientIo {
                 left -= now;
             }
         }
-        this.poll_stall(cx, written)
+        this.wrote(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -365,6 +405,10 @@ impl Drop for ClientIo {
     fn drop(&mut self) {
         if self.activity.is_wanted_back() {
             let socket = std::mem::replace(&mut self.socket, Socket::Taken);
+            if self.vigil == Vigil::Off {
+                // What a stream writes at once is little again.
+                socket.bound_silence(Some(self.patience.write));
+            }
             self.activity.give_back(socket);
             return;
         }
@@ -382,6 +426,16 @@ impl Socket {
             Self::Unix(_) | Self::Taken => Ok(()),
             Self::Tls(stream) => SockRef::from(stream.get_ref().0).set_linger(Some(Duration::ZERO)),
         }
+    }
+
+    /// How long what was written may be without acknowledgement; `None`: as long as the kernel thinks fit.
+    fn bound_silence(&self, most: Option<Duration>) {
+        let socket = match self {
+            Self::Tcp(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Unix(_) | Self::Taken => return,
+        };
+        let _best_effort = SockRef::from(socket).set_tcp_user_timeout(most);
     }
 
     /// The socket without the runtime's registration.

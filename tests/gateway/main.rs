@@ -121,6 +121,8 @@ mod static_files;
 mod static_redirects;
 // What an open stream carries, whoever else is slow or leaves.
 mod streams_delivering;
+// Clients that read slowly, but steadily.
+mod slow_readers;
 // Requests that are sent elsewhere.
 mod redirecting;
 // Answers without Django, and what of a path Django is not told.

@@ -117,6 +117,12 @@ impl Raw {
         Ok(false)
     }
 
+    /// Leaves it to the table how long the client may take nothing: the kernel would end one that reads slowly (`io`).
+    pub(super) fn without_vigil(&self) {
+        // A unix socket has none.
+        let _best_effort = rustix::net::sockopt::set_tcp_user_timeout(self.as_fd(), 0);
+    }
+
     /// Throws away what has been received, as far as it is not endless.
     pub(super) fn drain(&self) {
         let mut scratch = [0; 4096];

@@ -63,6 +63,7 @@ impl<S> Entry<S> {
         // An answer to what was read may have filled the socket.
         if self.is_blocked() && !was_blocked {
             self.waits_since = tick;
+            self.socket.without_vigil();
         }
         Ok(is_there)
     }
@@ -105,6 +106,9 @@ impl<S> Entry<S> {
         let wrote = self.rest.write(&mut self.socket, frames, last)?;
         if wrote == Wrote::Blocked || last {
             self.waits_since = tick;
+        }
+        if wrote == Wrote::Blocked {
+            self.socket.without_vigil();
         }
         if wrote == Wrote::All && last {
             self.socket.finish()?;

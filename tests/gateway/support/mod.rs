@@ -14,6 +14,7 @@ pub mod publisher;
 pub mod publishing;
 pub mod recording;
 pub mod script;
+pub mod slow;
 pub mod streaming;
 pub mod tls;
 
