@@ -14,6 +14,7 @@ pub mod routes;
 pub mod tls;
 pub mod tokens;
 
+pub mod acme;
 pub mod files;
 pub mod history;
 pub mod upstream;

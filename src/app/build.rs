@@ -7,7 +7,7 @@ use super::in_force::{InForce, Lasting};
 use crate::ask::{Asker, TokenCheck};
 use crate::base::access::Writer;
 use crate::base::metrics::Registry;
-use crate::config::{Config, RouteKind, RouteTarget};
+use crate::config::{self, Config, RouteKind, RouteTarget};
 use crate::console::{Console, Readiness};
 use crate::hub::Hub;
 use crate::internal::{Access, Places};
@@ -16,9 +16,10 @@ use crate::proxy::{self, AccessSettings, BasicAuth, Holding, Kind, Recorded, Rou
 use crate::record::{self, Recorder};
 use crate::redis::Subscriber;
 use crate::routes::{Entry, Table};
+use crate::tls::{Challenge, Challenges};
 use crate::upstream::Room;
 use crate::wire::host::HostRule;
-use crate::{server, stream, upstream};
+use crate::{server, stream, tls, upstream};
 
 /// Connections to internal listeners, whose callers are few.
 const INTERNAL_CONNECTIONS: usize = 4096;
@@ -106,6 +107,25 @@ pub(super) fn subscriber(config: &Config, hub: &Hub, registry: &Registry) -> Opt
     let settings = config.redis.clone()?;
     let listens = !settings.listen.is_empty();
     listens.then(|| Subscriber::start(settings, hub.clone(), registry))
+}
+
+/// What is said to who looks whether names are ours, of every table with ACME.
+pub(super) fn challenges(config: &Config) -> Vec<Challenges> {
+    let acme = config.tls.iter().filter_map(|settings| settings.acme());
+    acme.map(|acme| acme.challenges.clone()).collect()
+}
+
+/// The tables with ACME, and how it can be looked whether their names are ours.
+pub(super) fn ordered(config: &Config) -> Vec<(Arc<tls::Settings>, Vec<Challenge>)> {
+    let tables = config
+        .tls
+        .iter()
+        .filter(|settings| settings.acme().is_some());
+    let with_ways = tables.map(|settings| {
+        let ways = config::ways(settings, &config.listen);
+        (Arc::clone(settings), ways)
+    });
+    with_ways.collect()
 }
 
 /// Who may call on internal listeners.

@@ -51,7 +51,7 @@ impl Gateway {
         self.internal.stop();
         self.publisher.stop();
         self.internal.finished(INTERNAL_PATIENCE).await;
-        self.renewal.stop().await;
+        self.certificates.stop().await;
         if let Some(subscriber) = self.subscriber {
             subscriber.stop(INTERNAL_PATIENCE).await;
         }

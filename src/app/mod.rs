@@ -4,6 +4,7 @@
 //! modules.
 
 mod build;
+mod certificates;
 mod changes;
 mod drain;
 mod in_force;
@@ -33,8 +34,8 @@ use crate::record::Recorder;
 use crate::redis::Subscriber;
 use crate::server::{Address, BindError, Listen, Listener, Metrics, Role, Server, Settings};
 use crate::stream::Streams;
-use crate::tls::Renewal;
 
+use certificates::Certificates;
 use in_force::{InForce, Lasting};
 use reload::{Reached, Reloading};
 
@@ -58,7 +59,7 @@ pub struct Gateway {
     notifier: Option<Notifier>,
     /// `None` without `[[redis.listen]]`.
     subscriber: Option<Subscriber>,
-    renewal: Renewal,
+    certificates: Certificates,
     addresses: Vec<(String, Address)>,
     reloads: Reloads,
     /// Has the configuration in force, and what it was made into.
@@ -112,6 +113,7 @@ impl Gateway {
             hub: hub.clone(),
             publisher: publisher.clone(),
             tunnels: Slots::new(most),
+            challenges: build::challenges(config),
         };
         let proxy = Arc::new(Proxy::new(made.site(&lasting), collaborators, &registry));
         let readiness = Readiness::default();
@@ -129,9 +131,7 @@ impl Gateway {
         let metrics = Metrics::new(&registry);
         let few = build::internal(&settings);
         let servers = (Server::new(settings, &metrics), Server::new(few, &metrics));
-        for certificate in &config.tls {
-            certificate.prepare();
-        }
+        Certificates::prepare(config).await;
         let mut addresses = Vec::new();
         for (listen, listener) in bind(&config.listen).await? {
             addresses.push((listen.name.clone(), listener.address()));
@@ -141,7 +141,7 @@ impl Gateway {
                 Role::Internal => servers.1.serve(listener, Arc::clone(&internal)),
             }
         }
-        let renewal = Renewal::start(&made.config.tls, &registry);
+        let certificates = Certificates::start(&made.config, &registry);
         let reached = Reached {
             hub: hub.clone(),
             publisher: publisher.clone(),
@@ -149,6 +149,7 @@ impl Gateway {
             proxy: Arc::clone(&proxy),
             internal,
             servers: servers.clone(),
+            hurry: certificates.hurry(),
         };
         let reloading = Reloading::start(requests, source, made, lasting, reached, &registry);
         readiness.set(true);
@@ -164,7 +165,7 @@ impl Gateway {
             access,
             notifier,
             subscriber,
-            renewal,
+            certificates,
             addresses,
             reloads,
             reloading,
@@ -183,7 +184,7 @@ impl Gateway {
 
     /// Looks now whether certificates were renewed, which it does every five seconds by itself.
     pub fn look_at_certificates(&self) {
-        self.renewal.look();
+        self.certificates.renewal.look();
     }
 
     /// What can be asked whether the gateway still accepts connections.

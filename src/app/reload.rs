@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::build;
 use super::changes;
 use super::in_force::{InForce, Lasting};
+use crate::acme::Hurry;
 use crate::base::log;
 use crate::base::metrics::{CounterBy, Registry};
 use crate::config::{self, Config, ConfigError};
@@ -62,6 +63,7 @@ pub(super) struct Reached {
     pub(super) internal: Arc<Internal>,
     /// The public and the internal one.
     pub(super) servers: (Server, Server),
+    pub(super) hurry: Hurry,
 }
 
 /// Owns the task.
@@ -187,6 +189,8 @@ impl Reloader {
             let read = read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
             let outcome = read.map(|config| self.apply(config)).map_err(refusal);
             self.rest.forget();
+            // Who reloads may have put right what stood in the way of a certificate.
+            self.reached.hurry.up();
             let retired = self.rest.upstreams.len();
             self.retired.set(i64::try_from(retired).unwrap_or(i64::MAX));
             self.tell(&outcome);

@@ -10,6 +10,7 @@ use super::arguments::CheckArgs;
 use super::exit::Exit;
 use super::file;
 use super::terminal::{data, say};
+use crate::acme;
 use crate::config::{self, Config, ConfigError};
 use crate::redis;
 use crate::tls::Standing;
@@ -154,6 +155,8 @@ enum Unreached {
     Upstream(#[from] UpstreamError),
     #[error("{}", with_causes(.0))]
     Redis(#[from] redis::Lost),
+    #[error("{}", with_causes(.0))]
+    Acme(#[from] acme::Failed),
 }
 
 /// An error with what has caused it, on one line.
@@ -163,7 +166,8 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     told.join(": ")
 }
 
-/// Connects to every server of every upstream, one after the other, each within its own `connect_timeout`; then to Redis.
+/// Connects to every server of every upstream, one after the other, each within its own `connect_timeout`; then to Redis, and
+/// to the authorities of certificates.
 fn dial(config: &Config) -> io::Result<Vec<Found>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -181,6 +185,14 @@ fn dial(config: &Config) -> io::Result<Vec<Found>> {
         if let Some(settings) = &config.redis {
             let result = redis::reach(settings).await.map_err(Unreached::from);
             let what = format!("redis: {}", settings.address);
+            dialled.push(Found::dialled(what, result));
+        }
+        for settings in &config.tls {
+            let Some(acme) = settings.acme() else {
+                continue;
+            };
+            let result = acme::reach(acme).await.map_err(Unreached::from);
+            let what = format!("tls.{}: {}", settings.name, acme.directory);
             dialled.push(Found::dialled(what, result));
         }
         dialled

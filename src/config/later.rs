@@ -17,7 +17,6 @@ use Inert::{EmptyTable, Flag, Never};
 /// The table a key is in, the key, and its inert value. `*` stands for a name, `[]` for a number.
 const LATER: &[(&str, &str, Inert)] = &[
     ("", "compress", EmptyTable),
-    ("tls.*", "acme", Never),
     ("route[].sse", "history", Never),
     ("route[].sse", "client_buffer", Never),
     ("route[].sse", "closed_for", Never),

@@ -35,7 +35,7 @@ const HTTPS: u16 = 443;
 pub(super) fn listeners(
     document: &mut Section<'_>,
     tokens: bool,
-    certificates: &Certificates,
+    certificates: &Certificates<'_>,
 ) -> Vec<Listen> {
     let mut listeners: Vec<Listen> = Vec::new();
     let mut clients_come_in = false;
@@ -87,7 +87,7 @@ pub(super) fn listeners(
     listeners
 }
 
-fn written<'a>(section: &mut Section<'a>, certificates: &Certificates) -> Written<'a> {
+fn written<'a>(section: &mut Section<'a>, certificates: &Certificates<'_>) -> Written<'a> {
     let text = section.required("address").and_then(|value| value.text());
     let address = text.and_then(|text| Some((address(&text)?, text)));
     let chosen = section.value("tls").map(|value| {

@@ -4,6 +4,7 @@
 //! `reader`), its strings are filled from the environment, and each area (`listen`, `upstream`, `route`, …) turns its
 //! part into the settings of the module it is for. Nothing below imports this module; nothing is validated again later.
 
+mod acme;
 mod edge;
 mod fixed;
 mod grip;
@@ -43,6 +44,7 @@ use std::time::Duration;
 use http::HeaderName;
 use toml::de::DeTable;
 
+pub use acme::ways;
 pub use notify::Notify;
 pub use observe::MetricsSettings;
 pub use problem::{ConfigError, Problem};
@@ -243,6 +245,7 @@ fn build(document: &mut Section<'_>) -> Config {
     let certificates = tls::certificates(document);
     let listen = listen::listeners(document, publish.written, &certificates);
     trust::needs_header(document, &trust, &listen);
+    certificates.check(&listen);
     let routes = route::routes(document, &upstreams, &stream, body);
     let finish = edge::finish(document);
     let (finish, maintenance) = edge::errors(document, finish);

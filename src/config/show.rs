@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use super::acme::CHALLENGES;
 use super::listen::ROLES;
 use super::record::{PER, REPLAY};
 use super::redis::FORMATS as REDIS_FORMATS;
@@ -138,12 +139,42 @@ fn tls(out: &mut String, settings: &tls::Settings) -> fmt::Result {
         tls::Source::SelfSigned(names) => {
             writeln!(out, "self_signed = {}", list(names.names()))?;
         }
+        tls::Source::Acme(settings) => acme(out, settings)?,
     }
     if let Some(clients) = &settings.clients {
         writeln!(out, "client_ca = {}", path(&clients.ca))?;
     }
     let version = word(&VERSIONS, &settings.min_version);
     writeln!(out, "min_version = \"{version}\"")
+}
+
+fn acme(out: &mut String, settings: &tls::Acme) -> fmt::Result {
+    let path = |path: &Path| quoted(&path.to_string_lossy());
+    let domains = list(settings.domains.iter().cloned());
+    write!(
+        out,
+        "acme = {{ domains = {domains}, cache = {}",
+        path(&settings.cache)
+    )?;
+    if let Some(contact) = &settings.contact {
+        let contact = contact.strip_prefix("mailto:").unwrap_or(contact);
+        write!(out, ", contact = {}", quoted(contact))?;
+    }
+    write!(out, ", directory = {}", quoted(&settings.directory))?;
+    if let Some(ca) = &settings.client.files().ca {
+        write!(out, ", ca = {}", path(ca))?;
+    }
+    if let Some(challenge) = &settings.challenge {
+        write!(out, ", challenge = \"{}\"", word(&CHALLENGES, challenge))?;
+    }
+    if let Some(external) = &settings.external_account {
+        let key_id = quoted(&external.key_id);
+        write!(
+            out,
+            ", external_account = {{ key_id = {key_id}, hmac = \"{MASKED}\" }}"
+        )?;
+    }
+    writeln!(out, " }}")
 }
 
 fn trust(out: &mut String, trust: &Trust) -> fmt::Result {

@@ -7,10 +7,12 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::acme;
 use super::problem::name_hint;
 use super::reader::{Section, Value};
 use super::scalar::Text;
 use crate::base::live::Live;
+use crate::server::Listen;
 use crate::tls::{Chain, Clients, Files, Identity, Key, MinVersion, SelfSigned, Settings, Source};
 
 /// The words of `min_version`.
@@ -18,13 +20,19 @@ pub(super) const VERSIONS: [(&str, MinVersion); 2] =
     [("1.2", MinVersion::Tls12), ("1.3", MinVersion::Tls13)];
 
 /// All of `[tls.*]`.
-pub(super) struct Certificates(Vec<(String, Option<Arc<Settings>>)>);
+pub(super) struct Certificates<'a>(Vec<Table<'a>>);
+
+/// One of them: its name, what is in it if that is right, and where `acme` is.
+type Table<'a> = (String, Option<Arc<Settings>>, Option<Value<'a>>);
 
 /// Reads them. One that is wrong is there all the same, without settings, so that listeners find it.
-pub(super) fn certificates(document: &mut Section<'_>) -> Certificates {
+pub(super) fn certificates<'a>(document: &mut Section<'a>) -> Certificates<'a> {
     let tables = document.named("tls").into_iter().map(|(name, value)| {
-        let settings = value.table("tls.*", |section| settings(&name, section));
-        (name, settings.flatten().map(Arc::new))
+        let read = value.table("tls.*", |section| {
+            (settings(&name, section), section.value("acme"))
+        });
+        let (settings, acme) = read.unwrap_or_default();
+        (name, settings.map(Arc::new), acme)
     });
     Certificates(tables.collect())
 }
@@ -38,7 +46,7 @@ pub(super) struct Chosen {
     pub(super) certified: bool,
 }
 
-impl Certificates {
+impl Certificates<'_> {
     /// What `value` names: one, or a list. What is wrong is told.
     pub(super) fn chosen(&self, value: &Value<'_>) -> Chosen {
         let names = if value.is_list() {
@@ -77,11 +85,11 @@ impl Certificates {
 
     /// The settings that `text` names; `None` if there are none, or they are wrong, which is told.
     fn named(&self, text: &Text<'_>) -> Option<Arc<Settings>> {
-        let found = self.0.iter().find(|(name, _)| *name == text.value);
-        if let Some((_, settings)) = found {
+        let found = self.0.iter().find(|(name, ..)| *name == text.value);
+        if let Some((_, settings, _)) = found {
             return settings.clone();
         }
-        let known: Vec<_> = self.0.iter().map(|(name, _)| &**name).collect();
+        let known: Vec<_> = self.0.iter().map(|(name, ..)| &**name).collect();
         let hint = name_hint(&text.value, &known, "there are");
         let hint = hint.unwrap_or_else(|| "there is no [tls.…]".to_owned());
         text.missing(
@@ -91,11 +99,20 @@ impl Certificates {
         None
     }
 
+    /// Reports those that these listeners cannot prove to be ours.
+    pub(super) fn check(&self, listen: &[Listen]) {
+        for (_, settings, value) in &self.0 {
+            if let (Some(settings), Some(value)) = (settings, value) {
+                acme::check(value, settings, listen);
+            }
+        }
+    }
+
     /// Those that are right, in the order of the file.
     pub(super) fn finish(self) -> Vec<Arc<Settings>> {
         self.0
             .into_iter()
-            .filter_map(|(_, settings)| settings)
+            .filter_map(|(_, settings, _)| settings)
             .collect()
     }
 }
@@ -126,14 +143,27 @@ fn settings(name: &str, section: &mut Section<'_>) -> Option<Settings> {
 
 /// Where the certificate comes from, and what is there of it already.
 fn source(section: &mut Section<'_>) -> Option<(Source, Option<Identity>)> {
-    let Some(value) = section.value("self_signed") else {
+    let (acme, own) = (section.value("acme"), section.value("self_signed"));
+    if acme.is_none() && own.is_none() {
         return files(section);
-    };
-    let [cert, key] = ["cert", "key"].map(|key| section.value(key));
-    if let Some(other) = cert.or(key) {
-        let hint = "one of the two: `cert` and `key`, or `self_signed`".to_owned();
-        other.problem("this certificate is one of our own", Some(hint));
     }
+    let second = acme.as_ref().and_then(|_| own.clone());
+    let [cert, key] = ["cert", "key"].map(|key| section.value(key));
+    if let Some(second) = second.or(cert).or(key) {
+        let hint = "`cert` and `key`, or `acme`, or `self_signed`".to_owned();
+        second.problem("a certificate comes from one place", Some(hint));
+    }
+    match (acme, own) {
+        (Some(value), _) => {
+            let acme = acme::acme(&value)?;
+            Some((Source::Acme(Box::new(acme)), None))
+        }
+        (None, own) => self_signed(&own?),
+    }
+}
+
+/// `self_signed`.
+fn self_signed(value: &Value<'_>) -> Option<(Source, Option<Identity>)> {
     if value.is_empty_list() {
         let hint = "as in self_signed = [\"localhost\", \"127.0.0.1\"]".to_owned();
         value.problem("a certificate has at least one name", Some(hint));

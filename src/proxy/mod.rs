@@ -43,6 +43,7 @@ use crate::publish::Publisher;
 use crate::record::Recorder;
 use crate::routes::{Captures, ChannelTemplate};
 use crate::stream::{Body, Limit, Streams};
+use crate::tls::Challenges;
 use crate::upstream::{Head, Rebuilt, Upstream, Vouched};
 use crate::wire::cors;
 use crate::wire::forwarded::Proto;
@@ -154,6 +155,8 @@ pub struct Collaborators {
     pub publisher: Publisher,
     /// How many WebSockets there may be at once.
     pub tunnels: Slots,
+    /// What is said to who looks whether names are ours.
+    pub challenges: Vec<Challenges>,
 }
 
 /// The public service.
@@ -166,6 +169,7 @@ pub struct Proxy {
     effects: Effects,
     tunnels: Tunnels,
     checks: Checks,
+    challenges: Vec<Challenges>,
     hints: Seldom,
     metrics: Metrics,
 }
@@ -201,6 +205,7 @@ impl Proxy {
             hub,
             publisher,
             tunnels,
+            challenges,
         } = collaborators;
         let metrics = Metrics {
             answered: StatusCounters::new(
@@ -225,6 +230,7 @@ impl Proxy {
             hub,
             tunnels: Tunnels::new(tunnels, registry),
             checks: Checks::new(registry),
+            challenges,
             hints: Seldom::every(HINTS),
             metrics,
         }
@@ -254,6 +260,10 @@ impl Proxy {
     ) -> Result<Response<Body>, Refusal> {
         let (mut parts, incoming) = request.into_parts();
         refuse_what_nobody_serves(&parts)?;
+        // Before everything: who looks need not know the hosts, nor have a password, and follows no redirect to TLS.
+        if let Some(answer) = self.challenge(&parts) {
+            return Ok(answer);
+        }
         let (host, text) = host::of_request(&parts).map_err(Refusal::Host)?;
         if !site.serves(&host) {
             return Err(Refusal::Misdirected);
@@ -328,6 +338,13 @@ impl Proxy {
             rebuilt: site.vouch(head, vouched),
         };
         redirects.apply(site, self.dispatch(exchange).await?).await
+    }
+
+    /// The answer to who looks whether a name is ours, while it is to be looked for; else such a path is like any other.
+    fn challenge(&self, parts: &request::Parts) -> Option<Response<Body>> {
+        let mut answers = self.challenges.iter();
+        let text = answers.find_map(|challenges| challenges.text(parts.uri.path()))?;
+        matches!(parts.method, Method::GET | Method::HEAD).then(|| respond::challenge(text))
     }
 
     /// Does what the route says. Only the usual way is not boxed: the others are longer, and every request would carry

@@ -115,6 +115,16 @@ pub(super) fn redirect(status: StatusCode, to: String) -> Result<Response<Body>,
     Ok(response)
 }
 
+/// What HTTP-01 wants to read.
+pub(super) fn challenge(text: String) -> Response<Body> {
+    let mut response = Response::new(Body::Text(text.into()));
+    let headers = response.headers_mut();
+    let octets = HeaderValue::from_static("application/octet-stream");
+    headers.insert(CONTENT_TYPE, octets);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// An event stream that ends at once: an `EventSource` comes back after `retry`.
 pub(super) fn come_back(retry: RetryMs) -> Response<Body> {
     let mut response = Response::new(Body::Text(sse::retry(retry).to_bytes()));

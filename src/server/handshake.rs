@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use super::io::Socket;
 use super::{Inner, Listen};
 use crate::domain::ConnId;
-use crate::tls::{self, H2};
+use crate::tls::{self, ACME_TLS, H2};
 use crate::wire::guard::Guard;
 
 /// How long a client may take to read that it should have spoken TLS.
@@ -69,6 +69,8 @@ enum Failure {
     Unknown(#[source] io::Error),
     #[error("the client refused")]
     Refused(#[source] io::Error),
+    #[error("there is no certificate to show")]
+    NoCertificate(#[source] io::Error),
     #[error("the client broke the rules of TLS")]
     Violation(#[source] io::Error),
 }
@@ -123,7 +125,7 @@ impl Speech {
             () = server.finish.cancelled() => return None,
         };
         match done {
-            Ok(begun) => Some(begun),
+            Ok(begun) => begun,
             Err(failure) => {
                 let reason = failure.reason();
                 let count = server
@@ -150,7 +152,11 @@ impl Versions {
     }
 }
 
-async fn shake(socket: TcpStream, tls: Arc<ServerConfig>) -> Result<(Socket, Versions), Failure> {
+/// `None` is a handshake that was all the client came for.
+async fn shake(
+    socket: TcpStream,
+    tls: Arc<ServerConfig>,
+) -> Result<Option<(Socket, Versions)>, Failure> {
     let mut first = [0];
     if socket.peek(&mut first).await.map_err(Failure::Left)? == 1
         && first.iter().all(u8::is_ascii_uppercase)
@@ -161,12 +167,19 @@ async fn shake(socket: TcpStream, tls: Arc<ServerConfig>) -> Result<(Socket, Ver
     let handshake = TlsAcceptor::from(tls).accept_with(socket, |connection| {
         connection.set_buffer_limit(Some(UNSENT));
     });
-    let stream = Box::new(handshake.await.map_err(Failure::from)?);
+    let mut stream = Box::new(handshake.await.map_err(Failure::from)?);
     let versions = match stream.get_ref().1.alpn_protocol() {
+        // Somebody looks whether a name is ours, and has seen it: nothing may be said on such a connection (RFC 8737,
+        // section 3).
+        Some(ACME_TLS) => {
+            // Whoever has left has seen it too.
+            let _told = stream.shutdown().await;
+            return Ok(None);
+        }
         Some(H2) => Versions::Http2,
         _ => Versions::Http1,
     };
-    Ok((Socket::Tls(stream), versions))
+    Ok(Some((Socket::Tls(stream), versions)))
 }
 
 /// Answers plain HTTP. What the client still sends is read, or the kernel would answer it with a reset, and ours might be
@@ -195,6 +208,8 @@ impl From<io::Error> for Failure {
             Some(TlsError::NoCertificatesPresented | TlsError::InvalidCertificate(_)) => {
                 Self::Unknown(error)
             }
+            // Of all that may be said in words it is the one that can happen here.
+            Some(TlsError::General(_)) => Self::NoCertificate(error),
             Some(TlsError::AlertReceived(_)) => Self::Refused(error),
             Some(_) => Self::Violation(error),
         }
@@ -212,6 +227,7 @@ impl Failure {
             Self::Incompatible(_) => "incompatible",
             Self::Unknown(_) => "client_certificate",
             Self::Refused(_) => "refused",
+            Self::NoCertificate(_) => "no_certificate",
             Self::Violation(_) => "violation",
         }
     }

@@ -97,7 +97,7 @@ impl Name {
 
 impl Validity {
     /// Whether the certificate is good at this moment.
-    pub(super) fn includes(&self, now: Timestamp) -> bool {
+    pub fn includes(&self, now: Timestamp) -> bool {
         (self.not_before..=self.not_after).contains(&now)
     }
 

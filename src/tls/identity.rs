@@ -134,9 +134,14 @@ impl Identity {
     }
 
     /// Whether the certificate is for the host of this name.
-    pub(super) fn is_for(&self, host: &str) -> bool {
+    pub fn is_for(&self, host: &str) -> bool {
         let fits = |name: &Name| name.fits(host);
         self.facts.names.iter().any(fits)
+    }
+
+    /// The certificate itself.
+    pub fn first(&self) -> Option<&CertificateDer<'static>> {
+        self.certified.cert.first()
     }
 
     /// Whether the other has the very same certificates.

@@ -4,6 +4,7 @@
 //! listener; [`Renewal`] puts a new certificate behind a name while all that goes on. Nothing is kept of a session:
 //! whoever comes back brings a ticket.
 
+mod challenges;
 mod client;
 mod clients;
 mod facts;
@@ -20,13 +21,14 @@ use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
 
+pub use challenges::{ACME_TLS, Challenge, Challenges, Round};
 pub use client::{Client, ClientFiles, HandshakeError, InvalidRoots, Roots};
 pub use clients::{Clients, InvalidClients};
 pub use facts::{Standing, Validity};
 pub use files::Files;
 pub use identity::{Chain, Identity, InvalidChain, InvalidKey, Key, Mismatch};
 pub use renewal::Renewal;
-pub use source::{SelfSigned, Source};
+pub use source::{Acme, ExternalAccount, SelfSigned, Source};
 
 use crate::base::live::Live;
 use resolver::Resolver;
@@ -69,11 +71,19 @@ impl Settings {
     /// Makes what we make ourselves, before anybody is served.
     pub fn prepare(&self) {
         match &self.source {
-            Source::Files(_) => {}
+            Source::Files(_) | Source::Acme(_) => {}
             Source::SelfSigned(names) => {
                 self.identity.set(Some(names.make()));
                 tracing::warn!(tls = self.name, %names, "Certificate made by ourselves: for trying out only");
             }
+        }
+    }
+
+    /// `acme`, if the certificate comes from there.
+    pub fn acme(&self) -> Option<&Acme> {
+        match &self.source {
+            Source::Acme(acme) => Some(acme),
+            Source::Files(_) | Source::SelfSigned(_) => None,
         }
     }
 }
@@ -95,7 +105,13 @@ pub fn server_config(certificates: &[Arc<Settings>], http2: bool) -> Option<Arc<
         MinVersion::Tls12 => &[&TLS13, &TLS12][..],
         MinVersion::Tls13 => &[&TLS13],
     };
-    let protocols: &[&[u8]] = if http2 { &[H2, HTTP1] } else { &[HTTP1] };
+    let mut protocols = if http2 { vec![H2, HTTP1] } else { vec![HTTP1] };
+    let acme = certificates.iter().filter_map(|settings| settings.acme());
+    let looked = acme.filter(|acme| acme.challenge != Some(Challenge::Http01));
+    let challenges: Vec<_> = looked.map(|acme| acme.challenges.clone()).collect();
+    if !challenges.is_empty() {
+        protocols.push(ACME_TLS);
+    }
     let identities = certificates
         .iter()
         .map(|settings| settings.identity.clone());
@@ -106,7 +122,8 @@ pub fn server_config(certificates: &[Arc<Settings>], http2: bool) -> Option<Arc<
         Some(clients) => builder.with_client_cert_verifier(clients.verifier()),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(identities.collect())));
+    let resolver = Resolver::new(identities.collect(), challenges);
+    let mut config = builder.with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Ticketer::new().expect("the operating system gives random bytes");

@@ -8,21 +8,35 @@ use std::sync::Arc;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::Identity;
+use super::{ACME_TLS, Challenges, Identity};
 use crate::base::live::Live;
 
-/// The certificates of one listener in their order; at least one.
+/// What one listener shows.
 #[derive(Debug)]
-pub(super) struct Resolver(Vec<Live<Option<Identity>>>);
+pub(super) struct Resolver {
+    /// In their order; at least one.
+    identities: Vec<Live<Option<Identity>>>,
+    /// Of those tables that have TLS-ALPN-01.
+    challenges: Vec<Challenges>,
+}
 
 impl Resolver {
-    pub(super) const fn new(identities: Vec<Live<Option<Identity>>>) -> Self {
-        Self(identities)
+    pub(super) const fn new(
+        identities: Vec<Live<Option<Identity>>>,
+        challenges: Vec<Challenges>,
+    ) -> Self {
+        Self {
+            identities,
+            challenges,
+        }
     }
 
     /// The first that is for this name; else, and for who says none, the first. What is not there yet is passed over.
     fn choose(&self, name: Option<&str>) -> Option<Identity> {
-        let there = || self.0.iter().filter_map(|live| (*live.load()).clone());
+        let there = || {
+            let all = self.identities.iter();
+            all.filter_map(|live| (*live.load()).clone())
+        };
         let for_name = |name| there().find(|identity| identity.is_for(name));
         let chosen = name.and_then(for_name);
         chosen.or_else(|| there().next())
@@ -31,7 +45,16 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // A challenge of ACME, told by its ALPN (RFC 8737, section 3), would be answered here, before any name counts.
+        // Who looks says nothing else (RFC 8737, section 3). What is not looked for now is shown to nobody: else anyone
+        // could have handshakes that lead nowhere.
+        let looks = hello.alpn().is_some_and(|mut protocols| {
+            protocols.next() == Some(ACME_TLS) && protocols.next().is_none()
+        });
+        if looks && !self.challenges.is_empty() {
+            let name = hello.server_name()?;
+            let mut all = self.challenges.iter();
+            return all.find_map(|challenges| challenges.certificate(name));
+        }
         let chosen = self.choose(hello.server_name())?;
         Some(chosen.certified())
     }
@@ -58,7 +81,7 @@ mod tests {
             Live::new(Some(identity(&["*.shop.test", "*.site.test"]))),
         );
         let listed = vec![main.clone(), shop.clone(), all.clone()];
-        let resolver = Resolver::new(listed);
+        let resolver = Resolver::new(listed, Vec::new());
         let is = |name, expected: &Live<Option<Identity>>| {
             let chosen = resolver.choose(name).unwrap();
             let expected = (*expected.load()).clone().unwrap();

@@ -1,13 +1,14 @@
-//! Where a certificate comes from: files, or ourselves.
+//! Where a certificate comes from: files, ourselves, or somebody who looks whether its names are ours (ACME).
 //!
 //! `config` reads it, `app` has what comes from ourselves made before it listens.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
 
-use super::{Chain, Files, Identity, Key};
+use super::{Chain, Challenge, Challenges, Client, Files, Identity, Key};
 
 /// How long a certificate is good that we have made ourselves.
 const LIFE: jiff::SignedDuration = jiff::SignedDuration::from_hours(90 * 24);
@@ -19,6 +20,61 @@ pub enum Source {
     Files(Files),
     /// `self_signed`.
     SelfSigned(SelfSigned),
+    /// `acme`.
+    Acme(Box<Acme>),
+}
+
+/// `acme` of a table.
+#[derive(Debug, Clone)]
+pub struct Acme {
+    /// The names of the certificate, in lower case: at least one.
+    pub domains: Vec<String>,
+    /// Whom to tell of trouble: a `mailto:`. Default nobody.
+    pub contact: Option<String>,
+    /// The folder in which the account and the certificates are.
+    pub cache: PathBuf,
+    /// Where the server says what it can: a URL of https. Default that of Let's Encrypt.
+    pub directory: String,
+    /// The one challenge to use. Unset: whichever a listener can answer.
+    pub challenge: Option<Challenge>,
+    /// What ties the account to one that there is already. Default nothing.
+    pub external_account: Option<ExternalAccount>,
+    /// What the server is spoken to with. Whom it trusts is `ca`, by default the roots of the machine.
+    pub client: Client,
+    /// What is said to who looks.
+    pub challenges: Challenges,
+}
+
+/// Two are the same whatever is being looked for.
+impl PartialEq for Acme {
+    fn eq(&self, other: &Self) -> bool {
+        self.domains == other.domains
+            && self.contact == other.contact
+            && self.cache == other.cache
+            && self.directory == other.directory
+            && self.challenge == other.challenge
+            && self.external_account == other.external_account
+            && self.client == other.client
+    }
+}
+
+impl Eq for Acme {}
+
+/// `external_account` (RFC 8555, section 7.3.4).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExternalAccount {
+    /// Which it is.
+    pub key_id: String,
+    /// The secret.
+    pub hmac: Vec<u8>,
+}
+
+impl fmt::Debug for ExternalAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ExternalAccount")
+            .field(&self.key_id)
+            .finish()
+    }
 }
 
 /// The names for which we make a certificate that only itself has signed: at least one.

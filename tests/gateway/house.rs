@@ -8,7 +8,7 @@ const FLOORS: [(u8, &[&str]); 11] = [
     (0, &["domain"]),
     (1, &["base", "wire"]),
     (2, &["routes", "limits", "tls", "tokens"]),
-    (3, &["files", "history", "upstream"]),
+    (3, &["acme", "files", "history", "upstream"]),
     (4, &["hub", "ask"]),
     (
         5,

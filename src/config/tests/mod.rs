@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::{Per, Replay};
 
+mod acme;
 mod edge;
 mod front;
 mod grip;

@@ -158,8 +158,8 @@ const MISTAKES: &[(&str, &str)] = &[
         "13:13: tls.main.client_ca: \"/run/odd.pem\": a certificate of this file is not X.509 version 3, or damaged",
     ),
     (
-        "cert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\nacme = { domains = [\"a.example\"] }",
-        "13:8: tls.main.acme: `acme` is not in this version yet",
+        "cert = \"/run/cert.pem\"\nacme = { domains = [\"a.example\"], cache = \"/var\", ca = \"/run/ca.pem\" }",
+        "11:8: tls.main.cert: a certificate comes from one place (`cert` and `key`, or `acme`, or `self_signed`)",
     ),
     (
         "self_signed = []",
@@ -175,7 +175,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "self_signed = [\"localhost\"]\ncert = \"/run/cert.pem\"",
-        "12:8: tls.main.cert: this certificate is one of our own (one of the two: `cert` and `key`, or `self_signed`)",
+        "12:8: tls.main.cert: a certificate comes from one place (`cert` and `key`, or `acme`, or `self_signed`)",
     ),
     (
         "cert = \"/run/cert.pem\"\nkey = \"/run/key.pem\"\nciphers = \"x\"",
