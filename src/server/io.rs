@@ -9,10 +9,9 @@
 //! for `body_idle`. How long a connection may be silent between requests is measured by `conn`, because hyper does not read
 //! from a connection that has nothing to say.
 //!
-//! A write that goes on says that the client reads, for the kernel keeps little unsent (`accept`). The kernel's own timer
-//! is no help there: once a client has shut its window, TCP_USER_TIMEOUT runs until the window has room for everything that
-//! waits at the head of the queue, up to 64 KiB, and ends clients that read slowly all the while. It is for clients that
-//! have vanished with little under way ([`Vigil`]).
+//! A write that goes on says that the client reads, for the kernel keeps little unsent (`accept`). TCP_USER_TIMEOUT does not:
+//! once a client has shut its window it runs until there is room for all that waits at the head of the queue, up to 64 KiB,
+//! and ends clients that read slowly. It is for clients that have vanished with little under way ([`Vigil`]).
 //!
 //! Closing lingers: what the client still sends is read and thrown away for a moment, or the kernel would answer it with a
 //! reset, and an answer like 413 might be lost with it.
