@@ -191,6 +191,7 @@ pub(super) fn routes(made: &InForce, lasting: &Lasting, before: Option<&InForce>
                 }),
                 cors: entry.target.cors.clone(),
                 internal: entry.target.internal,
+                compress: entry.target.compress,
             },
         }
     });

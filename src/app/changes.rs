@@ -82,10 +82,7 @@ pub(super) fn settle(
     told.later("redis", kept(&running.redis, redis));
     told.now("log.level", running.log.level == log.level);
     told.later("log.format", kept(&running.log.format, &mut log.format));
-    let Finish { set, hsts, pages } = finish;
-    let same = running.finish.set == *set && running.finish.hsts == *hsts;
-    told.now("headers", same);
-    told.now("errors.pages", running.finish.pages == *pages);
+    finishing(&running.finish, finish, &mut told);
     let same = running.maintenance == *maintenance;
     told.now("errors.maintenance", same);
     let same = running.connections == *connections;
@@ -122,6 +119,19 @@ fn kept<T: Clone + PartialEq>(running: &T, wanted: &mut T) -> bool {
         wanted.clone_from(running);
     }
     same
+}
+
+fn finishing(running: &Finish, wanted: &Finish, told: &mut Told) {
+    let Finish {
+        set,
+        hsts,
+        pages,
+        compress,
+    } = wanted;
+    let same = running.set == *set && running.hsts == *hsts;
+    told.now("headers", same);
+    told.now("errors.pages", running.pages == *pages);
+    told.now("compress", running.compress == *compress);
 }
 
 fn listeners(running: &[Listen], wanted: &[Listen], told: &mut Told) {

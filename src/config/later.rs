@@ -9,14 +9,12 @@ enum Inert {
     /// There is none.
     Never,
     Flag(bool),
-    EmptyTable,
 }
 
-use Inert::{EmptyTable, Flag, Never};
+use Inert::{Flag, Never};
 
 /// The table a key is in, the key, and its inert value. `*` stands for a name, `[]` for a number.
 const LATER: &[(&str, &str, Inert)] = &[
-    ("", "compress", EmptyTable),
     ("route[].sse", "history", Never),
     ("route[].sse", "client_buffer", Never),
     ("route[].sse", "closed_for", Never),
@@ -43,7 +41,6 @@ impl Inert {
     fn fits(&self, value: &Value<'_>) -> bool {
         match (self, value.tree) {
             (Flag(inert), DeValue::Boolean(flag)) => flag == inert,
-            (EmptyTable, DeValue::Table(table)) => table.is_empty(),
             _ => false,
         }
     }
@@ -51,7 +48,7 @@ impl Inert {
     fn hint(&self) -> Option<String> {
         match self {
             Flag(inert) => Some(format!("only {inert}, its default")),
-            Never | EmptyTable => None,
+            Never => None,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! part into the settings of the module it is for. Nothing below imports this module; nothing is validated again later.
 
 mod acme;
+mod compress;
 mod edge;
 mod fixed;
 mod grip;
@@ -116,7 +117,7 @@ pub struct Config {
     pub log: log::Settings,
     /// `log.access`. Default none.
     pub access: Option<AccessSettings>,
-    /// `[headers]` and `errors.pages`. Default nothing.
+    /// `[headers]`, `errors.pages` and `[compress]`. Default nothing.
     pub finish: Finish,
     /// `errors.maintenance`. Default none.
     pub maintenance: Option<MaintenanceSettings>,
@@ -137,6 +138,8 @@ pub struct RouteTarget {
     pub cors: Option<cors::Rules>,
     /// `internal`: whether only `X-Accel-Redirect` leads here. Default no; only of `static`.
     pub internal: bool,
+    /// `compress`: whether its answers may be. Default yes.
+    pub compress: bool,
 }
 
 /// The kinds of routes.
@@ -248,7 +251,8 @@ fn build(document: &mut Section<'_>) -> Config {
     certificates.check(&listen);
     let routes = route::routes(document, &upstreams, &stream, body);
     let finish = edge::finish(document);
-    let (finish, maintenance) = edge::errors(document, finish);
+    let (mut finish, maintenance) = edge::errors(document, finish);
+    finish.compress = compress::compress(document);
     Config {
         server,
         listen,

@@ -100,6 +100,7 @@ impl<'a> Shared<'_, 'a> {
             .value("static")
             .and_then(|value| statics::files(&value, pattern.as_ref()));
         let internal = statics::internal(section);
+        let compress = section.flag("compress").unwrap_or(true);
         Some(Entry::new(
             pattern?,
             RouteTarget {
@@ -109,6 +110,7 @@ impl<'a> Shared<'_, 'a> {
                 basic_auth,
                 cors,
                 internal,
+                compress,
             },
         ))
     }

@@ -15,7 +15,7 @@ use super::tls::VERSIONS;
 use super::token::{DJANGO, JWT, MASKED};
 use super::trust::PROXY_PROTOCOL;
 use super::values::{duration_text, range_text};
-use super::{Config, RouteKind, RouteTarget, Trust, show_edge, statics};
+use super::{Config, RouteKind, RouteTarget, Trust, compress, show_edge, statics};
 use crate::ask::TokenSettings;
 use crate::domain::EventName;
 use crate::limits::ClientRate;
@@ -105,6 +105,7 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
             writeln!(out, "rate = \"{rate}\"\nburst = {burst}")?;
         }
     }
+    compress::show(out, config.finish.compress.as_ref())?;
     show_edge::edge(out, config)?;
     log(out, config)?;
     let metrics = &config.metrics;
@@ -245,6 +246,9 @@ fn route(out: &mut String, entry: &Entry<RouteTarget>, config: &Config) -> fmt::
     }
     if entry.target.internal {
         writeln!(out, "internal = true")?;
+    }
+    if !entry.target.compress {
+        writeln!(out, "compress = false")?;
     }
     let RouteTarget {
         basic_auth, cors, ..

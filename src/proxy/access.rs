@@ -136,7 +136,9 @@ impl Holdable for Logged {
         let Self { body, entry } = self;
         match body {
             Body::Held(held, _) => Ok(LoggedHeld { held, entry }),
-            body @ (Body::Answer(_) | Body::File(_) | Body::Text(_)) => Err(Self { body, entry }),
+            body @ (Body::Answer(_) | Body::File(_) | Body::Text(_) | Body::Compressed(_)) => {
+                Err(Self { body, entry })
+            }
         }
     }
 }

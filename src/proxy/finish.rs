@@ -1,5 +1,5 @@
 //! What is done to every answer before it leaves: an error page in place of our own text, headers that are absent, HSTS,
-//! and last what other origins may read.
+//! compression, and last what other origins may read.
 //!
 //! `Proxy::handle` calls [`Told::finish`] once for each request, whoever answered it. Without any of it configured this
 //! costs a few branches; header names and values are made when the configuration is read.
@@ -12,10 +12,11 @@ use http::header::{CONTENT_TYPE, HeaderMap, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::access::Entry;
+use super::compress::{Asked, Compress, Compressor};
 use crate::stream::Body;
 use crate::wire::cors;
 
-/// `[headers]`, and the pages of `[errors]`.
+/// `[headers]`, the pages of `[errors]`, and `[compress]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Finish {
     /// Added where an answer has no such header. Default none.
@@ -24,6 +25,8 @@ pub struct Finish {
     pub hsts: Option<Hsts>,
     /// What a browser is shown in place of our own text, by status. Default none.
     pub pages: Vec<(StatusCode, Page)>,
+    /// What is compressed. Default nothing.
+    pub compress: Option<Compress>,
 }
 
 /// A page out of a file.
@@ -91,19 +94,30 @@ pub(super) struct Told {
     pub(super) shown: Option<Page>,
     /// Whether somebody opens a page; not looked at where nothing depends on it.
     pub(super) page: bool,
+    /// How the answer may be sent; `None` where nothing is compressed.
+    pub(super) asked: Option<Asked>,
 }
 
 impl Told {
     /// Finishes an answer. `own` is one that stands for a refusal.
-    pub(super) fn finish(&mut self, rules: &Finish, response: &mut Response<Body>, own: bool) {
+    pub(super) fn finish(
+        &mut self,
+        rules: &Finish,
+        compressor: &Compressor,
+        response: &mut Response<Body>,
+        own: bool,
+    ) {
         if own && self.page {
             match &self.shown {
                 Some(page) => put_page(response, page),
                 None => rules.show_page(response),
             }
         }
-        // What changes the body comes here, before anything is said of the answer that depends on it.
         rules.add_absent(response, self.https);
+        // After `Cache-Control` and `Vary` of the configuration: they count, and are not taken to be there already.
+        if let Some((compress, asked)) = rules.compress.as_ref().zip(self.asked.as_ref()) {
+            compressor.apply(compress, asked, response);
+        }
         // Every answer of the route, also a refusal: a page that may not read it could not tell it from a lost network.
         if let Some(cors) = self.cors.take() {
             cors.write(response.headers_mut());

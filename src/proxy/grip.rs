@@ -8,6 +8,7 @@ use http::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use tokio::time::{Instant, sleep_until};
 
+use super::compress::as_it_is;
 use super::forward::pass_on;
 use super::respond::Refusal;
 use super::{Kind, Proxy};
@@ -112,7 +113,7 @@ impl Proxy {
             let held = self.streams.hold(stream, links, &caller, answer).await;
             let held = held.map_err(Refusal::Stream)?;
             let (last, from) = match held {
-                Heeded::Answer(response) => return Ok(response),
+                Heeded::Answer(response) => return Ok(as_it_is(response)),
                 Heeded::Again { last, from } => (last, from),
             };
             // However often something is published that has it asked again.

@@ -6,6 +6,7 @@
 mod access;
 mod basic;
 mod body;
+mod compress;
 mod effects;
 mod files;
 mod finish;
@@ -54,6 +55,8 @@ use crate::wire::path::{self, PathError};
 pub use access::{AccessLog, Logged};
 use basic::Checks;
 pub use basic::{BasicAuth, BasicAuthSettings};
+pub use compress::Compress;
+use compress::{Asked, Compressor};
 use effects::Effects;
 pub use files::Static;
 use finish::Told;
@@ -86,6 +89,8 @@ pub struct Route {
     pub cors: Option<cors::Rules>,
     /// Whether only Django's answers lead here, and to a client there is no such route. Default no.
     pub internal: bool,
+    /// Whether its answers may be compressed. Default yes.
+    pub compress: bool,
 }
 
 /// The kinds of routes.
@@ -170,6 +175,7 @@ pub struct Proxy {
     tunnels: Tunnels,
     checks: Checks,
     challenges: Vec<Challenges>,
+    compressor: Compressor,
     hints: Seldom,
     metrics: Metrics,
 }
@@ -231,6 +237,7 @@ impl Proxy {
             tunnels: Tunnels::new(tunnels, registry),
             checks: Checks::new(registry),
             challenges,
+            compressor: Compressor::new(registry),
             hints: Seldom::every(HINTS),
             metrics,
         }
@@ -288,6 +295,7 @@ impl Proxy {
             return Err(Refusal::NoRoute);
         }
         told.cors = route.cors(&parts);
+        told.asked.take_if(|_| !route.compress);
         if told
             .cors
             .as_ref()
@@ -454,6 +462,7 @@ impl Handler for Proxy {
         let mut told = Told {
             entry,
             page: site.looks_for_pages() && headers::accepts_a_page(request.headers()),
+            asked: site.finish.compress.as_ref().map(|_| Asked::of(&request)),
             ..Told::default()
         };
         let served = self.serve(&site, request, &conn, &id, &mut told).await;
@@ -468,7 +477,7 @@ impl Handler for Proxy {
             refusal.into_response(&site.settings.request_id, &id)
         });
         self.metrics.answered.count(response.status());
-        told.finish(&site.finish, &mut response, refused);
+        told.finish(&site.finish, &self.compressor, &mut response, refused);
         response.map(|body| Logged::new(body, told.entry))
     }
 }

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::compressed::Compressed;
 use super::held::Held;
 use crate::files::{FileBody, ReadError};
 use crate::upstream::{AnswerBody, AnswerError};
 
-/// A held stream, Django's answer, a file, or a text of ours.
+/// A held stream, Django's answer, a file, a text of ours, or one of these compressed.
 #[derive(Debug)]
 pub enum Body {
     /// A stream; boxed, because it is much larger than the others.
@@ -22,6 +23,8 @@ pub enum Body {
     File(Box<FileBody>),
     /// Ours; empty when it was taken.
     Text(Bytes),
+    /// Another, in a coding that its client takes.
+    Compressed(Box<Compressed>),
 }
 
 /// Why a body broke off.
@@ -33,6 +36,9 @@ pub enum BodyError {
     /// A file did.
     #[error(transparent)]
     File(#[from] ReadError),
+    /// It could not be compressed.
+    #[error("the body cannot be compressed")]
+    Coding(#[source] std::io::Error),
 }
 
 /// Wakes a stream that is polled as a body when something of it is due; made at its first silence.
@@ -93,6 +99,7 @@ impl http_body::Body for Body {
             Self::File(file) => Pin::new(file).poll_frame(cx).map_err(BodyError::from),
             Self::Text(text) if text.is_empty() => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+            Self::Compressed(compressed) => compressed.poll_frame(cx),
         }
     }
 
@@ -102,6 +109,7 @@ impl http_body::Body for Body {
             Self::Answer(answer) => answer.is_end_stream(),
             Self::File(file) => file.is_end_stream(),
             Self::Text(text) => text.is_empty(),
+            Self::Compressed(compressed) => compressed.is_over(),
         }
     }
 
@@ -111,6 +119,7 @@ impl http_body::Body for Body {
             Self::Answer(answer) => answer.size_hint(),
             Self::File(file) => file.size_hint(),
             Self::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Self::Compressed(compressed) => compressed.size_hint(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod begin;
 mod body;
 #[cfg(test)]
 mod checker;
+mod compressed;
 pub mod grip;
 mod held;
 mod open;
@@ -46,6 +47,7 @@ use crate::upstream::{Head, RequestBody, UpstreamError};
 use crate::wire::last_event_id::LastEventId;
 
 pub use body::{Body, BodyError};
+pub use compressed::{Compressed, Counters};
 pub use held::{Held, Memo};
 pub use places::Places;
 pub use recorded::{Begin, Recorded, Viewing};

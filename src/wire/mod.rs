@@ -11,6 +11,7 @@ pub mod console;
 pub mod cookies;
 pub mod cors;
 pub mod duration;
+pub mod encoder;
 pub mod forwarded;
 pub mod grip;
 pub mod guard;

@@ -29,6 +29,8 @@ mod asks_unanswered;
 mod basic_auth;
 // Bodies that wait in the gateway, and where there is no room for them.
 mod buffering;
+// Answers in a content coding.
+mod compressing;
 // How many connections one client may have.
 mod connections_per_client;
 // Which pages of other origins may read a stream.

@@ -5,7 +5,7 @@ use tidegate::wire::reload::Reloaded;
 use crate::support::Gateway;
 
 /// A file in pieces, each of which a case may replace.
-const FILE: [(&str, &str); 10] = [
+const FILE: [(&str, &str); 11] = [
     ("server", ""),
     ("limits", ""),
     ("sse", ""),
@@ -13,6 +13,7 @@ const FILE: [(&str, &str); 10] = [
     ("log", ""),
     ("trust", ""),
     ("headers", ""),
+    ("compress", ""),
     ("redis", ""),
     ("upstream.django", "servers = [\"127.0.0.1:1\"]"),
     ("upstream.other", "servers = [\"127.0.0.1:1\"]"),
@@ -43,6 +44,7 @@ async fn every_key_is_put_in_force_or_said_to_need_a_restart() {
     for (table, text, changed, restart) in [
         ("server", "hosts = [\"localhost\"]", "server.hosts", ""),
         ("server", "drain = \"20s\"", "server.drain", ""),
+        ("compress", "min_size = \"2KiB\"", "compress", ""),
         ("server", "drain_spread = \"1s\"", "server.drain_spread", ""),
         ("server", "workers = 3", "", "server.workers"),
         (

@@ -8,6 +8,7 @@ use super::*;
 use crate::record::{Per, Replay};
 
 mod acme;
+mod compress;
 mod edge;
 mod front;
 mod grip;
@@ -246,6 +247,10 @@ rate = "50/s"
 burst = 200
 
 [compress]
+types = ["text/*", "application/x-own"]
+algorithms = ["gzip", "zstd"]
+min_size = "2KiB"
+cookies = true
 [metrics]
 path = "/numbers"
 per_channel = true
