@@ -103,14 +103,19 @@ impl Pool {
         lock(&self.0.idle).clear();
     }
 
-    /// A connection that was idle for less than `longest` until `now`, the most recently used first.
-    pub(super) fn idle(&self, longest: Duration, now: Instant) -> Option<Lease> {
+    /// A connection that was idle for less than `reuse` until `now`, the most recently used first. Those that were idle
+    /// for `kept`, which is no less, are closed: requests that come one by one use the last one only, and the others of
+    /// a busier time would stay forever, most of them with an upstream that has long hung up.
+    pub(super) fn idle(&self, reuse: Duration, kept: Duration, now: Instant) -> Option<Lease> {
         let mut idle = lock(&self.0.idle);
-        while let Some(Idle { mut conn, since }) = idle.pop() {
-            if now.saturating_duration_since(since) >= longest {
-                // The rest has been idle for longer still.
-                idle.clear();
-            } else if conn.is_silent() {
+        let is_over = |idle: &Idle, longest| now.saturating_duration_since(idle.since) >= longest;
+        if idle.first().is_some_and(|first| is_over(first, kept)) {
+            // The one used longest ago stands first.
+            let over = idle.partition_point(|idle| is_over(idle, kept));
+            idle.drain(..over);
+        }
+        while let Some(Idle { mut conn, .. }) = idle.pop_if(|last| !is_over(last, reuse)) {
+            if conn.is_silent() {
                 let in_flight = self.count();
                 return Some(Lease { conn, in_flight });
             }

@@ -198,13 +198,10 @@ impl Upstream {
         mut now: Instant,
     ) -> Attempt {
         let is_safe = asking.head.is_safe();
-        let reuse = if is_safe {
-            self.0.settings.idle_reuse
-        } else {
-            JUST_USED.min(self.0.settings.idle_reuse)
-        };
+        let kept = self.0.settings.idle_reuse;
+        let reuse = if is_safe { kept } else { JUST_USED.min(kept) };
         let mut copy = if is_safe { body.again() } else { None };
-        let mut idle = pool.idle(reuse, now);
+        let mut idle = pool.idle(reuse, kept, now);
         loop {
             let was_idle = idle.is_some();
             let lease = match idle.take() {

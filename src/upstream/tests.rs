@@ -42,7 +42,7 @@ impl Site {
     }
 
     pub(super) fn idle(&self) -> Option<Lease> {
-        self.pool.idle(PATIENCE, Instant::now())
+        self.pool.idle(PATIENCE, PATIENCE, Instant::now())
     }
 }
 
@@ -337,12 +337,39 @@ async fn the_kernel_is_asked_before_a_request_that_must_not_be_sent_twice() {
             Some(byte) => assert_eq!(far.try_write(&[byte]).unwrap(), 1),
             None => far.shutdown().await.unwrap(),
         }
-        assert!(site.pool.idle(PATIENCE, Instant::now()).is_none());
+        assert!(site.idle().is_none());
     }
     let (near, _far) = UnixStream::pair().unwrap();
     let lease = site.pool.over(Socket::Unix(near), &site.open);
     lease.give_back(Instant::now());
-    assert!(site.pool.idle(PATIENCE, Instant::now()).is_some());
+    assert!(site.idle().is_some());
+}
+
+#[tokio::test]
+async fn connections_of_a_busier_time_are_closed_when_one_is_used_again_and_again() {
+    let site = Site::new();
+    let (reuse, kept) = (Duration::from_millis(100), Duration::from_secs(2));
+    let began = Instant::now();
+    let mut far = Vec::new();
+    for _ in 0..3 {
+        let (lease, end) = site.connect(1 << 10);
+        lease.give_back(began);
+        far.push(end);
+    }
+    let later = |seconds| began + Duration::from_secs(seconds);
+    // Nothing was just used; what a request that may be repeated can use stays.
+    assert!(site.pool.idle(reuse, kept, later(1)).is_none());
+    let last = site.pool.idle(kept, kept, later(1));
+    last.expect("it is good for a second more")
+        .give_back(later(1));
+    assert!(site.pool.idle(reuse, kept, later(2)).is_none());
+    let [first, second, last] = far.try_into().unwrap();
+    for mut closed in [first, second] {
+        closed.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    let again = site.pool.idle(kept, kept, later(2));
+    assert!(again.is_some(), "the last one is of a second ago");
+    drop(last);
 }
 
 #[tokio::test(start_paused = true)]
