@@ -99,17 +99,48 @@ def fanout(server: Server, streams: int, channels: int, publishers: int, seconds
     }
 
 
-def proxy(server: Server, path: str, length: int, seconds: float, connections: int = 64) -> Numbers:
-    arguments = ("--connections", connections, "--seconds", seconds, "--length", length)
+def proxy(server: Server, path: str, length: int, seconds: float, rate: float = 0, connections: int = 64) -> Numbers:
+    """At full load, and then, if there is a rate, at that."""
+    arguments = ("proxy", "--url", f"{server.public}{path}", "--connections", connections, "--seconds", seconds)
     before = server.cpu()
-    with running(server, "proxy", "--url", f"{server.public}{path}", *arguments) as load:
+    with running(server, *arguments, "--length", length) as load:
         done = load.said("done")
     cpu = server.cpu() - before
-    return {
+    numbers = {
         "requests": done["requests_per_s"],
         "p50": done["answer"]["p50_ms"],
         "p99": done["answer"]["p99_ms"],
         "cpu_us": cpu / max(done["requests"], 1) * 1e6,
         "requests_per_cpu": done["requests"] / max(cpu, 0.01),
+        "load_busy": done["busy"],
+    }
+    if rate:
+        before = server.cpu()
+        with running(server, *arguments, "--length", length, "--rate", rate) as load:
+            done = load.said("done")
+        cpu = server.cpu() - before
+        if done["requests_per_s"] < rate * 0.98:
+            raise Failed(f"{done['requests_per_s']:.0f} requests/s where {rate:.0f} were wanted")
+        numbers["rate_cpu_us"] = cpu / max(done["requests"], 1) * 1e6
+        numbers |= {f"rate_{name}": done["answer"][f"{name}_ms"] for name in ("p50", "p99")}
+    return numbers
+
+
+def handshakes(server: Server, seconds: float, *more: object) -> Numbers:
+    """A small page, each time over a new connection."""
+    arguments = ("--url", f"{server.public}/small", "--length", 64, "--seconds", seconds)
+    before = server.cpu()
+    with running(server, "handshakes", *arguments, *more) as load:
+        done = load.said("done")
+    cpu = server.cpu() - before
+    if done["failed"]:
+        raise Failed(f"{done['failed']} of {done['connections']} connections failed: {done['failure']}")
+    return {
+        "connects": done["connects_per_s"],
+        "full": done["full"],
+        "resumed": done["resumed"],
+        "p50": done["answer"]["p50_ms"],
+        "p99": done["answer"]["p99_ms"],
+        "cpu_us": cpu / max(done["good"], 1) * 1e6,
         "load_busy": done["busy"],
     }

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loads import Numbers, churn, fanout, hold, proxy
-from servers import Server
+from loads import Numbers, churn, fanout, handshakes, hold, proxy
+from servers import FILES, Server
 
 BIG = 100 * 1024
+# Requests a second below what any of the servers can do on a slow day, for their times when they are not full.
+SMALL_RATE, BIG_RATE = 10_000, 4_000
 
 
 @dataclass(frozen=True)
@@ -222,28 +224,60 @@ def single(server: Server, scale: Scale) -> Numbers:
 PROXIES = ("tidegate", "nginx", "haproxy")
 
 
-@row(
-    "proxy-small",
-    "64-byte answers, 64 connections",
-    PROXIES,
-    Line("requests", "requests/s", (at_least(1, "nginx"),)),
-    Line("cpu_us", "CPU us per request", (at_most(1, "nginx"),)),
-    Line("p99", "p99 ms"),
-)
+def page_lines(rate: int) -> tuple[Line, ...]:
+    return (
+        Line("requests", "requests/s", (at_least(1, "nginx"),)),
+        Line("cpu_us", "CPU us per request", (at_most(1, "nginx"),)),
+        Line("p99", "p99 ms"),
+        Line("rate_p99", f"p99 ms at {rate:,} requests/s"),
+        Line("rate_p50", f"p50 ms at {rate:,} requests/s"),
+    )
+
+
+@row("proxy-small", "64-byte answers, 64 connections", PROXIES, *page_lines(SMALL_RATE))
 def proxy_small(server: Server, scale: Scale) -> Numbers:
-    return proxy(server, "/small", 64, scale.seconds(5))
+    return proxy(server, "/small", 64, scale.seconds(5), SMALL_RATE)
+
+
+@row("proxy-big", "100 KiB answers, 64 connections", PROXIES, *page_lines(BIG_RATE))
+def proxy_big(server: Server, scale: Scale) -> Numbers:
+    return proxy(server, "/big", BIG, scale.seconds(5), BIG_RATE)
+
+
+# Haproxy has no files.
+@row("static-small", "a file of 1 KiB, 64 connections", PROXIES[:2], *page_lines(SMALL_RATE))
+def static_small(server: Server, scale: Scale) -> Numbers:
+    return proxy(server, "/files/1k.txt", FILES["1k.txt"], scale.seconds(5), SMALL_RATE)
+
+
+@row("static-big", "a file of 100 KiB, 64 connections", PROXIES[:2], *page_lines(BIG_RATE))
+def static_big(server: Server, scale: Scale) -> Numbers:
+    return proxy(server, "/files/100k.txt", FILES["100k.txt"], scale.seconds(5), BIG_RATE)
+
+
+TLS = ("tidegate, TLS", "nginx, TLS", "haproxy, TLS")
 
 
 @row(
-    "proxy-big",
-    "100 KiB answers, 64 connections",
-    PROXIES,
-    Line("requests", "requests/s", (at_least(1, "nginx"),)),
-    Line("cpu_us", "CPU us per request", (at_most(1, "nginx"),)),
-    Line("p99", "p99 ms"),
+    "handshakes",
+    "new connections with a full TLS 1.3 handshake (ECDSA P-256) and one 64-byte answer, 64 at once",
+    TLS,
+    Line("connects", "connections/s", (at_least(1, "nginx, TLS"),)),
+    Line("cpu_us", "CPU us per connection", (at_most(1, "nginx, TLS"),)),
 )
-def proxy_big(server: Server, scale: Scale) -> Numbers:
-    return proxy(server, "/big", BIG, scale.seconds(5))
+def full_handshakes(server: Server, scale: Scale) -> Numbers:
+    return handshakes(server, scale.seconds(5))
+
+
+@row(
+    "handshakes-resumed",
+    "the same, resumed",
+    TLS,
+    Line("connects", "connections/s", (at_least(1, "nginx, TLS"),)),
+    Line("cpu_us", "CPU us per connection", (at_most(1, "nginx, TLS"),)),
+)
+def resumed_handshakes(server: Server, scale: Scale) -> Numbers:
+    return handshakes(server, scale.seconds(5), "--resumed")
 
 
 ONE_AND_TWO = ("tidegate", "tidegate, 2 workers")

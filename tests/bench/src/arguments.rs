@@ -32,6 +32,8 @@ pub enum Load {
     Churn(ChurnOptions),
     /// Asks for one page over keep-alive connections, again and again.
     Proxy(ProxyOptions),
+    /// Asks for one page, each time over a new connection.
+    Handshakes(HandshakesOptions),
 }
 
 /// The streams to open.
@@ -61,6 +63,9 @@ pub struct HoldOptions {
     /// HTTP/2 by prior knowledge, with so many streams on each connection.
     #[arg(long)]
     pub http2: Option<usize>,
+    /// Instead of streams keep-alive connections that have asked once for a page, of this length.
+    #[arg(long, conflicts_with = "http2")]
+    pub page: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -122,6 +127,31 @@ pub struct ProxyOptions {
     /// The length each answer must have.
     #[arg(long)]
     pub length: u64,
+    /// Requests per second over all connections; without it as fast as they are answered.
+    #[arg(long)]
+    pub rate: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub struct HandshakesOptions {
+    /// The page; `https://`, or `http://` for connections alone.
+    #[arg(long)]
+    pub url: String,
+    /// The length each answer must have.
+    #[arg(long)]
+    pub length: u64,
+    /// Connections per second; without it as fast as they are answered.
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// For how many seconds.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// How many may be on their way at the same time.
+    #[arg(long, default_value_t = 64)]
+    pub at_once: usize,
+    /// Resume sessions, as browsers do.
+    #[arg(long)]
+    pub resumed: bool,
 }
 
 #[derive(Debug, Args)]

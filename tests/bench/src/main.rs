@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Load(Load::Fanout(options)) => load::fanout(&options),
         Command::Load(Load::Churn(options)) => load::churn(&options),
         Command::Load(Load::Proxy(options)) => load::proxy(&options),
+        Command::Load(Load::Handshakes(options)) => load::handshakes(&options),
         Command::Floor(options) => floor::run(&options),
         Command::Origin(options) => origin::run(&options),
     };

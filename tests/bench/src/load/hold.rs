@@ -1,9 +1,10 @@
-//! Streams that are opened and held: what an idle stream costs is measured from outside meanwhile.
+//! Streams, or idle connections, that are opened and held: what they cost is measured from outside meanwhile.
 
 use serde_json::json;
 
 use super::http2::Http2;
 use super::listener::Listener;
+use super::visitor::{Page, Visitor};
 use super::{BUFFER, Conn, Crowd, Progress, Streams, advance, per_second};
 use crate::arguments::HoldOptions;
 use crate::clock;
@@ -13,6 +14,10 @@ use crate::output::say;
 
 /// Opens, says so, and holds until the end of standard input.
 pub fn hold(options: &HoldOptions) -> Result<(), Error> {
+    if let Some(length) = options.page {
+        let page = Page::new(&options.streams.url, length, false)?;
+        return held(options, 1, |number| Visitor::start(&page, number));
+    }
     let streams = Streams::new(&options.streams)?;
     match options.http2 {
         None => held(options, 1, |stream| Listener::start(&streams, stream)),

@@ -1,6 +1,6 @@
 //! One event stream over HTTP/1.1, plain or in TLS: asks, reads the head, then finds payloads in the body.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -13,6 +13,7 @@ use crate::clock;
 use crate::error::{Error, system};
 use crate::http;
 use crate::stamp::{LEAST, Search, Stamp};
+use crate::tls::{Socket, failed, push};
 
 const WHAT: &str = "an event stream";
 
@@ -48,7 +49,7 @@ impl Listener {
             .target
             .event_source(streams.channel(stream), &mut request);
         let tls = match &streams.clients {
-            Some(clients) => Some(Box::new(clients.client()?)),
+            Some(clients) => Some(Box::new(clients.client(stream)?)),
             None => None,
         };
         let mut listener = Self {
@@ -66,7 +67,7 @@ impl Listener {
     fn ask(&mut self) -> Result<(), Error> {
         if let Some(tls) = &mut self.tls {
             // It is kept there until the handshake is over.
-            tls.writer().write_all(&self.aside).map_err(tls_failed)?;
+            tls.writer().write_all(&self.aside).map_err(failed)?;
             self.aside.clear();
             if push(tls, &self.fd)? {
                 return Ok(());
@@ -120,7 +121,7 @@ impl Listener {
             Ok(0) => return Ok(Progress::Closed),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::Same),
-            Err(error) => return Err(tls_failed(error)),
+            Err(error) => return Err(failed(error)),
         }
         let now = clock::now();
         tls.process_new_packets()?;
@@ -200,39 +201,4 @@ impl Conn for Listener {
     fn ready(&mut self, buffer: &mut [u8]) -> Result<Progress, Error> {
         self.receive(buffer, LEAST, |_, _| {})
     }
-}
-
-/// A socket as rustls wants it.
-struct Socket<'a>(&'a OwnedFd);
-
-impl Read for Socket<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(rustix::io::read(self.0, buffer)?)
-    }
-}
-
-impl Write for Socket<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::net::send(self.0, bytes, SendFlags::NOSIGNAL)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Sends what TLS has to say; whether something is left.
-fn push(tls: &mut ClientConnection, fd: &OwnedFd) -> Result<bool, Error> {
-    while tls.wants_write() {
-        match tls.write_tls(&mut Socket(fd)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-            Err(error) => return Err(tls_failed(error)),
-        }
-    }
-    Ok(false)
-}
-
-fn tls_failed(error: io::Error) -> Error {
-    Error::Tls(rustls::Error::General(error.to_string()))
 }

@@ -6,20 +6,25 @@
 
 mod churn;
 mod fanout;
+mod handshakes;
 mod hold;
 mod http2;
 mod listener;
 mod proxy;
 mod publishers;
+mod schedule;
 mod tally;
+mod visitor;
 
 pub use churn::churn;
 pub use fanout::fanout;
+pub use handshakes::handshakes;
 pub use hold::hold;
 pub use proxy::proxy;
 
 use std::os::fd::OwnedFd;
 
+use self::schedule::Schedule;
 use crate::arguments::StreamOptions;
 use crate::clock::{self, SECOND};
 use crate::error::{Error, system};
@@ -67,7 +72,7 @@ struct Streams {
 impl Streams {
     fn new(options: &StreamOptions) -> Result<Self, Error> {
         let target = Target::parse(&options.url)?;
-        let clients = target.tls.then(Clients::new).transpose()?;
+        let clients = target.tls.then(|| Clients::new(false)).transpose()?;
         Ok(Self {
             target,
             sources: Sources::new(),

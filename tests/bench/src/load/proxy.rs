@@ -1,15 +1,17 @@
 //! One page over keep-alive connections, each with one request in flight, for some seconds.
 //!
-//! This is a closed loop, as with wrk: a slow answer also delays the next request. It measures what a proxy can do, and its
-//! times are those at full load.
+//! Without a rate this is a closed loop, as with wrk: a slow answer also delays the next request. It measures what a proxy
+//! can do, and its times are those at full load. With one the times of asking are fixed beforehand, and an answer is timed
+//! from when its request was due.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use serde_json::json;
 
-use super::{BUFFER, per_second};
+use super::{BUFFER, Schedule, per_second};
 use crate::arguments::ProxyOptions;
 use crate::clock::{self, SECOND};
 use crate::error::{Error, system};
@@ -26,17 +28,75 @@ const PATIENCE: u64 = 30;
 struct Client {
     fd: OwnedFd,
     answers: Answers,
-    /// When the request in flight was sent; `None` if the connection is on its way or all is done.
+    connected: bool,
+    /// When the request in flight was due; `None` if there is none.
     asked: Option<u64>,
 }
 
 impl Client {
-    fn ask(&mut self, request: &[u8]) -> Result<(), Error> {
-        match rustix::net::send(&self.fd, request, SendFlags::NOSIGNAL) {
-            Ok(sent) if sent == request.len() => self.asked = Some(clock::now()),
-            Ok(_) => return Err(Error::TooLarge),
-            Err(Errno::AGAIN) => {}
-            Err(source) => return Err(system("send")(source)),
+    /// Reads once; whether the answer is complete.
+    fn receive(&mut self, buffer: &mut [u8], wanted: u64, good: usize) -> Result<bool, Error> {
+        let length = match rustix::io::read(&self.fd, &mut *buffer) {
+            Ok(0) => return Err(Error::Closed { what: WHAT, good }),
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
+            read => read.map_err(system("read"))?,
+        };
+        let input = &buffer[..length];
+        let Some(answer) = self.answers.feed(input, WHAT)? else {
+            return Ok(false);
+        };
+        if (answer.status, answer.length) != (200, wanted) || answer.closes {
+            return Err(unexpected(WHAT, input));
+        }
+        Ok(true)
+    }
+}
+
+/// The connections, and which of them wait for their turn.
+#[derive(Debug)]
+struct Clients {
+    all: Vec<Client>,
+    idle: VecDeque<usize>,
+    request: Vec<u8>,
+}
+
+impl Clients {
+    fn connect(options: &ProxyOptions, poll: &Poll) -> Result<Self, Error> {
+        let target = Target::parse(&options.url)?;
+        let sources = Sources::new();
+        let mut request = Vec::new();
+        target.page(&mut request);
+        let mut all = Vec::new();
+        for number in 0..options.connections {
+            let fd = sources.connect(number, target.address)?;
+            poll.add(&fd, number, READ_WRITE)
+                .map_err(system("epoll_ctl"))?;
+            all.push(Client {
+                fd,
+                answers: Answers::new(),
+                connected: false,
+                asked: None,
+            });
+        }
+        Ok(Self {
+            all,
+            idle: VecDeque::new(),
+            request,
+        })
+    }
+
+    /// Asks all that is due, as far as somebody is idle.
+    fn ask(&mut self, schedule: &mut Schedule) -> Result<(), Error> {
+        while let Some(&number) = self.idle.front()
+            && let Some(due) = schedule.next(clock::now())
+        {
+            let client = &mut self.all[number];
+            let sent = rustix::net::send(&client.fd, &self.request, SendFlags::NOSIGNAL);
+            if sent.map_err(system("send"))? != self.request.len() {
+                return Err(Error::TooLarge);
+            }
+            client.asked = Some(due);
+            self.idle.pop_front();
         }
         Ok(())
     }
@@ -44,71 +104,48 @@ impl Client {
 
 /// Asks until the time is over, then waits for the answers in flight.
 pub fn proxy(options: &ProxyOptions) -> Result<(), Error> {
-    let target = Target::parse(&options.url)?;
-    let sources = Sources::new();
-    let mut request = Vec::new();
-    target.page(&mut request);
-    let mut poll = Poll::new()?;
-    let mut clients = Vec::new();
-    for number in 0..options.connections {
-        let fd = sources.connect(number, target.address)?;
-        poll.add(&fd, number, READ_WRITE)
-            .map_err(system("epoll_ctl"))?;
-        let answers = Answers::new();
-        clients.push(Client {
-            fd,
-            answers,
-            asked: None,
-        });
-    }
-    let (mut buffer, mut times) = (vec![0; BUFFER], Histogram::new());
-    let (mut requests, mut open) = (0_u64, options.connections);
-    let (began, watch) = (clock::now(), clock::Watch::start());
-    let (end, mut last) = (began + clock::nanoseconds(options.seconds), began);
-    while open > 0 {
-        for at in 0..poll.wait(Some(1000))? {
+    let (mut poll, mut buffer) = (Poll::new()?, vec![0; BUFFER]);
+    let mut clients = Clients::connect(options, &poll)?;
+    let (mut times, mut requests) = (Histogram::new(), 0_u64);
+    let (mut schedule, watch) = (
+        Schedule::new(options.rate, options.seconds),
+        clock::Watch::start(),
+    );
+    let began = schedule.began();
+    let mut last = began;
+    while clients.idle.len() < options.connections || !schedule.is_over(clock::now()) {
+        clients.ask(&mut schedule)?;
+        let pause = if clients.idle.is_empty() {
+            1000
+        } else {
+            schedule.pause()
+        };
+        for at in 0..poll.wait(Some(pause))? {
             let (number, room) = poll.ready(at);
-            let client = &mut clients[number];
-            let Some(asked) = client.asked else {
+            let client = &mut clients.all[number];
+            if !client.connected {
                 if room {
                     poll.change(&client.fd, number, READ)?;
-                    client.ask(&request)?;
+                    client.connected = true;
+                    clients.idle.push_back(number);
+                    clients.ask(&mut schedule)?;
                 }
-                continue;
-            };
-            let length = match rustix::io::read(&client.fd, &mut buffer[..]) {
-                Ok(0) => {
-                    return Err(Error::Closed {
-                        what: WHAT,
-                        good: open,
-                    });
-                }
-                Err(Errno::AGAIN | Errno::INTR) => continue,
-                read => read.map_err(system("read"))?,
-            };
-            let input = &buffer[..length];
-            if let Some(answer) = client.answers.feed(input, WHAT)? {
-                if (answer.status, answer.length) != (200, options.length) || answer.closes {
-                    return Err(unexpected(WHAT, input));
-                }
+            } else if client.receive(&mut buffer, options.length, options.connections)? {
                 last = clock::now();
-                times.record(last - asked);
-                requests += 1;
-                client.asked = None;
-                if last < end {
-                    client.ask(&request)?;
-                } else {
-                    open -= 1;
+                if let Some(due) = client.asked.take() {
+                    times.record(last.saturating_sub(due));
+                    requests += 1;
+                    clients.idle.push_back(number);
+                    clients.ask(&mut schedule)?;
                 }
             }
         }
         if clock::now() - last > PATIENCE * SECOND {
-            let (what, seconds, all) = (WHAT, PATIENCE, open);
             return Err(Error::Stalled {
-                what,
-                seconds,
-                done: 0,
-                all,
+                what: WHAT,
+                seconds: PATIENCE,
+                done: usize::try_from(requests).unwrap_or(0),
+                all: options.connections,
             });
         }
     }
