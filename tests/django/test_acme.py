@@ -49,7 +49,7 @@ class Pebble:
         names += ["-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", ""]
         self.names = Process("names", folder, names, {})
         command = ["pebble", "-config", str(file), "-dnsserver", f"127.0.0.1:{self.dns}"]
-        env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "20", "PEBBLE_AUTHZREUSE": "0"}
+        env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "3", "PEBBLE_AUTHZREUSE": "0"}
         self.process = Process("pebble", folder, command, env)
 
     def start(self) -> None:
