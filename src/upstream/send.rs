@@ -108,7 +108,8 @@ impl Upstream {
         self.current().tried(asking, body, retry_for).await
     }
 
-    /// Sends a client's request in the same way, for as long as the settings say, and tells in `sent` how far it is.
+    /// Sends a client's request in the same way, for as long as the settings say, and tells in `sent` how far it is. Also
+    /// here the upstream may be a retired one: the body of a slow upload was gathered meanwhile.
     pub async fn send_rebuilt(
         &self,
         request: &Rebuilt,
@@ -120,6 +121,11 @@ impl Upstream {
             vouched: request.vouched.as_ref(),
             sent,
         };
+        if let Some(successor) = self.0.successor.load_full() {
+            let retry_for = successor.settings.retry_for;
+            // Boxed, for it is rare.
+            return Box::pin(Self(successor).tried(asking, body, retry_for)).await;
+        }
         self.tried(asking, body, self.0.settings.retry_for).await
     }
 

@@ -1,9 +1,9 @@
 //! What becomes of an upstream whose settings a reload has changed or taken away.
 //!
-//! Its requests go on, on their own connections; nothing of it stays idle. Who keeps an upstream for longer than a
-//! request (an open stream that asks again, a link, a recording, who tells of presence) is led to the one of the same
-//! name that is there now: a server that is gone must not leave open streams without an answer for ever. One that is in the
-//! file no more is used on as it was, for there is nobody else to ask.
+//! Its requests go on, on their own connections; nothing of it stays idle. Who sends one from then on (a slow upload that is
+//! whole at last, a poll or an open stream that asks again, a link, a recording, who tells of presence) is led to the one
+//! of the same name that is there now: a server that is gone must not leave open streams without an answer for ever. One
+//! that is in the file no more is used on as it was, for there is nobody else to ask.
 
 use std::sync::Arc;
 

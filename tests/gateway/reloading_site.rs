@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::asking::granted;
-use crate::support::grip::{item, stream};
+use crate::support::grip::{item, poll, stream};
 use crate::support::{Backend, Conn, EventSource, Gate, Gateway, Reply, gateway, get, until};
 
 const RETIRED: &str = "tidegate_upstreams_retired";
@@ -351,4 +351,49 @@ async fn what_a_reload_leaves_behind_is_gone_when_nobody_has_it() {
     })
     .await;
     assert!(gateway.stop().await < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn an_upload_that_is_whole_after_it_goes_to_the_upstream_that_is_there_then() {
+    let (old, new) = (
+        Backend::start(|_| Reply::ok("old")).await,
+        Backend::start(|_| Reply::ok("new")).await,
+    );
+    let gateway = Gateway::before(&old.address, "").await;
+    let mut publisher = gateway.publisher().await;
+    let mut conn = Conn::open(&gateway.public).await;
+    let most = "x".repeat(29_999);
+    conn.send(format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n{most}"
+    ))
+    .await;
+    until("most of the body is there", async || {
+        publisher.metric("tidegate_buffers_memory_bytes").await >= 29_999
+    })
+    .await;
+    let file = gateway::everything_to(&new.address, "");
+    gateway.reload(&file).await.unwrap();
+    conn.send("x").await;
+    assert_eq!(conn.answer().await.text(), "new");
+    assert_eq!(old.count(), 0);
+}
+
+#[tokio::test]
+async fn a_poll_that_is_asked_again_asks_the_upstream_that_is_there_now() {
+    let (old, new) = (
+        Backend::start(|_| poll("c; prev-id=1", "", "nothing")).await,
+        Backend::start(|_| Reply::ok("new")).await,
+    );
+    let gateway = Gateway::before(&old.address, "grip = true").await;
+    let mut publisher = gateway.publisher().await;
+    let mut conn = Conn::open(&gateway.public).await;
+    conn.send("GET /poll HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    until("it waits", async || publisher.streams().await == 1).await;
+    let file = gateway::everything_to(&new.address, "grip = true");
+    gateway.reload(&file).await.unwrap();
+    publisher
+        .items(&[json!({"channel": "c", "http-response": {"body": "stray"}})])
+        .await;
+    assert_eq!(conn.answer().await.text(), "new");
+    assert_eq!(old.count(), 1);
 }
