@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::forward::pass_on;
 use super::respond::Refusal;
 use super::{Exchange, Proxy};
 use crate::base::metrics::{Counted, Registry};
@@ -107,11 +108,11 @@ impl Proxy {
         if switched && !agreed {
             return Err(Refusal::BadUpgrade);
         }
+        if !agreed {
+            return pass_on(upstream, answer);
+        }
         let (mut answer, body) = answer.into_parts();
         headers::strip_response(&mut answer.headers);
-        if !agreed {
-            return Ok(Response::from_parts(answer, Body::Answer(Box::new(body))));
-        }
         answer
             .headers
             .insert(CONNECTION, HeaderValue::from_static("Upgrade"));

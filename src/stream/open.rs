@@ -252,7 +252,9 @@ impl Candidate {
             Verdict::Answered(answer) => Ok(passed_on(asker.upstream().read_ahead(answer))),
             Verdict::Login(answer) => Ok(login(answer)),
             Verdict::Mistaken(mistaken) => Err(OpenError::Mistaken(mistaken)),
-            Verdict::Busy(answer) => self.unanswered(again, facts, || Ok(passed_on(answer))),
+            Verdict::Busy(answer) => self.unanswered(again, facts, || {
+                Ok(passed_on(asker.upstream().read_ahead(answer)))
+            }),
             Verdict::Down(error) => self.unanswered(again, facts, || Err(OpenError::Down(error))),
         }
     }

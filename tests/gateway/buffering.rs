@@ -234,3 +234,42 @@ async fn a_disk_that_fails_breaks_nothing_but_the_upload_that_needs_it() {
     assert!(failures >= 1, "{failures}");
     gateway.until_no_body_waits().await;
 }
+
+#[tokio::test]
+async fn what_django_answers_in_place_of_a_websocket_or_a_stream_is_read_ahead_too() {
+    let page = text(LONG);
+    let backend = Backend::start(move |request| match request.target() {
+        "/short" => Reply::ok("short"),
+        "/events/" => Reply::answer("500 Internal Server Error", "", &page),
+        _ => Reply::ok(&page),
+    })
+    .await;
+    let ask =
+        "[[route]]\npath = \"/events/\"\nsse = { ask = \"django\", backend_down = \"fail\" }\n";
+    let everything = everything_to(
+        &backend.address,
+        "max_in_flight = 1\nqueue_timeout = \"5s\"",
+    );
+    let gateway = Gateway::start(&format!(
+        "[limits]\nbuffers_files = \"1GiB\"\n{ask}{everything}"
+    ))
+    .await;
+    for (head, status) in [
+        (
+            "/ws/ HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13",
+            200,
+        ),
+        ("/events/ HTTP/1.1", 500),
+    ] {
+        let mut slow = Conn::open(&gateway.public).await;
+        slow.send(format!("GET {head}\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(slow.head().await.status, status);
+        assert_eq!(
+            get(&gateway.public, "/short").await.text(),
+            "short",
+            "{head}"
+        );
+        drop(slow);
+        gateway.until_no_body_waits().await;
+    }
+}
