@@ -3,7 +3,7 @@
 //! `gather` takes of it for what clients send, `ahead` for what Django answers. What was taken is a guard, given back when
 //! it is dropped. Bounds: `limits.buffers_memory` and `limits.buffers_files`. A request that finds no room is refused while
 //! an answer only slows down, so answers have at most half of the files, and one of them at most an eighth. What is beyond
-//! is said by whoever asked, and counted here.
+//! is said by whoever asked, and counted here. Of the files that are open at once answers have half as well.
 
 use std::fs::File;
 use std::io;
@@ -61,7 +61,9 @@ struct Inner {
     /// For all files, and what of it answers may have.
     files: Arc<Part>,
     for_answers: Arc<Part>,
+    /// For all files that are open, and what of it answers may have.
     open: Slots,
+    open_for_answers: Slots,
     directory: PathBuf,
     spilled: CounterBy,
     full: CounterBy,
@@ -128,6 +130,7 @@ impl Buffers {
             for_answers: part(files / 2, Gauge::default(), Some(Arc::clone(&files_part))),
             files: files_part,
             open: Slots::new(room.most_open),
+            open_for_answers: Slots::new(room.most_open / 2),
             directory: room.directory.clone().unwrap_or_else(std::env::temp_dir),
             spilled: registry.counter_by(
                 "buffers_spilled",
@@ -343,7 +346,7 @@ struct Opened {
     file: File,
     /// As many bytes as the file ever was long.
     share: Mutex<Share>,
-    _slot: Slot,
+    _slots: (Option<Slot>, Slot),
     buffers: Buffers,
 }
 
@@ -387,7 +390,7 @@ impl Spill {
         if let Some(file) = &self.file {
             return Ok(Arc::clone(file));
         }
-        let slot = self.buffers.0.open.take().ok_or(SpillError::Full)?;
+        let slots = self.slots().ok_or(SpillError::Full)?;
         let buffers = self.buffers.clone();
         let file = off_the_loop(move || buffers.open())
             .await
@@ -396,7 +399,7 @@ impl Spill {
         let file = Arc::new(TempFile(Some(Opened {
             file,
             share: share.into(),
-            _slot: slot,
+            _slots: slots,
             buffers: self.buffers.clone(),
         })));
         self.file = Some(Arc::clone(&file));
@@ -410,6 +413,20 @@ impl Spill {
             .get_or_create(&[("body", body)])
             .inc();
         Ok(file)
+    }
+
+    /// A place for the file, of an answer's also among those of answers.
+    fn slots(&self) -> Option<(Option<Slot>, Slot)> {
+        let Inner {
+            open,
+            open_for_answers,
+            ..
+        } = &*self.buffers.0;
+        let for_answers = match self.whose {
+            Whose::Request => None,
+            Whose::Answer => Some(open_for_answers.take()?),
+        };
+        Some((for_answers, open.take()?))
     }
 
     /// The file that was written; `None` if nothing was.

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::time::sleep;
 
+use super::buffers::Whose;
 use super::tests::{OK, Site, get};
 use super::{
     AnswerBody, AnswerError, Buffers, Families, RequestBody, Room, Server, Settings, Upstream,
@@ -164,6 +165,32 @@ async fn answers_leave_half_of_the_files_to_requests() {
     drop(held);
     settle().await;
     assert_eq!(buffers.used(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_leave_half_of_the_open_files_to_requests() {
+    let room = Room {
+        most_open: 4,
+        ..room(0, 8 << 20)
+    };
+    let buffers = Buffers::with_files(&room, FILES);
+    let (site, upstream) = (Site::new(), upstream(0, &buffers));
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let (answer, mut far) = begun(&site, &upstream, "Content-Length: 100000\r\n").await;
+        let body = bytes(100_000);
+        let sent = tokio::time::timeout(Duration::from_secs(1), far.write_all(&body)).await;
+        settle().await;
+        held.push((answer, far, sent.is_ok()));
+    }
+    assert_eq!(held.iter().filter(|(_, _, sent)| *sent).count(), 2);
+    let mut uploads = [0, 1].map(|_| buffers.spill(Whose::Request));
+    for upload in &mut uploads {
+        upload
+            .write(0, vec![Bytes::from_static(b"a")])
+            .await
+            .unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
