@@ -35,8 +35,9 @@ use crate::wire::headers;
 
 /// How much is collected behind the file before it is written there.
 const WRITE: usize = 64 << 10;
-/// Shorter pieces are copied together: each keeps alive what was read of the socket with it.
-const SHORT: usize = 4 << 10;
+/// Shorter pieces are copied together: each keeps alive all the room that it was read into, which may be
+/// [`MOST_ROOM`](super::answer::MOST_ROOM), and is counted by its length.
+const SHORT: usize = 64 << 10;
 
 /// The client's side of an answer that is read ahead. Dropped, it ends the pump.
 #[derive(Debug)]

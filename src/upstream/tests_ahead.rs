@@ -194,6 +194,31 @@ async fn answers_leave_half_of_the_open_files_to_requests() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_in_memory_takes_no_more_of_it_than_is_counted_but_twice() {
+    let buffers = Buffers::with_files(&Room::default(), FILES);
+    let (site, upstream) = (Site::new(), upstream(1 << 20, &buffers));
+    let (lease, mut far) = site.connect(8192);
+    let head = format!("{OK}Content-Length: 1000000\r\n\r\n");
+    far.write_all(head.as_bytes()).await.unwrap();
+    let answer = upstream.read_ahead(get(lease).await.unwrap());
+    let body = bytes(1_000_000);
+    far.write_all(&body).await.unwrap();
+    settle().await;
+    assert_eq!(buffers.used().0, 1_000_000);
+    let mut left = answer.into_body();
+    let (mut read, mut taken) = (Vec::new(), 0);
+    while let Some(frame) = left.frame().await {
+        let data = frame.unwrap().into_data().unwrap();
+        read.extend_from_slice(&data);
+        taken += data
+            .try_into_mut()
+            .map_or_else(|data| data.len(), |data| data.capacity());
+    }
+    assert!(read == body);
+    assert!(taken <= 2_500_000, "{taken}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_breaks_off_does_so_after_all_that_was_read_of_it() {
     for buffer in [0, 1 << 20] {
         let buffers = Buffers::with_files(&Room::default(), FILES);
