@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::Gateway;
+use crate::base::systemd;
 use crate::hub::{Ending, Hub};
 
 /// How often some of the streams are ended.
@@ -33,6 +34,8 @@ impl Gateway {
         self.readiness.set(false);
         // Before the rest, so that all below is what it is to the end.
         let rest = self.reloading.stop().await;
+        // After the end of a reload, for that says that the gateway is ready.
+        systemd::stopping();
         let config = rest.config();
         let (patience, spread) = match pace {
             Pace::Gentle => (config.drain, config.drain_spread),

@@ -17,8 +17,8 @@ use super::build;
 use super::changes;
 use super::in_force::{InForce, Lasting};
 use crate::acme::Hurry;
-use crate::base::log;
 use crate::base::metrics::{CounterBy, Registry};
+use crate::base::{log, systemd};
 use crate::config::{self, Config, ConfigError};
 use crate::hub::Hub;
 use crate::internal::Internal;
@@ -181,6 +181,7 @@ impl Reloader {
     async fn run(mut self, mut requests: Requests, stop: CancellationToken) -> Rest {
         // The end first: who asks for a reload then is told of it when the requests are dropped.
         while let Some(request) = stop.run_until_cancelled(requests.next()).await {
+            let told = systemd::reloading();
             let source = self.source.clone();
             let reading = spawn_blocking(move || (source.0)());
             let Some(read) = stop.run_until_cancelled(reading).await else {
@@ -194,6 +195,8 @@ impl Reloader {
             let retired = self.rest.upstreams.len();
             self.retired.set(i64::try_from(retired).unwrap_or(i64::MAX));
             self.tell(&outcome);
+            // Before the answer: what was run for the reload ends with that, and systemd looks at both.
+            drop(told);
             request.answer(outcome);
         }
         self.rest

@@ -121,11 +121,24 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Says that a reload begins; [`ready`] ends it.
-pub fn reloading() {
+/// A reload that was told of. Its end is told when this is dropped, however it ended: systemd waits for that.
+#[derive(Debug)]
+#[must_use = "the reload ends when this is dropped"]
+pub struct Reload(());
+
+/// Says that a reload begins.
+pub fn reloading() -> Reload {
     match NotifyState::monotonic_usec_now() {
+        // The time tells systemd which of its wishes this is an answer to.
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!(%error, "Systemd was not told"),
+    }
+    Reload(())
+}
+
+impl Drop for Reload {
+    fn drop(&mut self) {
+        ready();
     }
 }
 

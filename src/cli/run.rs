@@ -70,7 +70,6 @@ fn serve(config: Config, source: Source) -> Result<(), StartError> {
 
 async fn until_stopped(gateway: Gateway, signals: &mut Signals) {
     let pace = signals.next().await;
-    systemd::stopping();
     tokio::select! {
         () = gateway.stop(pace) => {}
         _ = signals.next() => tracing::warn!("Stopped at once by a second signal"),

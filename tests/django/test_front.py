@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import socket
 import sys
 import time
@@ -196,6 +197,38 @@ def test_systemd_holds_the_sockets_and_is_told_how_the_gateway_is(
     for conn in waiting:
         assert Reader(conn).answer().status == 200
         conn.close()
+
+
+def test_systemd_is_told_of_a_reload_and_of_its_end_however_it_ends(
+    new_gateway: GatewayMaker, site: Site, folder: Path
+) -> None:
+    systemd = Notified(folder / "notify.sock")
+    gateway = new_gateway(site, start=False, env={"NOTIFY_SOCKET": str(systemd.path)})
+    gateway.start()
+    assert systemd.until("READY=1") == ["READY=1"]
+    assert gateway.process.popen is not None
+    good = gateway.config.read_text()
+    for text in (good, good.replace("[sse]", "[sse]\nheartbeat = '16s'"), good.replace("[sse]", "[sse]\nheartbeet = 1")):
+        gateway.config.write_text(text)
+        before = time.monotonic_ns() // 1000
+        gateway.process.popen.send_signal(signal.SIGHUP)
+        begin, when, ready = systemd.until("READY=1")
+        assert (begin, ready) == ("RELOADING=1", "READY=1")
+        name, _, microseconds = when.partition("=")
+        assert name == "MONOTONIC_USEC" and before <= int(microseconds) <= time.monotonic_ns() // 1000
+    gateway.config.write_text(good)
+    assert gateway.cli("reload").returncode == 0
+    systemd.socket.setblocking(False)
+    # Both are there already: the command ends after them.
+    assert systemd.until("READY=1")[0] == "RELOADING=1"
+    systemd.socket.settimeout(TIMEOUT)
+    # A file that nobody ever writes: the reload is under way when the end comes.
+    gateway.config.unlink()
+    os.mkfifo(gateway.config)
+    gateway.process.popen.send_signal(signal.SIGHUP)
+    systemd.until("RELOADING=1")
+    assert gateway.process.stop() == 0
+    assert systemd.until("STOPPING=1")[-2:] == ["READY=1", "STOPPING=1"]
 
 
 def test_a_socket_that_systemd_did_not_pass_is_named(new_gateway: GatewayMaker, site: Site) -> None:
