@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use crate::base::access::Destination;
 use crate::config::Config;
-use crate::proxy::{AccessSettings, Finish};
+use crate::proxy::{AccessSettings, Finish, Trust};
 use crate::server::{Listen, Role};
 use crate::upstream::Room;
+use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::reload::Reloaded;
 use crate::{history, publish, server, tls, upstream};
 
@@ -30,6 +31,10 @@ pub(super) fn settle(
         let rates = &running.publish.rates;
         wanted.publish.rates.clone_from(rates);
         told.later("publish.tokens", running.tokens.is_empty());
+    }
+    if !go_together(&running.listen, &wanted.trust) {
+        // The file has other listeners; those there are would refuse everybody, or take all clients for one.
+        told.later("trust", kept(&running.trust, &mut wanted.trust));
     }
     let Config {
         server,
@@ -93,6 +98,16 @@ pub(super) fn settle(
     told.later("console", kept(&running.console, console));
     access_log(running.access.as_ref(), access, opened, &mut told);
     told.0
+}
+
+/// Whether these listeners can do with this trust, as `config` demands of those of one file: whoever speaks the PROXY
+/// protocol believes somebody, and where it names the clients, one speaks it.
+fn go_together(listen: &[Listen], trust: &Trust) -> bool {
+    if listen.iter().any(|listen| listen.proxy_protocol) {
+        !trust.proxies.is_empty() || trust.unix
+    } else {
+        trust.client_ip != ClientIpHeader::ProxyProtocol
+    }
 }
 
 /// Gathers the names.
@@ -277,4 +292,69 @@ fn access_log(
         });
     }
     told.now("log.access", running == wanted.as_ref());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Process, parse};
+
+    fn config(text: &str) -> Config {
+        let text = format!(
+            "version = 1\n{text}\n[[route]]\npath = \"/\"\nrespond = {{ status = 200, body = \"\" }}\n"
+        );
+        parse(&text, &Process).unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
+
+    /// What is told when `running` is to become `wanted`, and what is left of that.
+    fn settled(running: &str, wanted: &str) -> (Reloaded, Config) {
+        let mut wanted = config(wanted);
+        (settle(&config(running), &mut wanted, None), wanted)
+    }
+
+    #[test]
+    fn trust_waits_for_the_listeners_that_go_with_it() {
+        let file = |spoken: bool, trust: &str| {
+            format!(
+                "[listen.http]\naddress = \"127.0.0.1:1\"\nproxy_protocol = {spoken}\n[trust]\n{trust}\n"
+            )
+        };
+        let (some, other) = ("proxies = [\"10.0.0.0/8\"]", "proxies = [\"10.1.0.0/16\"]");
+        let named = "proxies = [\"10.0.0.0/8\"]\nclient_ip = \"proxy-protocol\"";
+        for (running, wanted, stays) in [
+            ((true, some), (false, ""), true),
+            ((true, some), (false, other), false),
+            ((true, some), (true, other), false),
+            ((true, some), (true, "proxies = [\"unix:\"]"), false),
+            ((false, ""), (true, named), true),
+            ((false, some), (true, named), true),
+            ((false, ""), (true, some), false),
+            ((false, some), (false, ""), false),
+        ] {
+            let file = |(spoken, trust)| file(spoken, trust);
+            let (told, left) = settled(&file(running), &file(wanted));
+            let trust = "trust".to_owned();
+            let expected = if stays { running } else { wanted };
+            assert_eq!(left.trust, config(&file(expected)).trust, "{wanted:?}");
+            assert_eq!(told.restart.contains(&trust), stays, "{wanted:?}");
+            assert_ne!(told.changed.contains(&trust), stays, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_stay_while_others_can_reach_the_listener() {
+        let file = |address: &str, tokens: &str| {
+            format!(
+                "[listen.http]\naddress = \"127.0.0.1:1\"\n[listen.internal]\naddress = \"{address}\"\n\
+                 role = \"internal\"\n[publish]\ntokens = [{tokens}]\n"
+            )
+        };
+        let token = "{ name = \"a\", secret = \"one\" }";
+        let (told, left) = settled(&file("0.0.0.0:2", token), &file("127.0.0.1:2", ""));
+        assert_eq!(told.restart, ["publish.tokens", "listen.internal.address"]);
+        assert!(told.changed.is_empty() && !left.tokens.is_empty());
+        let (told, left) = settled(&file("127.0.0.1:2", token), &file("127.0.0.1:2", ""));
+        assert_eq!(told.changed, ["publish.tokens"]);
+        assert!(told.restart.is_empty() && left.tokens.is_empty());
+    }
 }
