@@ -18,9 +18,9 @@ use super::exit::Exit;
 use super::tail::Source;
 use super::terminal::say;
 use super::{DEFAULT_FILE, file};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::domain::{ChannelName, StreamId, UserId};
-use crate::server::{Address, Role};
+use crate::server::{Address, Listen, Role};
 use crate::tokens::Token;
 
 /// Where to, and with which tokens: the first is the one to show.
@@ -92,6 +92,17 @@ pub(super) fn reload(args: &ReloadArgs) -> ExitCode {
 
 /// Runs `tidegate health`.
 pub(super) fn health(args: HealthArgs) -> ExitCode {
+    // A file that was made wrong since the start is no illness of the gateway, which goes on with what it has.
+    if args.internal.is_none()
+        && let path = args
+            .config
+            .as_deref()
+            .unwrap_or_else(|| Path::new(DEFAULT_FILE))
+        && let Ok(listen) = config::listeners(path)
+        && let Some(target) = internal(&listen)
+    {
+        return finish(super::health::health(target));
+    }
     let connection = Connection {
         config: args.config,
         internal: args.internal,
@@ -182,7 +193,7 @@ fn way(connection: &Connection, channels: Option<&[ChannelName]>) -> Result<Way,
     let path = connection.config.as_deref();
     let path = path.unwrap_or_else(|| Path::new(DEFAULT_FILE));
     let config = file::load(path)?;
-    let Some(target) = internal(&config) else {
+    let Some(target) = internal(&config.listen) else {
         let path = path.display();
         say(format_args!(
             "{path} has no internal listener with a port and without TLS: name one by --internal"
@@ -196,11 +207,9 @@ fn way(connection: &Connection, channels: Option<&[ChannelName]>) -> Result<Way,
 }
 
 /// The first internal listener that can be found from outside the gateway, and is spoken with plainly.
-fn internal(config: &Config) -> Option<Target> {
-    let internal =
-        |listen: &&crate::server::Listen| listen.role == Role::Internal && listen.tls.is_empty();
-    config
-        .listen
+fn internal(listen: &[Listen]) -> Option<Target> {
+    let internal = |listen: &&Listen| listen.role == Role::Internal && listen.tls.is_empty();
+    listen
         .iter()
         .filter(internal)
         .find_map(|listen| match &listen.address {
@@ -266,7 +275,7 @@ mod tests {
             ("127.0.0.1:0", None),
         ] {
             let expected = target.map(|target| Target::parse(target).unwrap());
-            assert_eq!(internal(&config(listen)), expected, "{listen}");
+            assert_eq!(internal(&config(listen).listen), expected, "{listen}");
         }
     }
 

@@ -37,6 +37,7 @@ mod trust;
 mod upstream;
 mod values;
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -202,6 +203,15 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
         path: path.to_owned(),
         problems,
     })
+}
+
+/// The listeners that the file at `path` names, whatever mistakes it has: for who asks a gateway that runs, and has read
+/// the file when it was right.
+pub fn listeners(path: &Path) -> io::Result<Vec<server::Listen>> {
+    let text = std::fs::read_to_string(path)?;
+    let (tree, errors) = DeTable::parse_recoverable(&text);
+    let report = Report::new(&text, &Process, &errors);
+    Ok(Section::document(&report, tree.get_ref(), build).listen)
 }
 
 /// Reads the text of a file; on failure all mistakes in the order of their places.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import GatewayMaker
-from harness import ROOT, Gateway, Process, free_port, gateway_binary, run_cli, spelled, until
+from harness import ROOT, Gateway, Process, Site, free_port, gateway_binary, run_cli, spelled, until
 from streams import Listeners
 
 GOOD = """\
@@ -288,6 +288,22 @@ def test_kick_ends_the_streams_of_a_channel_or_one(gateway: Gateway, listeners: 
 
 
 # -- run -------------------------------------------------------------------------------------------
+
+
+def test_health_asks_the_gateway_whatever_is_wrong_in_its_file_by_now(new_gateway: GatewayMaker, site: Site) -> None:
+    gateway = new_gateway(site)
+    assert gateway.cli("health").returncode == 0
+    good = gateway.config.read_text()
+    for text in (good.replace("[sse]", "[sse]\nheartbeet = 1"), good.replace("[sse]", "[sse]\nheartbeat = ")):
+        gateway.config.write_text(text)
+        assert gateway.cli("check").returncode == 78
+        assert gateway.cli("health").returncode == 0
+    # Where it is must be known, though.
+    gateway.config.write_text(good.replace('role = "internal"', 'role = "public"'))
+    assert gateway.cli("health").returncode == 78
+    gateway.config.write_text(good)
+    gateway.process.kill()
+    assert gateway.cli("health").returncode == 69
 
 
 def test_a_port_that_is_taken_is_told(gateway: Gateway, file: Path) -> None:
