@@ -102,6 +102,7 @@ mod publishing_signed;
 // Events for a user.
 mod publishing_users;
 // Which keys a reload puts in force, and which need a restart.
+mod reloading_edge;
 mod reloading_keys;
 // A file with mistakes, and who may have it read.
 mod reloading_refused;

@@ -5,7 +5,7 @@ use tidegate::wire::reload::Reloaded;
 use crate::support::Gateway;
 
 /// A file in pieces, each of which a case may replace.
-const FILE: [(&str, &str); 11] = [
+const FILE: [(&str, &str); 14] = [
     ("server", ""),
     ("limits", ""),
     ("sse", ""),
@@ -14,6 +14,9 @@ const FILE: [(&str, &str); 11] = [
     ("trust", ""),
     ("headers", ""),
     ("compress", ""),
+    ("errors", ""),
+    ("metrics", ""),
+    ("console", ""),
     ("redis", ""),
     ("upstream.django", "servers = [\"127.0.0.1:1\"]"),
     ("upstream.other", "servers = [\"127.0.0.1:1\"]"),
@@ -36,6 +39,27 @@ async fn told(gateway: &Gateway, file: &str) -> Reloaded {
         .reload(file)
         .await
         .unwrap_or_else(|error| panic!("{error}: {file}"))
+}
+
+/// Reloads with this in the place of a table, then without it, and looks at what is told.
+async fn there_and_back(gateway: &Gateway, table: &str, text: &str, changed: &str, restart: &str) {
+    let words = |text: &str| {
+        let words = text.split_whitespace().map(str::to_owned);
+        words.collect::<Vec<_>>()
+    };
+    let (changed, restart) = (words(changed), words(restart));
+    let there = told(gateway, &file(table, text)).await;
+    assert_eq!(
+        (&there.changed, &there.restart),
+        (&changed, &restart),
+        "{text}"
+    );
+    let back = told(gateway, &file("", "")).await;
+    assert_eq!(
+        (&back.changed, back.restart.len()),
+        (&changed, 0),
+        "back from {text}"
+    );
 }
 
 #[tokio::test]
@@ -109,26 +133,77 @@ async fn every_key_is_put_in_force_or_said_to_need_a_restart() {
             "",
         ),
     ] {
-        let words = |text: &str| {
-            text.split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        };
-        let (changed, restart) = (words(changed), words(restart));
-        let there = told(&gateway, &file(table, text)).await;
-        assert_eq!(
-            (&there.changed, &there.restart),
-            (&changed, &restart),
-            "{text}"
-        );
-        let back = told(&gateway, &file("", "")).await;
-        assert_eq!(
-            (&back.changed, back.restart.len()),
-            (&changed, 0),
-            "back from {text}"
-        );
+        there_and_back(&gateway, table, text, changed, restart).await;
     }
     assert_eq!(told(&gateway, &file("", "")).await, Reloaded::default());
+}
+
+#[tokio::test]
+async fn so_is_every_key_of_what_stands_around_the_routes() {
+    let gateway = Gateway::start(&file("", "")).await;
+    for (table, text, changed, restart) in [
+        ("server", "fast_path = false", "", "server.fast_path"),
+        ("server", "temp = \"/tmp\"", "", "server.temp"),
+        ("limits", "connections = 7", "limits.connections", ""),
+        ("limits", "burst = 7\nrate = \"1/s\"", "limits.rate", ""),
+        (
+            "limits",
+            "buffers_memory = \"1MiB\"",
+            "",
+            "limits.buffers_memory",
+        ),
+        (
+            "limits",
+            "buffers_files = \"1MiB\"",
+            "",
+            "limits.buffers_files",
+        ),
+        ("log", "request_id = \"x-trace\"", "log.request_id", ""),
+        ("trust", "proxies = [\"unix:\"]", "trust", ""),
+        ("headers", "hsts = \"1y\"", "headers", ""),
+        (
+            "errors",
+            "pages = { 502 = \"/dev/null\" }",
+            "errors.pages",
+            "",
+        ),
+        (
+            "errors",
+            "maintenance = { when_file = \"/nowhere/at/all\" }",
+            "errors.maintenance",
+            "",
+        ),
+        ("metrics", "path = \"/other\"", "", "metrics"),
+        ("metrics", "per_channel = true", "", "metrics"),
+        ("console", "enabled = false", "", "console"),
+    ] {
+        there_and_back(&gateway, table, text, changed, restart).await;
+    }
+}
+
+#[tokio::test]
+async fn every_key_of_an_upstream_makes_another_of_it() {
+    let gateway = Gateway::start(&file("", "")).await;
+    for key in [
+        "balance = \"round-robin\"",
+        "connect_timeout = \"1s\"",
+        "response_timeout = \"1s\"",
+        "idle_reuse = \"1s\"",
+        "retry_for = \"1s\"",
+        "max_in_flight = 1",
+        "queue_timeout = \"1s\"",
+        "buffer_request = \"1KiB\"",
+        "buffer_request = false",
+        "buffer_response = \"1KiB\"",
+        "buffer_response = false",
+        "publish = true",
+        "grip = true",
+        "grip = { key = \"changeme\" }",
+        "health = { path = \"/\" }",
+    ] {
+        let text = format!("servers = [\"127.0.0.1:1\"]\n{key}");
+        there_and_back(&gateway, "upstream.other", &text, "upstream.other", "").await;
+    }
 }
 
 #[tokio::test]
