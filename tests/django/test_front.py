@@ -202,7 +202,7 @@ def test_systemd_holds_the_sockets_and_is_told_how_the_gateway_is(
 def test_systemd_is_told_of_a_reload_and_of_its_end_however_it_ends(
     new_gateway: GatewayMaker, site: Site, folder: Path
 ) -> None:
-    systemd = Notified(folder / "notify.sock")
+    systemd = Notified(folder / "reloads.sock")
     gateway = new_gateway(site, start=False, env={"NOTIFY_SOCKET": str(systemd.path)})
     gateway.start()
     assert systemd.until("READY=1") == ["READY=1"]
