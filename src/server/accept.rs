@@ -303,9 +303,10 @@ impl Begun {
             }
         }
         let info = Arc::new(self.info);
-        let held = conn::run(server, self.socket, entrance.speech, info, handler, holders).await;
+        let begun = (self.socket, self.occupied);
+        let held = conn::run(server, begun, entrance.speech, info, handler, holders).await;
         if let Some(held) = held {
-            held.hand_over(self.occupied);
+            held.hand_over();
         }
     }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
+use super::hold::Occupied;
 use super::io::Socket;
 use super::taking::{PIECE, Taking};
 use crate::base::sync::lock;
@@ -33,6 +34,9 @@ pub(super) struct Activity {
     /// The socket is wanted back when the HTTP library lets go of it.
     wanted: AtomicBool,
     returned: Mutex<Option<Socket>>,
+    /// What the connection occupies, until the last of its parts is gone: the socket of an upgraded one is the tunnel's, and
+    /// outlives the task that accepted it.
+    occupied: Mutex<Option<Occupied>>,
 }
 
 impl Activity {
@@ -113,9 +117,15 @@ impl Activity {
         *lock(&self.returned) = Some(socket);
     }
 
-    /// The socket, once its connection was dropped.
-    pub(super) fn take_back(&self) -> Option<Socket> {
-        lock(&self.returned).take()
+    /// Keeps what the connection occupies.
+    pub(super) fn occupy(&self, occupied: Occupied) {
+        *lock(&self.occupied) = Some(occupied);
+    }
+
+    /// The socket and what it occupies, once its connection was dropped.
+    pub(super) fn take_back(&self) -> Option<(Socket, Occupied)> {
+        let socket = lock(&self.returned).take()?;
+        Some((socket, lock(&self.occupied).take()?))
     }
 
     pub(super) fn is_upgraded(&self) -> bool {

@@ -45,19 +45,20 @@ type HeldOf<H> = <<H as Handler>::Body as Holdable>::Held;
 pub(super) struct HeldConn<S> {
     desk: Desk<S>,
     socket: Socket,
+    occupied: Occupied,
     parts: response::Parts,
     stream: S,
 }
 
 impl<S> HeldConn<S> {
     /// Gives it to those who hold streams.
-    pub(super) fn hand_over(self, occupied: Occupied) {
+    pub(super) fn hand_over(self) {
         match self.socket.into_raw() {
             Ok(socket) => self.desk.adopt(Handover {
                 socket,
                 head: head::of_stream(&self.parts),
                 stream: self.stream,
-                occupied,
+                occupied: self.occupied,
             }),
             Err(error) => tracing::debug!(%error, "Held stream dropped"),
         }
@@ -74,7 +75,7 @@ struct Kept<S> {
 /// Serves the connection to its end, or until its answer is a held stream.
 pub(super) async fn run<H: Handler>(
     server: Server,
-    socket: Socket,
+    (socket, occupied): (Socket, Occupied),
     speech: Speech,
     info: Arc<ConnInfo>,
     handler: Arc<H>,
@@ -85,6 +86,7 @@ pub(super) async fn run<H: Handler>(
     let (socket, versions) = speech.begin(inner, socket, info.id).await?;
     let activity = Arc::new(Activity::default());
     let refused = inner.metrics.refusals();
+    activity.occupy(occupied);
     let io = ClientIo::new(socket, versions, Arc::clone(&activity), &settings, refused);
     let conn = Arc::new(Conn {
         info,
@@ -100,10 +102,11 @@ pub(super) async fn run<H: Handler>(
         stream,
     } = lock(&conn.kept).take()?;
     // `ClientIo` is gone with the connection.
-    let socket = activity.take_back()?;
+    let (socket, occupied) = activity.take_back()?;
     Some(HeldConn {
         desk,
         socket,
+        occupied,
         parts,
         stream,
     })

@@ -68,6 +68,38 @@ async fn a_held_stream_is_a_connection_of_its_client_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_websocket_is_a_connection_of_its_client_to_its_end() {
+    let switch =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let backend = Backend::start(move |_| Reply::raw(switch).echo()).await;
+    let to = gateway::everything_to(&backend.address, "");
+    let gateway = Gateway::start(&format!("[limits]\nconnections = 1\n{to}")).await;
+    let request = "GET /ws/ HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let mut socket = Conn::open(&gateway.public).await;
+    assert_eq!(socket.ask_head(request).await, 101);
+    // Only the tunnel has the connection now.
+    socket.send("there").await;
+    assert_eq!(socket.bytes(5).await, b"there");
+    let mut other = Conn::open(&gateway.public).await;
+    other.send(request).await;
+    assert!(other.rest().await.is_empty());
+    assert_eq!(count(&gateway).await, 1);
+    let mut publisher = gateway.publisher().await;
+    until("it and the publisher's own are open", async || {
+        publisher.metric("tidegate_connections_open").await == 2
+    })
+    .await;
+    drop(socket);
+    until("a place", async || {
+        let mut conn = Conn::open(&gateway.public).await;
+        conn.send(request).await;
+        conn.try_head().await.is_some()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn connections_of_trusted_proxies_are_not_counted() {
     let (gateway, _backend) = limited("", "[trust]\nproxies = [\"127.0.0.1\"]").await;
     let mut open = Vec::new();
