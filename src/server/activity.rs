@@ -151,6 +151,8 @@ pub(super) struct Tracked<B> {
     busy: Busy,
     /// Whether the end of the connection is the end of the answer (HTTP/1.0).
     unframed: bool,
+    /// Whether nothing but its length is told: over HTTP/2 the library would send the body of an answer to HEAD.
+    head_only: bool,
     /// Over HTTP/2: who watches whether the client takes it, and what of a long piece is still to be given.
     taking: Option<Taking>,
     rest: Bytes,
@@ -162,8 +164,17 @@ impl<B> Tracked<B> {
             body,
             busy,
             unframed,
+            head_only: false,
             taking: Taking::of_this_stream(),
             rest: Bytes::new(),
+        }
+    }
+
+    /// The same, of which only the head is sent.
+    pub(super) fn head_only(self) -> Self {
+        Self {
+            head_only: true,
+            ..self
         }
     }
 }
@@ -209,7 +220,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.head_only || self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode, Version, response};
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request, Response, StatusCode, Version, response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -181,6 +183,7 @@ impl<H: Handler> Conn<H> {
         busy: Busy,
     ) -> Result<Response<Tracked<H::Body>>, Infallible> {
         let version = request.version();
+        let head_only = version >= Version::HTTP_2 && *request.method() == Method::HEAD;
         let info = Arc::clone(&self.info);
         let mut response = self.handler.handle(request, info).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -204,6 +207,14 @@ impl<H: Handler> Conn<H> {
                 }
                 Err(body) => response = Response::from_parts(parts, body),
             }
+        }
+        if head_only {
+            let length = response.body().size_hint().exact();
+            if let Some(length) = length.filter(|length| *length > 0) {
+                let told = response.headers_mut().entry(CONTENT_LENGTH);
+                told.or_insert_with(|| length.into());
+            }
+            return Ok(response.map(|body| Tracked::new(body, busy, false).head_only()));
         }
         let unframed = version < Version::HTTP_11;
         Ok(response.map(|body| Tracked::new(body, busy, unframed)))

@@ -1,5 +1,6 @@
 //! Answers without Django, and what of a path Django is not told.
 
+use crate::support::http2::Http2;
 use crate::support::{Answer, Backend, Conn, Gateway, Reply, gateway, get};
 
 async fn site(routes: &str) -> (Gateway, Backend) {
@@ -50,6 +51,29 @@ async fn a_fixed_answer_is_as_the_file_says() {
     let empty = send(&gateway, "GET", "/empty", "").await;
     assert_eq!((empty.status, empty.header("content-type")), (204, None));
     assert_eq!(backend.count(), 0);
+}
+
+/// RFC 9113, section 8.1.1: a client takes an answer to HEAD that has a body for a broken one.
+#[tokio::test]
+async fn nothing_follows_the_head_that_was_asked_for_over_http2() {
+    let (gateway, _backend) = site(
+        "[[route]]\npath = \"/security.txt\"\nrespond = { body = \"Contact: a\\n\" }\n\
+         [[route]]\npath = \"/files/<path:file>\"\nstatic = { root = \"/nowhere\" }\n",
+    )
+    .await;
+    let mut conn = Http2::open(&gateway.public).await;
+    for (target, status) in [("/security.txt", 200), ("/files/x", 500), ("/%2e", 400)] {
+        let request = http::Request::head(format!("http://site.test{target}"));
+        let request = request.body(http_body_util::Full::default()).unwrap();
+        let answer = conn.send(request).await.unwrap();
+        assert_eq!(answer.head.status, status, "{target}");
+        assert!(answer.body.is_empty(), "{target}");
+        assert!(answer.whole, "{target}");
+        assert!(
+            answer.head.headers.contains_key("content-length"),
+            "{target}"
+        );
+    }
 }
 
 #[tokio::test]
