@@ -1,7 +1,8 @@
 //! The switch for maintenance: while a file exists, routes that lead to Django are not answered by it.
 //!
 //! `Proxy::admit` asks it for each request of such a route. Bound: the file is looked for once a second at most, by
-//! whichever request comes first then; the others go by what was found last. A look that takes too long finds nothing new.
+//! whichever request comes first then; the others go by what was found last. A look that takes too long finds nothing new,
+//! and until it ends there is no other: what a dead file system keeps is one thread.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Response};
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::finish::Page;
@@ -17,6 +19,7 @@ use super::respond::{self, Refusal};
 use crate::base::random;
 use crate::base::seldom::Seldom;
 use crate::domain::RetryMs;
+use crate::limits::Slots;
 use crate::stream::Body;
 use crate::wire::headers;
 
@@ -43,6 +46,8 @@ pub struct Maintenance {
     pub(super) settings: MaintenanceSettings,
     on: AtomicBool,
     looking: Seldom,
+    /// One, of whoever looks.
+    turn: Slots,
     complaining: Seldom,
 }
 
@@ -54,6 +59,7 @@ impl Maintenance {
             settings,
             on: AtomicBool::new(is_on),
             looking: Seldom::every(LOOK),
+            turn: Slots::new(1),
             complaining: Seldom::every(COMPLAINTS),
         }
     }
@@ -61,7 +67,7 @@ impl Maintenance {
     /// Whether there is maintenance now; told to `gauge` as well.
     pub(super) async fn is_on(&self, gauge: &Gauge) -> bool {
         if self.looking.now() {
-            let found = timeout(LOOK, tokio::fs::try_exists(&self.settings.when_file)).await;
+            let found = timeout(LOOK, self.look()).await;
             match found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(is_on) => self.note(is_on, gauge),
                 Err(error) => {
@@ -73,6 +79,18 @@ impl Maintenance {
             }
         }
         self.on.load(Ordering::Relaxed)
+    }
+
+    /// Whether the file is there. Whoever does not wait for the end of it leaves the turn to the thread that looks.
+    async fn look(&self) -> io::Result<bool> {
+        let turn = self.turn.wait().await;
+        let file = self.settings.when_file.clone();
+        let look = move || {
+            let found = file.try_exists();
+            drop(turn);
+            found
+        };
+        spawn_blocking(look).await.map_err(io::Error::other)?
     }
 
     fn note(&self, is_on: bool, gauge: &Gauge) {
@@ -97,5 +115,32 @@ impl Maintenance {
             return Ok(respond::come_back(RetryMs(pause)));
         }
         Err(Refusal::Maintenance(retry_after))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_one_look_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let when_file = folder.path().join("on");
+        let switch = Maintenance::new(MaintenanceSettings {
+            when_file: when_file.clone(),
+            page: None,
+            retry_after: LOOK,
+        });
+        let gauge = Gauge::default();
+        std::fs::write(when_file, "").unwrap();
+        // As long as a disk does not answer.
+        let hanging = switch.turn.wait().await;
+        for _ in 0..3 {
+            assert!(!switch.is_on(&gauge).await);
+            tokio::time::advance(LOOK).await;
+        }
+        drop(hanging);
+        assert!(switch.is_on(&gauge).await);
+        assert_eq!(gauge.get(), 1);
     }
 }
