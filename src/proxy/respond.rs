@@ -37,8 +37,8 @@ pub enum Refusal {
     /// A path that cannot be read in one way only.
     #[error("the path is ambiguous")]
     Path(#[source] PathError),
-    /// An encoded separator in the path of a stream.
-    #[error("the path of a stream hides a separator")]
+    /// An encoded separator in the path of a stream or a file.
+    #[error("the path hides a separator")]
     HiddenSeparator,
     /// More header fields than anybody needs.
     #[error("the request has too many header fields")]
