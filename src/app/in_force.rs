@@ -60,7 +60,8 @@ impl Lasting {
             buffers: Buffers::new(room, registry),
             asks: ask::Metrics::new(registry),
             links: grip::Metrics::new(registry),
-            files: Files::new(registry),
+            // Temp files have half of the descriptors that are not for clients, these a quarter.
+            files: Files::new(room.most_open / 2, registry),
             newcomers: registry.counter(
                 "rate_newcomers",
                 "Requests of clients for which a rate had no room, so that they share one",

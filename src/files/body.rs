@@ -16,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 
 use super::{Files, TooSlow};
+use crate::limits::Slot;
 
 /// What is read at once.
 pub(super) const PIECE: usize = 128 << 10;
@@ -32,6 +33,8 @@ pub struct FileBody {
     /// Read already, from `at` on.
     ready: Bytes,
     reading: Option<Reading>,
+    /// Among the files that are open for their clients, once it is one of them.
+    place: Option<Slot>,
 }
 
 /// Why a file broke off.
@@ -67,7 +70,13 @@ impl FileBody {
             end: part.end,
             ready: Bytes::new(),
             reading: None,
+            place: None,
         }
+    }
+
+    /// Keeps a place for as long as there is something to read.
+    pub(super) fn keep(&mut self, place: Slot) {
+        self.place = Some(place);
     }
 
     /// Reads the first piece. If that is everything, it is returned, and nothing is left.

@@ -8,6 +8,8 @@
 //! in memory. So everything is first tried where the request is, in a way that the kernel ends as soon as it would have
 //! to wait (`RESOLVE_CACHED`, `RWF_NOWAIT`), and done again on a thread that may wait if it did. A cold disk or a slow
 //! network therefore costs a thread, of which files have [`AT_ONCE`], and a file in memory costs three system calls.
+//!
+//! What is longer than one piece stays open until its client has it; of these there is a bound, too.
 
 mod body;
 mod name;
@@ -56,6 +58,9 @@ pub struct Files(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     slots: Slots,
+    /// Of files that are open for longer than one piece takes: a client of HTTP/2 could have many on one connection.
+    open: Slots,
+    full: Counter,
     waits: CounterBy,
     timeouts: Counter,
     hints: Seldom,
@@ -153,14 +158,19 @@ enum Unopened {
 struct TooSlow;
 
 impl Files {
-    /// No root yet.
-    pub fn new(registry: &Registry) -> Self {
-        Self::with_slots(AT_ONCE, registry)
+    /// No root yet. At most `most_open` files are open for clients that read them slowly.
+    pub fn new(most_open: usize, registry: &Registry) -> Self {
+        Self::with_slots(AT_ONCE, most_open, registry)
     }
 
-    fn with_slots(at_once: usize, registry: &Registry) -> Self {
+    fn with_slots(at_once: usize, most_open: usize, registry: &Registry) -> Self {
         Self(Arc::new(Inner {
             slots: Slots::new(at_once),
+            open: Slots::new(most_open),
+            full: registry.counter(
+                "files_full",
+                "Files that were not sent because too many were open",
+            ),
             waits: registry.counter_by(
                 "file_disk_waits",
                 "Times a file was not in memory, by what was done with it",
@@ -348,9 +358,16 @@ impl Opened {
     /// Reads these bytes of it: the first of them now, so that a broken disk is known before the answer begins.
     pub async fn read(self, name: &Name, part: Range<u64>) -> Result<Content, FileError> {
         let Self { regular, files, .. } = self;
-        let mut body = FileBody::new(regular.file, files, name.to_string(), part);
+        let mut body = FileBody::new(regular.file, files.clone(), name.to_string(), part);
         match body.begin().await {
-            Ok(None) => Ok(Content::Rest(Box::new(body))),
+            Ok(None) => {
+                let Some(place) = files.0.open.take() else {
+                    files.0.full.inc();
+                    return Err(FileError::Descriptors);
+                };
+                body.keep(place);
+                Ok(Content::Rest(Box::new(body)))
+            }
             Ok(Some(whole)) => Ok(Content::Whole(whole)),
             Err(ReadError::Disk(source)) => Err(disk(name, source)),
             Err(ReadError::Truncated) => Err(disk(name, io::ErrorKind::UnexpectedEof.into())),

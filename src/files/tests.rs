@@ -11,7 +11,7 @@ use super::body::PIECE;
 use super::*;
 
 fn files() -> Files {
-    Files::new(&Registry::default())
+    Files::new(8, &Registry::default())
 }
 
 fn root(path: &Path) -> Root {
@@ -228,7 +228,7 @@ async fn a_root_that_is_replaced_is_found_again_within_a_second() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_too_long_for_a_turn_is_sent_away() {
     let registry = Registry::default();
-    let files = Files::with_slots(0, &registry);
+    let files = Files::with_slots(0, 8, &registry);
     let since = Instant::now();
     assert!(files.wait("open", || ()).await.is_err());
     assert_eq!(since.elapsed(), PATIENCE);
@@ -245,10 +245,32 @@ async fn who_waits_too_long_for_a_turn_is_sent_away() {
 
 #[tokio::test]
 async fn a_thread_that_waited_gives_its_turn_back() {
-    let files = Files::with_slots(1, &Registry::default());
+    let files = Files::with_slots(1, 8, &Registry::default());
     for number in 0..3 {
         assert_eq!(files.wait("open", move || number).await.unwrap(), number);
     }
+}
+
+#[tokio::test]
+async fn so_many_long_files_are_open_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("long"), vec![b'x'; PIECE + 1]).unwrap();
+    fs::write(folder.path().join("short"), "short").unwrap();
+    let registry = Registry::default();
+    let root = Files::new(1, &registry).root(Settings::new(folder.path().to_owned()));
+    let long = async || {
+        let opened = open(&root, "long", &[]).await;
+        let all = 0..opened.length();
+        opened.read(&name("long"), all).await
+    };
+    let first = long().await.unwrap();
+    assert!(matches!(first, Content::Rest(_)));
+    assert!(matches!(long().await, Err(FileError::Descriptors)));
+    // What is read at once is closed at once.
+    assert_eq!(text(&root, "short", &[]).await, "short");
+    drop(first);
+    assert!(long().await.is_ok());
+    assert!(registry.text().contains("tidegate_files_full_total 1"));
 }
 
 #[tokio::test]
