@@ -77,7 +77,7 @@ impl Redirects {
     /// What becomes of it in the answer to this request, which has not been sent yet.
     pub(super) fn of(site: &Site, parts: &request::Parts, conn: &ConnInfo) -> Self {
         if !site.has_internal() {
-            return if site.settings.trust.trusts(conn.peer) {
+            return if site.believes(conn) {
                 Self::PassedOn
             } else {
                 Self::Refused

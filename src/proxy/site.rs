@@ -131,7 +131,7 @@ impl Site {
     }
 
     /// Whether what the other end says is the word of a trusted proxy.
-    fn believes(&self, conn: &ConnInfo) -> bool {
+    pub(super) fn believes(&self, conn: &ConnInfo) -> bool {
         !conn.unnamed && self.settings.trust.trusts(conn.peer)
     }
 

@@ -345,7 +345,7 @@ async fn what_django_streams_arrives_when_it_is_written() {
 
 #[tokio::test]
 async fn a_long_answer_is_compressed_as_it_comes() {
-    let long: String = (0..60_000).map(|n| format!("{n}\n")).collect();
+    let long = (0..60_000).fold(String::new(), |long, n| long + &n.to_string() + "\n");
     let sent = long.clone();
     let (gateway, _backend) =
         site_with("[compress]", move |_| Reply::answer("200 OK", HTML, &sent)).await;
@@ -397,9 +397,9 @@ async fn http_1_0_gets_it_as_it_is() {
 #[tokio::test]
 async fn files_and_pages_of_ours_are_compressed() {
     let folder = tempfile::tempdir().unwrap();
-    let css: String = (0..30_000)
-        .map(|n| format!("a{} {{}}\n", n % 1000))
-        .collect();
+    let css = (0..30_000).fold(String::new(), |css, n| {
+        css + "a" + &(n % 1000).to_string() + " {}\n"
+    });
     std::fs::write(folder.path().join("app.css"), &css).unwrap();
     std::fs::write(folder.path().join("both.css"), &css).unwrap();
     std::fs::write(folder.path().join("both.css.gz"), "by hand").unwrap();
@@ -448,7 +448,8 @@ async fn a_reload_switches_it_on() {
     let (gateway, backend) = site("", HTML).await;
     is_plain(&gzip(&gateway, "/").await, None, "no table");
     let text = gateway::everything_to(&backend.address, "");
-    gateway.reload(&format!("[compress]\n{text}")).await;
+    let reloaded = gateway.reload(&format!("[compress]\n{text}")).await;
+    assert_eq!(reloaded.unwrap().changed, ["compress"]);
     assert_eq!(read(&gzip(&gateway, "/").await), page());
 }
 
