@@ -449,7 +449,7 @@ async fn a_reload_switches_it_on() {
     is_plain(&gzip(&gateway, "/").await, None, "no table");
     let text = gateway::everything_to(&backend.address, "");
     let reloaded = gateway.reload(&format!("[compress]\n{text}")).await;
-    assert_eq!(reloaded.unwrap().changed, ["compress"]);
+    assert!(reloaded.unwrap().changed.contains(&"compress".to_owned()));
     assert_eq!(read(&gzip(&gateway, "/").await), page());
 }
 
