@@ -1,13 +1,104 @@
-//! The client's body on its way to Django: gathered first, so that a slow one holds no worker, or as it comes.
+//! The client's body on its way to Django: gathered first, so that a slow one holds no worker, or as it comes; and what of it
+//! nobody wants.
+//!
+//! Over HTTP/2 an answer that comes before the end of the request is followed by a reset (RFC 9113, section 8.1), and clients
+//! built on nghttp2 throw the answer away with it, if both come at once. So what still comes is thrown away for a moment,
+//! as it is over HTTP/1.1, where the connection lingers. Bounds: [`MOST_LEFT`] such bodies, [`LONGEST_LEFT`] bytes of each,
+//! for [`LINGER`]; then the reset.
+
+use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::{Request, Version, request};
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use super::respond::Refusal;
 use super::{Proxy, Site};
 use crate::domain::ByteSize;
+use crate::limits::Slots;
 use crate::upstream::{RequestBody, Upstream};
+
+/// Bodies that nobody wants and that are read all the same.
+const MOST_LEFT: usize = 1024;
+/// How much of one, in bytes: what a client has under way before it reads the answer. One that is told of no end goes on for
+/// ever.
+const LONGEST_LEFT: usize = 64 << 10;
+/// For how long.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// The body of a request, until somebody takes it.
+#[derive(Debug)]
+pub(super) struct Unread {
+    body: Option<Incoming>,
+    version: Version,
+}
+
+impl Unread {
+    pub(super) fn of(request: Request<Incoming>) -> (request::Parts, Self) {
+        let (parts, body) = request.into_parts();
+        let version = parts.version;
+        let body = Some(body);
+        (parts, Self { body, version })
+    }
+
+    /// Whether nothing more comes of it.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        let body = self.body.as_ref();
+        body.is_none_or(Incoming::is_end_stream)
+    }
+}
+
+/// Reads what nobody wants.
+#[derive(Debug)]
+pub(super) struct Leftovers {
+    slots: Slots,
+    reading: TaskTracker,
+}
+
+impl Leftovers {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Slots::new(MOST_LEFT),
+            reading: TaskTracker::new(),
+        }
+    }
+
+    /// Sees to what is left of a request that has its answer.
+    pub(super) fn see_to(&self, unread: Unread) {
+        if unread.version != Version::HTTP_2 || unread.is_at_its_end() {
+            return;
+        }
+        let slot = self.slots.take();
+        if let (Some(body), Some(slot)) = (unread.body, slot) {
+            self.reading.spawn(async move {
+                let _slot = slot;
+                // However it ends, there is nobody to tell.
+                drop(timeout(LINGER, throw_away(body)).await);
+            });
+        }
+    }
+
+    /// Waits for the last, at most [`LINGER`].
+    pub(super) async fn close(&self) {
+        self.reading.close();
+        self.reading.wait().await;
+    }
+}
+
+async fn throw_away(mut body: Incoming) {
+    let mut left = LONGEST_LEFT;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, bytes::Bytes::len);
+        match left.checked_sub(length) {
+            Some(less) => left = less,
+            None => return,
+        }
+    }
+}
 
 impl Proxy {
     /// Takes the body as Django can read it. It is gathered first, unless its upstream buffers none: then one with a length
@@ -15,7 +106,7 @@ impl Proxy {
     pub(super) async fn take_body(
         site: &Site,
         headers: &HeaderMap,
-        incoming: Incoming,
+        unread: &mut Unread,
         limit: ByteSize,
         whole: u64,
         upstream: &Upstream,
@@ -29,13 +120,19 @@ impl Proxy {
                     .and_then(|text| text.parse::<u64>().ok())
                     .ok_or(Refusal::Length)?,
             ),
-            None if incoming.is_end_stream() => Some(0),
+            None if unread.is_at_its_end() => Some(0),
             None => None,
         };
         match length {
             // Over HTTP/2 data may come all the same, and then the request is malformed.
-            Some(0) if incoming.is_end_stream() => return Ok(RequestBody::Empty),
+            Some(0) if unread.is_at_its_end() => return Ok(RequestBody::Empty),
             Some(length) if length > limit.get() => return Err(Refusal::TooLarge(limit)),
+            _ => {}
+        }
+        let Some(incoming) = unread.body.take() else {
+            return Ok(RequestBody::Empty);
+        };
+        match length {
             Some(length) if length > whole && upstream.settings().buffer_request.is_none() => {
                 return Ok(RequestBody::streamed(incoming, length, idle));
             }

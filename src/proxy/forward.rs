@@ -1,9 +1,8 @@
 //! A proxied request: down to Django once, and back once.
 
 use http::{Method, Response, StatusCode, Version, request};
-use http_body::Body as _;
-use hyper::body::Incoming;
 
+use super::body::Unread;
 use super::grip::MOST_AGAIN;
 use super::respond::Refusal;
 use super::{Exchange, Kind, Proxy};
@@ -21,9 +20,8 @@ impl Proxy {
         let headers = &exchange.rebuilt.head.headers;
         let holding = exchange.route.kind.holding();
         let whole = holding.map_or(0, |_| MOST_AGAIN);
-        let incoming = exchange.incoming;
-        let body =
-            Self::take_body(exchange.site, headers, incoming, limit, whole, upstream).await?;
+        let unread = exchange.unread;
+        let body = Self::take_body(exchange.site, headers, unread, limit, whole, upstream).await?;
         let request = exchange.rebuilt;
         let Some(holding) = holding else {
             return pass_on(upstream, self.send(upstream, request, body).await?);
@@ -77,7 +75,7 @@ pub(super) fn pass_on(
 
 impl Kind {
     /// Whether a request asks for a WebSocket, and the route lets it pass.
-    pub(super) fn lets_pass(&self, parts: &request::Parts, incoming: &Incoming) -> bool {
+    pub(super) fn lets_pass(&self, parts: &request::Parts, unread: &Unread) -> bool {
         matches!(
             self,
             Self::Forward {
@@ -86,7 +84,7 @@ impl Kind {
             }
         ) && parts.version == Version::HTTP_11
             && parts.method == Method::GET
-            && incoming.is_end_stream()
+            && unread.is_at_its_end()
             && headers::websocket_upgrade(&parts.headers)
     }
 }

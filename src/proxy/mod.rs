@@ -55,6 +55,7 @@ use crate::wire::path::{self, PathError};
 pub use access::{AccessLog, Logged};
 use basic::Checks;
 pub use basic::{BasicAuth, BasicAuthSettings};
+use body::{Leftovers, Unread};
 pub use compress::Compress;
 use compress::{Asked, Compressor};
 use effects::Effects;
@@ -173,6 +174,7 @@ pub struct Proxy {
     hub: Hub,
     effects: Effects,
     tunnels: Tunnels,
+    leftovers: Leftovers,
     checks: Checks,
     challenges: Vec<Challenges>,
     compressor: Compressor,
@@ -193,7 +195,7 @@ struct Exchange<'a> {
     /// Without the headers where they are not needed any more.
     parts: request::Parts,
     client: IpAddr,
-    incoming: Incoming,
+    unread: &'a mut Unread,
     site: &'a Site,
     route: &'a Route,
     captures: Captures<'a>,
@@ -235,6 +237,7 @@ impl Proxy {
             recorder,
             hub,
             tunnels: Tunnels::new(tunnels, registry),
+            leftovers: Leftovers::new(),
             checks: Checks::new(registry),
             challenges,
             compressor: Compressor::new(registry),
@@ -254,18 +257,18 @@ impl Proxy {
     /// Waits for the WebSockets to end, and for the answers to requests whose clients have left; gives them up after
     /// `patience`.
     pub async fn close(&self, patience: Duration) {
-        tokio::join!(self.tunnels.close(patience), self.effects.close(patience));
+        let (tunnels, effects) = (self.tunnels.close(patience), self.effects.close(patience));
+        tokio::join!(tunnels, effects, self.leftovers.close());
     }
 
     async fn serve(
         &self,
         site: &Site,
-        request: Request<Incoming>,
+        (mut parts, unread): (request::Parts, &mut Unread),
         conn: &ConnInfo,
         id: &RequestId,
         told: &mut Told,
     ) -> Result<Response<Body>, Refusal> {
-        let (mut parts, incoming) = request.into_parts();
         refuse_what_nobody_serves(&parts)?;
         // Before everything: who looks need not know the hosts, nor have a password, and follows no redirect to TLS.
         if let Some(answer) = self.challenge(&parts) {
@@ -320,7 +323,7 @@ impl Proxy {
             return Box::pin(files.serve(&parts, files.path(&decoded, &captures))).await;
         }
         let redirects = Redirects::of(site, &parts, conn);
-        let upgrade = route.kind.lets_pass(&parts, &incoming);
+        let upgrade = route.kind.lets_pass(&parts, unread);
         // Only what streams and recordings are opened with is looked at again after it was stripped.
         let headers = match &route.kind {
             Kind::Forward { record: None, .. } => std::mem::take(&mut parts.headers),
@@ -338,7 +341,7 @@ impl Proxy {
         let exchange = Exchange {
             parts,
             client,
-            incoming,
+            unread,
             site,
             route,
             captures,
@@ -465,7 +468,10 @@ impl Handler for Proxy {
             asked: site.finish.compress.as_ref().map(|_| Asked::of(&request)),
             ..Told::default()
         };
-        let served = self.serve(&site, request, &conn, &id, &mut told).await;
+        let (parts, mut unread) = Unread::of(request);
+        let served = (parts, &mut unread);
+        let served = self.serve(&site, served, &conn, &id, &mut told).await;
+        self.leftovers.see_to(unread);
         let refused = served.is_err();
         let mut response = served.unwrap_or_else(|refusal| {
             self.metrics

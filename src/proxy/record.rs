@@ -1,7 +1,6 @@
 //! Requests on proxied routes whose streams are recorded.
 
 use http::{Method, Response};
-use http_body::Body as _;
 
 use super::forward::pass_on;
 use super::respond::Refusal;
@@ -15,7 +14,7 @@ use crate::wire::{headers, last_event_id};
 impl Exchange<'_> {
     /// Whether the answer may be another request's as well: only that of a bare GET.
     pub(super) fn can_be_recorded(&self) -> bool {
-        self.parts.method == Method::GET && self.incoming.is_end_stream() && !self.upgrade
+        self.parts.method == Method::GET && self.unread.is_at_its_end() && !self.upgrade
     }
 }
 

@@ -90,14 +90,14 @@ impl Proxy {
         let Exchange {
             parts,
             client,
-            incoming,
+            unread,
             site,
             route,
             rebuilt,
             ..
         } = exchange;
         let (limit, upstream) = (route.body_limit, asker.upstream());
-        let body = Self::take_body(site, &parts.headers, incoming, limit, 0, upstream).await?;
+        let body = Self::take_body(site, &parts.headers, unread, limit, 0, upstream).await?;
         self.open(
             &parts,
             client,

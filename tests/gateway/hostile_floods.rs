@@ -244,3 +244,40 @@ async fn a_client_that_takes_little_but_steadily_gets_everything() {
     }
     assert_eq!(taken, SIZE);
 }
+
+/// Frames up to one of this kind, which is the last.
+async fn until_frame(conn: &mut Conn, kind: u8) -> Vec<Frame> {
+    within("a frame", async {
+        let mut frames = Vec::new();
+        while let Some(frame) = next(conn).await {
+            let is_it = frame.kind == kind;
+            frames.push(frame);
+            if is_it {
+                return frames;
+            }
+        }
+        panic!("the connection ended")
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_a_request_is_not_lost_with_a_reset() {
+    let gateway = Gateway::start("[[route]]\npath = \"/\"\nrespond = { body = \"fixed\" }\n").await;
+    let mut conn = open(&gateway, b"").await;
+    conn.send(request(1, 0)).await;
+    let answer = until_frame(&mut conn, DATA).await;
+    assert_eq!(answer.last().unwrap().flags & END_STREAM, END_STREAM);
+    // What it sends before it has read that.
+    let rest = frame(DATA, END_STREAM, 1, &[b'x'; 4000]);
+    conn.send([rest, frame(PING, 0, 0, &[0; 8])].concat()).await;
+    let frames = until_frame(&mut conn, PING).await;
+    assert!(frames.iter().all(|frame| frame.kind != RST_STREAM));
+    // One that goes on for ever is told to stop.
+    conn.send(request(3, 0)).await;
+    until_frame(&mut conn, DATA).await;
+    conn.send(frame(DATA, 0, 3, &[b'x'; 16000]).repeat(3)).await;
+    let frames = until_frame(&mut conn, RST_STREAM).await;
+    let reset = frames.last().unwrap();
+    assert_eq!((reset.stream, &*reset.payload), (3, &[0, 0, 0, 0][..]));
+}
