@@ -8,7 +8,8 @@ from selenium.webdriver import Chrome
 
 from browser import Page
 from conftest import GatewayMaker, SiteMaker
-from harness import Gateway, Relay, Site, numbers, until
+from harness import Gateway, Site, numbers, until
+from relay import Relay
 
 PageOpener = Callable[[Gateway | tuple[str, int], str], Page]
 
