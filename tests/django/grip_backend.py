@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
-from harness import free_port, shut
+from harness import free_port
+from relay import shut
 
 
 @dataclass
