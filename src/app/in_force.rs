@@ -100,8 +100,10 @@ impl InForce {
     /// What requests find.
     pub(super) fn site(&self, lasting: &Lasting) -> Site {
         let access = self.config.access.as_ref().zip(lasting.lines.as_ref());
+        let mut entries = self.routes.entries().iter();
         Site {
             settings: build::proxy(&self.config),
+            has_internal: entries.any(|entry| entry.target.internal),
             routes: self.routes.clone(),
             rate: self.rate.clone(),
             access: access.map(|(settings, lines)| AccessLog::new(lines.clone(), settings.format)),

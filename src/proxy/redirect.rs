@@ -76,7 +76,7 @@ pub(super) enum Redirects {
 impl Redirects {
     /// What becomes of it in the answer to this request, which has not been sent yet.
     pub(super) fn of(site: &Site, parts: &request::Parts, conn: &ConnInfo) -> Self {
-        if !site.has_internal() {
+        if !site.has_internal {
             return if site.believes(conn) {
                 Self::PassedOn
             } else {
@@ -138,16 +138,13 @@ async fn follow(
     let found = site.routes.find(&decoded);
     let (route, captures) = found
         .ok_or_else(|| Refusal::Redirect(RedirectError::NoRoute(decoded.clone().into_owned())))?;
-    let Kind::Static(files) = &route.target.kind else {
-        return Err(Refusal::Redirect(RedirectError::NotInternal(
-            route.name.clone(),
-        )));
+    let files = match &route.target.kind {
+        Kind::Static(files) if route.target.internal => files,
+        _ => {
+            let name = route.name.clone();
+            return Err(Refusal::Redirect(RedirectError::NotInternal(name)));
+        }
     };
-    if !route.target.internal {
-        return Err(Refusal::Redirect(RedirectError::NotInternal(
-            route.name.clone(),
-        )));
-    }
     let (head, _) = response.into_parts();
     let mut said = head.headers;
     for name in OF_THE_BODY {

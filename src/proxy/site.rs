@@ -31,6 +31,8 @@ pub struct Site {
     pub settings: Settings,
     /// Where requests lead.
     pub routes: Table<Route>,
+    /// Whether there is one that only Django's answers lead to: asked for each request, so it is looked for once.
+    pub has_internal: bool,
     /// How often a client may come, over all routes: 429 beyond. Default no limit.
     pub rate: Option<ClientLimit>,
     /// What is told of each request that has ended. Default nothing.
@@ -49,12 +51,6 @@ impl Site {
     /// Whether it matters that somebody opens a page.
     pub(super) const fn looks_for_pages(&self) -> bool {
         !self.finish.pages.is_empty() || self.maintenance.is_some()
-    }
-
-    /// Whether there is a route that only Django's answers lead to.
-    pub(super) fn has_internal(&self) -> bool {
-        let mut entries = self.routes.entries().iter();
-        entries.any(|entry| entry.target.internal)
     }
 
     /// The id a trusted proxy gave, else a new one.

@@ -1,7 +1,6 @@
 """Certificates by ACME: Debian's pebble signs, and looks at the real gateway whether the names are ours."""
 
 import json
-import shutil
 import signal
 import ssl
 import sys
@@ -18,8 +17,6 @@ from harness import Gateway, Process, Site, free_port, until
 from streams import Listeners
 from test_tls import write_certificate
 from wire import connect, request
-
-pytestmark = pytest.mark.skipif(not shutil.which("pebble"), reason="pebble is not installed")
 
 ISSUED = 'tidegate_acme_orders_total{outcome="issued"}'
 
