@@ -261,6 +261,11 @@ impl Log {
         lock(&self.0.state).states(channels, heard, position, stream, Instant::now())
     }
 
+    /// Whether the event at `place` is on `channel`, and still held.
+    pub fn holds(&self, channel: &ChannelName, place: Position) -> bool {
+        lock(&self.0.state).holds(channel, place)
+    }
+
     /// Up to `most` events that history holds of `channel`, after a place or from the first, and whether there are more;
     /// `None` if events after that place have been dropped, or are in doubt.
     pub fn history(

@@ -147,6 +147,16 @@ impl State {
         frames.collect()
     }
 
+    /// Whether the event at `position` is on the channel, and not dropped.
+    pub(super) fn holds(&self, name: &ChannelName, position: Position) -> bool {
+        let channel = self.channels.get(name);
+        let before = position.seq().checked_sub(1).map(Position::after);
+        let newest = channel
+            .zip(before)
+            .and_then(|(channel, before)| channel.window_after(before).next());
+        newest.is_some_and(|entry| entry.position == position)
+    }
+
     /// Up to `most` events of one channel after `position` that can be resumed from; `None` if events in between are
     /// dropped.
     pub(super) fn page(

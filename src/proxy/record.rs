@@ -3,18 +3,21 @@
 use http::{Method, Response};
 
 use super::forward::pass_on;
+use super::grip::MOST_AGAIN;
 use super::respond::Refusal;
 use super::{Exchange, Proxy, Recorded};
 use crate::record::{Opened, Replay, Sought, Viewer, Visit, can_be_recorded};
 use crate::stream::{self, Begin, Body, Viewing};
-use crate::upstream::{RequestBody, Upstream};
+use crate::upstream::Upstream;
 use crate::wire::grip::is_instruct;
-use crate::wire::{headers, last_event_id};
+use crate::wire::headers;
+use crate::wire::last_event_id::{self, LastEventId};
 
 impl Exchange<'_> {
-    /// Whether the answer may be another request's as well: only that of a bare GET.
+    /// Whether the answer may be recorded: that of a bare GET, which may be another request's as well, or of a POST.
     pub(super) fn can_be_recorded(&self) -> bool {
-        self.parts.method == Method::GET && self.unread.is_at_its_end() && !self.upgrade
+        let bare = self.parts.method == Method::GET && self.unread.is_at_its_end();
+        !self.upgrade && (bare || self.parts.method == Method::POST)
     }
 }
 
@@ -30,8 +33,11 @@ impl Proxy {
             client,
             rebuilt,
             route,
+            site,
+            unread,
             ..
         } = exchange;
+        let is_post = parts.method == Method::POST;
         let last = last_event_id::of_request(&parts.headers, parts.uri.query());
         let session = self.session(&parts.headers, &record.stream);
         let visit = Visit {
@@ -45,22 +51,27 @@ impl Proxy {
             let taken = self.streams.places(&record.stream, client);
             taken.map_err(Refusal::Stream)
         };
-        // Who says that he wants a stream has a place before Django is asked for it. Who may get a page needs none yet.
-        let early = headers::accepts_event_stream(&parts.headers)
+        // Who says that he wants a stream has a place before Django is asked for it. Who may get a page needs none yet, and
+        // a POST is done in any case.
+        let early = (!is_post && headers::accepts_event_stream(&parts.headers))
             .then(places)
             .transpose()?;
         let (places, viewer) = match self.recorder.seek(&record.settings, visit).await {
             Sought::Viewer(viewer) => (early.map_or_else(places, Ok)?, viewer),
             Sought::Candidate(candidate) => {
-                let (head, none) = (candidate.request().into_head(), RequestBody::Empty);
+                let head = candidate.request().into_head();
+                let whole = route.kind.holding().map_or(0, |_| MOST_AGAIN);
+                let limit = route.body_limit;
+                let body = Self::take_body(site, &head.headers, unread, limit, whole, upstream);
+                let body = body.await?;
                 let (request, noted) = match route.kind.holding() {
                     Some(holding) => {
-                        let (request, noted) = self.note(holding, client, upstream, head, &none);
+                        let (request, noted) = self.note(holding, client, upstream, head, &body);
                         (request, Some(noted))
                     }
                     None => (head.into(), None),
                 };
-                let answer = self.send(upstream, request, none).await?;
+                let answer = self.send(upstream, request, body).await?;
                 let is_held = noted.is_some() && is_instruct(answer.headers());
                 if is_held || !can_be_recorded(&answer) {
                     // Nobody waits for a recording that does not come, and what is held has places of its own.
@@ -71,7 +82,11 @@ impl Proxy {
                     };
                 }
                 // Before a recording is begun: one that nobody views would hold its worker for `linger`.
-                let places = early.map_or_else(places, Ok)?;
+                let places = match early.map_or_else(places, Ok) {
+                    Ok(places) => places,
+                    Err(_) if is_post => return pass_on(upstream, answer),
+                    Err(refusal) => return Err(refusal),
+                };
                 let recorder = &self.recorder;
                 match recorder.begin(&record.settings, upstream, *candidate, answer) {
                     Opened::Viewer(viewer) => (places, viewer),
@@ -79,6 +94,8 @@ impl Proxy {
                 }
             }
         };
+        // What a POST is answered is another answer than the one of which its client names a place.
+        let last = last.filter(|last| !is_post || matches!(last, LastEventId::Foreign(_)));
         let viewing = Viewing {
             client,
             session,

@@ -79,7 +79,7 @@ impl Reading {
         self.told = String::new();
         self.before = self.last().unwrap_or_default().to_owned();
         self.parser = Parser::new(self.longest + FIELD);
-        let told = (!self.exact).then(|| self.reset());
+        let told = (!self.exact).then(|| self.reset("restarted"));
         self.exact = true;
         told
     }
@@ -118,11 +118,11 @@ impl Reading {
         })
     }
 
-    /// What tells viewers that events may be missing or come twice.
-    fn reset(&self) -> Event {
+    /// What tells viewers that events may be missing or come twice, and why.
+    pub(super) fn reset(&self, reason: &str) -> Event {
         Event {
             name: EventName::parse("reset").ok(),
-            data: Some(Bytes::from_static(br#"{"reason":"restarted"}"#)),
+            data: Some(format!(r#"{{"reason":"{reason}"}}"#).into()),
             ..self.bare(false)
         }
     }

@@ -11,9 +11,8 @@ use crate::upstream::Head;
 use crate::wire::last_event_id::IN_QUERY;
 use crate::wire::{cookies, headers, query};
 
-/// Where credentials are: the two that browsers send, and the two that APIs have made up.
-const CREDENTIALS: [HeaderName; 4] = [
-    COOKIE,
+/// Where credentials are beside cookies: the one that browsers send, and the two that APIs have made up.
+const CREDENTIALS: [HeaderName; 3] = [
     AUTHORIZATION,
     HeaderName::from_static("x-api-key"),
     HeaderName::from_static("x-auth-token"),
@@ -38,8 +37,16 @@ enum Who {
     Everybody,
     /// The value of the session cookie, and the origin.
     Session(Box<[u8]>, Vec<HeaderValue>),
-    /// All credentials, and the origin: the CORS headers of an answer may name it, and are passed on to who joins.
-    Credentials([Vec<HeaderValue>; 4], Vec<HeaderValue>),
+    /// All cookies and credentials, and the origin: the CORS headers of an answer may name it, and are passed on to who
+    /// joins.
+    Credentials {
+        cookies: Vec<HeaderValue>,
+        credentials: [Vec<HeaderValue>; 3],
+        origin: Vec<HeaderValue>,
+    },
+    /// The value of the session cookie, and all credentials; one of them is there. A page sends its origin with a POST and
+    /// none with a GET, so it is no part.
+    Poster(Option<Box<[u8]>>, [Vec<HeaderValue>; 3]),
 }
 
 impl Key {
@@ -49,22 +56,47 @@ impl Key {
         let who = match (per, session) {
             (Per::All, _) => Who::Everybody,
             (Per::User, Some(session)) => Who::Session(session.into(), all(&ORIGIN)),
-            (Per::User, None) | (Per::Credentials, _) => {
-                Who::Credentials(CREDENTIALS.each_ref().map(all), all(&ORIGIN))
-            }
+            (Per::User, None) | (Per::Credentials, _) => Who::Credentials {
+                cookies: all(&COOKIE),
+                credentials: CREDENTIALS.each_ref().map(all),
+                origin: all(&ORIGIN),
+            },
         };
+        let page = headers::accepts_a_page(&head.headers);
+        Self::new(head, path, (Method::GET, page), who)
+    }
+
+    /// That of the answers to a person's POSTs, for such a POST and for a GET that asks for the rest of an answer. `None` if
+    /// the request has nothing that only one person knows: another could ask for the rest as well.
+    pub(super) fn of_post(head: &Head, path: &str, session_cookie: Option<&str>) -> Option<Self> {
+        let session = session_cookie.and_then(|name| cookies::value(&head.headers, name));
+        let session = session.filter(|session| !session.is_empty());
+        let credentials = CREDENTIALS
+            .each_ref()
+            .map(|name| values(&head.headers, name));
+        if session.is_none() && credentials.iter().flatten().all(HeaderValue::is_empty) {
+            return None;
+        }
+        let who = Who::Poster(session.map(Into::into), credentials);
+        Some(Self::new(head, path, (Method::POST, false), who))
+    }
+
+    fn new(head: &Head, path: &str, (method, page): (Method, bool), who: Who) -> Self {
         let query = head.target.query().unwrap_or_default();
         Self {
-            method: head.method.clone(),
+            method,
             path: path.to_owned(),
             query: query::without(query, &IN_QUERY),
-            page: headers::accepts_a_page(&head.headers),
-            site: [
-                all(&HOST),
-                all(&HeaderName::from_static("x-forwarded-proto")),
-            ],
+            page,
+            site: [HOST, HeaderName::from_static("x-forwarded-proto")]
+                .map(|name| values(&head.headers, &name)),
             who,
         }
+    }
+
+    /// Whether it is that of answers to POSTs: they are not shared, and the view is not asked for one again.
+    pub(super) fn is_of_post(&self) -> bool {
+        self.method == Method::POST
     }
 
     /// Whether everybody with this key is one person, who needs no permission but his own.
@@ -146,5 +178,39 @@ mod tests {
         assert!(of("sessionid=x").is_one_person());
         let all = |cookie| key("/a", &[("cookie", cookie)], Per::All);
         assert!(all("a") == all("b") && !all("a").is_one_person());
+    }
+
+    #[test]
+    fn the_rest_of_an_answer_to_a_post_is_for_who_knows_what_only_its_sender_does() {
+        let of = |lines: &[_]| {
+            let head = head("/a?b=c&last-event-id=3", lines);
+            Key::of_post(&head, head.target.path(), Some("sessionid"))
+        };
+        let own = of(&[("cookie", "sessionid=x; t=1"), ("origin", "https://a.test")]);
+        assert!(
+            own.as_ref()
+                .is_some_and(|key| key.is_one_person() && key.is_of_post())
+        );
+        assert_eq!(of(&[("cookie", "t=2; sessionid=x")]), own);
+        for nobody in [
+            &[][..],
+            &[("cookie", "t=1")],
+            &[("cookie", "sessionid=")],
+            &[("authorization", "")],
+        ] {
+            assert_eq!(of(nobody), None, "{nobody:?}");
+        }
+        let others = [
+            &[("cookie", "sessionid=y")][..],
+            &[("cookie", "sessionid=x"), ("x-api-key", "k")],
+            &[("cookie", "sessionid=x"), ("host", "b.test")],
+            &[("authorization", "Bearer x")],
+        ];
+        for other in others {
+            assert!(
+                of(other).is_some_and(|key| Some(&key) != own.as_ref()),
+                "{other:?}"
+            );
+        }
     }
 }

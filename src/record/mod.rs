@@ -2,7 +2,8 @@
 //!
 //! Called by `proxy` for routes that say `record`. [`Recorder::seek`] lets a viewer join the recording that is there, or
 //! says that his own request is to be sent; [`Recorder::begin`] begins one with the answer. A recording is a channel that nobody can name, kept whole;
-//! a task of its own reads the view (`reader`), and forgets the channel when nobody needs it any more (`task`).
+//! a task of its own reads the view (`reader`), and forgets the channel when nobody needs it any more (`task`). What a POST
+//! is answered is a recording of its own, which a GET of its sender may join with the id of one of its events.
 //!
 //! Invariant: who is on a recording either is the person it is of, whose session lasts, or was just answered by the view
 //! with a stream of his own. Bound: as many recordings as there are slots; beyond, answers pass through unrecorded.
@@ -67,7 +68,7 @@ struct Metrics {
     unrecorded: Counter,
 }
 
-/// A request on a route that records: GET, without a body.
+/// A request on a route that records: a GET without a body, or a POST.
 #[derive(Debug)]
 pub struct Visit<'a> {
     /// The path as the client wrote it: what Django is sent may be the same for two routes.

@@ -1,11 +1,11 @@
 //! From a request to a place on a recording, or to the answer of its own.
 
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, SET_COOKIE};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Method, Response};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -32,7 +32,8 @@ const FIRST: Duration = Duration::from_secs(10);
 /// A request that is to be sent, for its answer may begin a recording, or be the permission to join one.
 #[derive(Debug)]
 pub struct Candidate {
-    key: Key,
+    /// `None` if its answer is not to be recorded.
+    key: Option<Key>,
     era: Era,
     session: Option<Session>,
     head: Head,
@@ -49,17 +50,30 @@ impl Candidate {
 }
 
 impl Recorder {
-    /// Joins the recording that `visit` asks for, if one is there that needs no permission.
+    /// Joins the recording that `visit` asks for, if one is there that needs no permission. A POST never does: what it does is
+    /// to be done. A GET may ask for the rest of what a POST was answered.
     pub async fn seek(&self, settings: &Settings, visit: Visit<'_>) -> Sought {
         // Before anything is asked: whose session ends from now on does not hear a thing.
         let era = self.0.hub.era();
         let Visit {
             path,
-            mut head,
+            head,
             last,
             session_cookie,
             session,
         } = visit;
+        if head.method == Method::POST {
+            let key = Key::of_post(&head, path, session_cookie);
+            return candidate((key, era, session), head, last, None);
+        }
+        if let Some(last) = &last
+            && let Some(key) = Key::of_post(&head, path, session_cookie)
+            && !headers::accepts_a_page(&head.headers)
+            && let Some((recording, present)) = self.find_posted(&key, era, last)
+        {
+            let cors = recording.cors.clone();
+            return Sought::Viewer(self.join(&recording, era, cors, present));
+        }
         let key = Key::of(&head, path, settings.per, session_cookie);
         let mut turn = None;
         if key.is_one_person() {
@@ -73,18 +87,19 @@ impl Recorder {
                 Found::Beginning(_) => {}
             }
         }
-        prepare(&mut head, last.as_ref());
-        Sought::Candidate(Box::new(Candidate {
-            session: session.filter(|_| key.is_one_person()),
-            key,
-            era,
-            head,
-            since: match last {
-                Some(LastEventId::Foreign(id)) => Some(id),
-                Some(LastEventId::Own(_) | LastEventId::Unusable) | None => None,
-            },
-            turn,
-        }))
+        let session = session.filter(|_| key.is_one_person());
+        candidate((Some(key), era, session), head, last, turn)
+    }
+
+    fn find_posted(
+        &self,
+        key: &Key,
+        era: Era,
+        last: &LastEventId,
+    ) -> Option<(Arc<Recording>, Present)> {
+        let (hub, log) = (&self.0.hub, self.0.hub.log());
+        let is_his = |there: &Recording| there.has(log, last);
+        self.0.recordings.find_posted(key, hub, era, is_his)
     }
 
     /// Looks the recording up; waits for one that is about to begin, but not twice.
@@ -131,6 +146,9 @@ impl Recorder {
             // Dropped at the end: those who waited find the recording.
             turn: _turn,
         } = candidate;
+        let Some(key) = key else {
+            return Opened::Answer(Box::new(answer));
+        };
         let own = own_headers(answer.headers());
         let (hub, log) = (&self.0.hub, self.0.hub.log());
         let reading = Reading::new(
@@ -138,7 +156,7 @@ impl Recorder {
             self.0.longest.load(Ordering::Relaxed),
         );
         let mut slot = None;
-        let added = self.0.recordings.add(&key, hub, era, || {
+        let make = || {
             slot = Some(self.0.slots.take()?);
             Some(Recording {
                 channel: reading.channel().clone(),
@@ -149,7 +167,13 @@ impl Recorder {
                 presence: Presence::default(),
                 state: Mutex::new(Now { era, end: None }),
             })
-        });
+        };
+        let recordings = &self.0.recordings;
+        let added = if key.is_of_post() {
+            recordings.add_posted(&key, make)
+        } else {
+            recordings.add(&key, hub, era, make)
+        };
         let Some((recording, present)) = added else {
             self.0.metrics.unrecorded.inc();
             return Opened::Answer(Box::new(answer));
@@ -173,6 +197,28 @@ impl Recorder {
         self.0.tasks.spawn(task.run(answer.into_body(), stop));
         Opened::Viewer(Box::new(viewer))
     }
+}
+
+fn candidate(
+    (key, era, session): (Option<Key>, Era, Option<Session>),
+    mut head: Head,
+    last: Option<LastEventId>,
+    turn: Option<Box<Turn>>,
+) -> Sought {
+    if key.is_some() {
+        prepare(&mut head, last.as_ref());
+    }
+    Sought::Candidate(Box::new(Candidate {
+        key,
+        era,
+        session,
+        head,
+        since: match last {
+            Some(LastEventId::Foreign(id)) => Some(id),
+            Some(LastEventId::Own(_) | LastEventId::Unusable) | None => None,
+        },
+        turn,
+    }))
 }
 
 /// Begins the channel of a recording with a mark of its own, so that no place from before is taken for its start.

@@ -1,11 +1,11 @@
-//! From Django to the log: reads the view's answer, and asks the view again when it breaks off.
+//! From Django to the log: reads the view's answer, and asks the view again when it breaks off, if it was asked by GET.
 //!
 //! Called by the task of a recording. Bound: between two events Django is asked again for at most [`PATIENCE`].
 
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 
@@ -26,12 +26,24 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 pub(super) enum Outcome {
     /// It said all it had to say.
     Ended,
-    /// It wrote what cannot be recorded.
+    /// It wrote what cannot be recorded, or broke off and is not asked again.
     Broken,
     /// It broke off, and another answer was given when it was asked again.
     Refused,
     /// It broke off, and Django could not be asked again.
     Unreachable,
+}
+
+impl Outcome {
+    /// As a label.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Broken => "broken",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+        }
+    }
 }
 
 /// Reads one view.
@@ -65,6 +77,10 @@ impl Reader {
         loop {
             if let Some(outcome) = self.read(body).await {
                 return outcome;
+            }
+            // What a POST does is not done twice.
+            if self.head.method != Method::GET {
+                return Outcome::Broken;
             }
             body = match self.ask_again().await {
                 Ok(body) => body,
@@ -115,6 +131,11 @@ impl Reader {
                 false
             }
         }
+    }
+
+    /// Tells viewers that the view has not said all it had to say.
+    pub(super) fn tell_broken(&mut self) {
+        self.publish(&[self.reading.reset("broken")]);
     }
 
     /// Publishes the end; the place after it.

@@ -1,8 +1,11 @@
 //! The recordings that can be joined, by what they are recordings of.
 //!
-//! Bound: as many as there are slots for recordings, and one entry for each first request on its way.
+//! Those of GETs are shared, one for each key. Those of POSTs are not: they are listed, and found by who says where he was.
+//! Bound: as many as there are slots for recordings, and one entry for each first request on its way; of one person's POSTs
+//! [`MOST_POSTED`].
 
 use std::collections::HashMap;
+use std::slice;
 use std::sync::{Arc, Mutex};
 
 use http::HeaderMap;
@@ -10,9 +13,14 @@ use tokio::sync::watch;
 
 use super::key::Key;
 use crate::base::sync::lock;
-use crate::domain::{ChannelName, Position};
+use crate::domain::{ChannelName, Position, PublisherId};
+use crate::history::{self, Log};
 use crate::hub::{Era, Hub, Identity, Session};
 use crate::limits::{Presence, Present};
+use crate::wire::last_event_id::LastEventId;
+
+/// The most recordings of one person's POSTs to one path: each may hold a worker without anybody who listens.
+pub(super) const MOST_POSTED: usize = 8;
 
 /// A recording, as its viewers share it with the task that makes it.
 #[derive(Debug)]
@@ -40,6 +48,21 @@ pub(super) struct Now {
 }
 
 impl Recording {
+    /// Whether `last` is the place of one of its events, or its beginning or end.
+    pub(super) fn has(&self, log: &Log, last: &LastEventId) -> bool {
+        match last {
+            LastEventId::Own(id) => log.place(*id).is_some_and(|place| {
+                place == self.start
+                    || lock(&self.state).end == Some(place)
+                    || log.holds(&self.channel, place)
+            }),
+            LastEventId::Foreign(id) => PublisherId::parse(id).is_ok_and(|id| {
+                log.find(slice::from_ref(&self.channel), &id) != history::Found::Nowhere
+            }),
+            LastEventId::Unusable => false,
+        }
+    }
+
     /// Whether it may be joined by the person it is of, who came in `era`: not by a session that has ended since.
     fn is_open(&self, hub: &Hub, era: Era) -> bool {
         let Some(session) = self.session else {
@@ -66,6 +89,28 @@ enum Entry {
     Running(Arc<Recording>),
 }
 
+#[derive(Debug, Default)]
+struct Table {
+    shared: HashMap<Key, Entry>,
+    /// In the order of their beginnings; never empty.
+    posted: HashMap<Key, Vec<Arc<Recording>>>,
+}
+
+impl Table {
+    /// From now on nobody finds `recording`.
+    fn remove(&mut self, key: &Key, recording: &Arc<Recording>) {
+        if let Some(all) = self.posted.get_mut(key) {
+            all.retain(|there| !Arc::ptr_eq(there, recording));
+            if all.is_empty() {
+                self.posted.remove(key);
+            }
+        } else if matches!(self.shared.get(key), Some(Entry::Running(there)) if Arc::ptr_eq(there, recording))
+        {
+            self.shared.remove(key);
+        }
+    }
+}
+
 /// What the table says to somebody who comes.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -79,7 +124,7 @@ pub(super) enum Found {
 
 /// The table. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Recordings(Arc<Mutex<HashMap<Key, Entry>>>);
+pub(super) struct Recordings(Arc<Mutex<Table>>);
 
 /// Being the one who begins a recording, a guard: those who come meanwhile wait for it.
 #[derive(Debug)]
@@ -92,7 +137,7 @@ pub(super) struct Turn {
 impl Recordings {
     /// Joins the recording of `key`, or takes the turn to begin it.
     pub(super) fn find(&self, key: &Key, hub: &Hub, era: Era) -> Found {
-        let mut table = lock(&self.0);
+        let table = &mut lock(&self.0).shared;
         match table.get(key) {
             // The guard comes before the table is let go, or the recording could end in between.
             Some(Entry::Running(there)) if there.is_open(hub, era) => {
@@ -119,7 +164,7 @@ impl Recordings {
         era: Era,
         make: impl FnOnce() -> Option<Recording>,
     ) -> Option<(Arc<Recording>, Present)> {
-        let mut table = lock(&self.0);
+        let table = &mut lock(&self.0).shared;
         if let Some(Entry::Running(there)) = table.get(key)
             && there.is_open(hub, era)
         {
@@ -131,25 +176,55 @@ impl Recordings {
         Some((recording, present))
     }
 
-    /// Whether `recording` is what `key` leads to.
-    fn holds(entry: Option<&Entry>, recording: &Arc<Recording>) -> bool {
-        matches!(entry, Some(Entry::Running(there)) if Arc::ptr_eq(there, recording))
+    /// Lists the recording of a POST; if that person has too many, in place of the oldest whose view has ended.
+    pub(super) fn add_posted(
+        &self,
+        key: &Key,
+        make: impl FnOnce() -> Option<Recording>,
+    ) -> Option<(Arc<Recording>, Present)> {
+        let posted = &mut lock(&self.0).posted;
+        if let Some(all) = posted.get_mut(key)
+            && all.len() >= MOST_POSTED
+        {
+            let over = |there: &Arc<Recording>| lock(&there.state).end.is_some();
+            all.remove(all.iter().position(over)?);
+        }
+        let recording = Arc::new(make()?);
+        let all = posted.entry(key.clone()).or_default();
+        all.push(Arc::clone(&recording));
+        let present = recording.presence.enter();
+        Some((recording, present))
+    }
+
+    /// Joins the one recording of that person's POSTs on which `is_his` place is; `None` if it is on none, or on several.
+    pub(super) fn find_posted(
+        &self,
+        key: &Key,
+        hub: &Hub,
+        era: Era,
+        is_his: impl Fn(&Recording) -> bool,
+    ) -> Option<(Arc<Recording>, Present)> {
+        let table = lock(&self.0);
+        let mut his = table.posted.get(key)?.iter().filter(|there| is_his(there));
+        let (there, None) = (his.next()?, his.next()) else {
+            return None;
+        };
+        // The guard comes before the table is let go, as above.
+        let joins = there.is_open(hub, era);
+        joins.then(|| (Arc::clone(there), there.presence.enter()))
     }
 
     /// From now on nobody joins `recording`.
     pub(super) fn remove(&self, key: &Key, recording: &Arc<Recording>) {
-        let mut table = lock(&self.0);
-        if Self::holds(table.get(key), recording) {
-            table.remove(key);
-        }
+        lock(&self.0).remove(key, recording);
     }
 
     /// The same, unless somebody is there; whether nobody was.
     pub(super) fn remove_if_left(&self, key: &Key, recording: &Arc<Recording>) -> bool {
         let mut table = lock(&self.0);
         let left = recording.presence.count() == 0;
-        if left && Self::holds(table.get(key), recording) {
-            table.remove(key);
+        if left {
+            table.remove(key, recording);
         }
         left
     }
@@ -157,7 +232,7 @@ impl Recordings {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut table = lock(&self.recordings.0);
+        let table = &mut lock(&self.recordings.0).shared;
         let own = |entry: &Entry| match entry {
             Entry::Beginning(known) => known.same_channel(&self.known.subscribe()),
             Entry::Running(_) => false,

@@ -61,21 +61,21 @@ impl Task {
             () = left => None,
         };
         let reason = match outcome {
-            Some(Outcome::Ended) => {
+            Some(outcome) if outcome == Outcome::Ended || key.is_of_post() => {
+                let reason = outcome.as_str();
+                if outcome != Outcome::Ended {
+                    reader.tell_broken();
+                }
                 lock(&recording.state).end = reader.close();
                 sleep(*linger).await;
                 recordings.remove(key, recording);
-                "ended"
+                reason
             }
             Some(outcome) => {
                 // Who comes back begins a new one: the close must not be taken for the view's own.
                 recordings.remove(key, recording);
                 reader.close();
-                match outcome {
-                    Outcome::Ended | Outcome::Broken => "broken",
-                    Outcome::Refused => "refused",
-                    Outcome::Unreachable => "unreachable",
-                }
+                outcome.as_str()
             }
             None => "left",
         };

@@ -177,14 +177,17 @@ class Listeners:
         host: str = "site.test",
         headers: Headers = (),
         last_event_id: str | None = None,
+        body: bytes = b"",
         asleep: bool = False,
     ) -> Stream:
         """Send the request; `until_open` waits for the answer. One that is asleep reads nothing until `wake`."""
         fields = [("Accept", "text/event-stream"), *pairs(headers)]
         if last_event_id is not None:
             fields.append(("Last-Event-ID", last_event_id))
+        if body:
+            fields.append(("Content-Length", str(len(body))))
         conn = connect(address)
-        conn.sendall(head_bytes(method, target, host, fields))
+        conn.sendall(head_bytes(method, target, host, fields) + body)
         conn.setblocking(False)
         stream = Stream(conn)
         with self._changed:

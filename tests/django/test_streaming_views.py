@@ -265,6 +265,33 @@ def test_an_endless_iterator_of_django_sse_never_answers_without_the_line(
     view.stop()
 
 
+# -- answers to POST -------------------------------------------------------------------------
+
+
+def test_an_answer_to_a_post_goes_on_without_its_page_and_is_its_senders_alone(
+    views: Callable[[str, str], View], listeners: Listeners
+) -> None:
+    view = views("answer", "")
+    anna, ben = (logged_in(view.gateway, user) for user in ("anna", "ben"))
+    target = view.at("per-user")
+    view.let(1)
+    first = listeners.open(view.gateway.http, target, method="POST", headers=anna, body=b"why is it so")
+    until_told(listeners, ["anna:why"], first)
+    listeners.close(first)
+    view.let(2, 3)
+    for headers in (ben, {}):
+        asked = view.gateway.get(target, headers=headers | {"Last-Event-ID": first.last_id})
+        assert asked.status == 405 and b"anna" not in asked.body, "the view, which takes POSTs only"
+    again = watch(listeners, view, "per-user", anna, first.last_id)
+    until_told(listeners, ["anna:is", "anna:it"], again)
+    view.let(4)
+    listeners.until_ended(again)
+    assert again.complete and again.data == ["anna:is", "anna:it", "anna:so", "over"] and not again.resets
+    over = view.gateway.get(target, headers=anna | {"Last-Event-ID": again.last_id})
+    assert over.status == 204, "a page that has seen all of it stops"
+    assert [request["method"] for request in view.requests()] == ["POST", "GET", "GET"]
+
+
 # -- the numbers -----------------------------------------------------------------------------
 
 

@@ -113,6 +113,7 @@ mod recording_begins;
 // How a recording begins and ends: with the view, without viewers, beyond its bounds.
 mod recording_ends;
 // What a viewer of a recording is given, and that it is what the view wrote.
+mod recording_posts;
 mod recording_replays;
 // Who is on one recording, and who sees no byte of it.
 mod recording_shares;

@@ -44,11 +44,29 @@ impl EventSource {
     }
 
     /// The same on a connection that is made already.
-    pub async fn try_over(mut conn: Conn, target: &str, lines: &str) -> Result<Self, Answer> {
-        conn.send(format!(
+    pub async fn try_over(conn: Conn, target: &str, lines: &str) -> Result<Self, Answer> {
+        Self::try_request(conn, format!(
             "GET {target} HTTP/1.1\r\nHost: site.test\r\nAccept: text/event-stream\r\n{lines}\r\n"
         ))
-        .await;
+        .await
+    }
+
+    /// What a POST is answered, as a stream or not.
+    pub async fn try_post(
+        address: &Address,
+        target: &str,
+        lines: &str,
+        body: &str,
+    ) -> Result<Self, Answer> {
+        let length = body.len();
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nHost: site.test\r\n{lines}Content-Length: {length}\r\n\r\n{body}"
+        );
+        Self::try_request(Conn::open(address).await, request).await
+    }
+
+    async fn try_request(mut conn: Conn, request: String) -> Result<Self, Answer> {
+        conn.send(request).await;
         let mut head = conn.head().await;
         let mut framing = Conn::framing(&head, "GET");
         if head.status != 200 || head.header("content-type") != Some("text/event-stream") {

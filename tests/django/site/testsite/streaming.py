@@ -17,6 +17,8 @@ from types import ModuleType
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
 from django_sse.views import BaseSseView
 
 from .backstage import GATE_PATIENCE_SECONDS
@@ -154,6 +156,23 @@ async def async_generator(request: HttpRequest, name: str) -> HttpResponse:
                 return
             may_raise(request, number)
             yield event(request, user, number)
+        yield DONE
+
+    return StreamingHttpResponse(events(), content_type="text/event-stream")
+
+
+@csrf_exempt
+@require_POST
+def answer(request: HttpRequest, name: str) -> HttpResponse:
+    """What a model makes of a prompt that a page has POSTed: here its words, one by one."""
+    user = user_of(request)
+    prompt = request.body.decode().split()
+
+    def events() -> Iterator[str]:
+        for number, word in enumerate(prompt, 1):
+            if not wait(name, number):
+                return
+            yield f"data: {user}:{word}\n\n"
         yield DONE
 
     return StreamingHttpResponse(events(), content_type="text/event-stream")

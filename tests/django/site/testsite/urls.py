@@ -10,6 +10,7 @@ STREAMING = [
     path("streamed/<slug:name>/", streaming.StreamedTicks.as_view()),
     path("async/<slug:name>/", streaming.async_generator),
     path("cut/<slug:name>/", streaming.cut),
+    path("answer/<slug:name>/", streaming.answer),
 ]
 urlpatterns = [
     path("", views.page, name="page"),
