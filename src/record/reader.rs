@@ -1,6 +1,8 @@
 //! From Django to the log: reads the view's answer, and asks the view again when it breaks off, if it was asked by GET.
 //!
-//! Called by the task of a recording. Bound: between two events Django is asked again for at most [`PATIENCE`].
+//! Called by the task of a recording. Bound: Django is asked again for at most [`PATIENCE`], with growing pauses, until an
+//! answer has lasted for [`LASTING`]. An event is no sign that all is well: a view that raises after its first would be asked
+//! without end.
 
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ use crate::wire::{headers, sse};
 
 /// How long Django is asked again for a recording that broke off.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long an answer lasts that counts as a good one, however it ends.
+const LASTING: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 
@@ -54,7 +58,7 @@ pub(super) struct Reader {
     /// The request that began the recording.
     head: Head,
     reading: Reading,
-    /// When the view broke off, if it was not back for good since, and the pauses since then.
+    /// When the view broke off, if no answer has lasted since, and the pauses since then.
     lost: Option<(Instant, Backoff)>,
     /// The place of the newest event as an id, for a view that gives none.
     newest: Option<String>,
@@ -97,8 +101,7 @@ impl Reader {
                 Ok(frame) => frame,
                 Err(error) => {
                     self.warn(&error);
-                    // A view that was silent for long was there all the same.
-                    if began.elapsed() >= PAUSES.1 {
+                    if began.elapsed() >= LASTING {
                         self.lost = None;
                     }
                     return None;
@@ -106,11 +109,8 @@ impl Reader {
             };
             let bytes = frame.into_data().unwrap_or_default();
             let (events, unreadable) = self.reading.feed(&bytes);
-            if !events.is_empty() {
-                self.lost = None;
-                if !self.publish(&events) {
-                    return Some(Outcome::Broken);
-                }
+            if !events.is_empty() && !self.publish(&events) {
+                return Some(Outcome::Broken);
             }
             if let Some(unreadable) = unreadable {
                 self.warn(&unreadable);
@@ -194,7 +194,8 @@ impl Reader {
     fn warn(&self, error: &(dyn std::error::Error + 'static)) {
         let upstream = self.upstream.settings().name.as_str();
         let path = self.head.target.path();
-        tracing::warn!(upstream, path, error, "Recording interrupted");
+        let hint = "did the view raise, or its server end it (gunicorn --timeout)?";
+        tracing::warn!(upstream, path, error, hint, "Recording interrupted");
     }
 }
 

@@ -1,5 +1,9 @@
 //! How a recording begins and ends: with the view, without viewers, beyond its bounds.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::support::recording::{
     ALICE, events, head, more, open, over, recording, recording_with, says,
 };
@@ -120,6 +124,24 @@ async fn a_view_without_ids_that_begins_anew_is_told_by_a_reset() {
     assert!(rest.is_empty() && whole);
     let last = backend.request(1).await;
     assert_eq!(last.header("last-event-id"), Some(&*newest));
+}
+
+#[tokio::test]
+async fn a_view_that_fails_again_and_again_is_asked_less_and_less_often() {
+    let (gateway, _, backend) = recording("", |request| {
+        let number = u32::try_from(request.number).unwrap();
+        says(&events(number..=number, true)).reset()
+    })
+    .await;
+    let mut source = open(&gateway, ALICE).await;
+    // What it says each time is no sign that it is well.
+    source.data(2).await;
+    let began = Instant::now();
+    source.data(2).await;
+    let took = began.elapsed();
+    // About 0.5 and 1 s; after 0.25 s each it would be half of the least.
+    assert!(took >= Duration::from_millis(1100), "{took:?}");
+    assert_eq!(backend.count(), 4);
 }
 
 #[tokio::test]
