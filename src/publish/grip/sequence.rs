@@ -1,4 +1,4 @@
-//! The order of items: none twice, and each after the one it names as the one before it.
+//! The order of items: none twice, but those that end streams, and each after the one it names as the one before it.
 //!
 //! The newest item of a channel is the newest in the log. One that names another as the one before it waits until that one
 //! comes, for [`PATIENCE`] at most, and only if anybody would see the difference. Invariant: what is appended goes through
@@ -113,6 +113,11 @@ impl Sequencer {
         for item in items {
             match state.seen.mark(&item, now) {
                 Some(mark) => marks.push(mark),
+                // Whom the first one has ended is gone; this one is for those who came since, and so it does not wait.
+                None if item.closes() => {
+                    state.go_on(&mut batch, item);
+                    continue;
+                }
                 None if item.id.is_some() => {
                     self.count("duplicate", 1);
                     continue;

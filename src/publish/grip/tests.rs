@@ -8,7 +8,7 @@ use crate::base::metrics::Registry;
 use crate::domain::{Epoch, Position, StreamId};
 use crate::history::{self, Log};
 use crate::hub::{Era, Hub, Membership, Seat};
-use crate::wire::grip::Stored;
+use crate::wire::grip::{Action, Stored};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +111,20 @@ async fn the_same_id_with_other_content_is_another_item_and_one_without_an_id_al
     let site = Site::new(true);
     site.take("kick-1 = a, kick-1 = b, kick-1 = a, -, -");
     assert_eq!(site.ids(), ["kick-1", "kick-1", "-", "-"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_ends_streams_is_for_those_who_came_since_the_last() {
+    let site = Site::new(true);
+    let kick = || {
+        let mut kick = items("kick-1 = gone, kick-2 after kick-1");
+        kick[1].stream.as_mut().unwrap().action = Action::Close;
+        site.items.take(kick).unwrap();
+    };
+    kick();
+    kick();
+    assert_eq!(site.ids(), ["kick-1", "kick-2", "kick-2"]);
+    assert_eq!((site.count("duplicate"), site.count("published")), (1, 3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -109,6 +109,12 @@ impl Action {
 }
 
 impl Item {
+    /// Whether it ends streams.
+    pub fn closes(&self) -> bool {
+        let stream = self.stream.as_ref();
+        stream.is_some_and(|stream| stream.action == Action::Close)
+    }
+
     /// The item as it stands in the log under the number `seq`: bytes that only [`super::Stored`] reads. The content for
     /// streams is in them as a chunk of its own.
     pub fn frame(&self, seq: u64) -> Frame {
