@@ -7,8 +7,11 @@ use super::in_force::{InForce, Lasting};
 use crate::ask::{Asker, TokenCheck};
 use crate::base::access::Writer;
 use crate::base::metrics::Registry;
+use crate::base::random;
 use crate::config::{self, Config, RouteKind, RouteTarget};
 use crate::console::{Console, Readiness};
+use crate::domain::Epoch;
+use crate::history::Log;
 use crate::hub::Hub;
 use crate::internal::{Access, Places};
 use crate::notify::{self, Notifier};
@@ -34,6 +37,13 @@ pub(super) fn proxy(config: &Config) -> proxy::Settings {
         body_idle: config.server.body_idle,
         session_cookies: session_cookies(config),
     }
+}
+
+/// The hub, on a log that begins now.
+pub(super) fn hub(config: &Config, registry: &Registry) -> Hub {
+    let epoch = Epoch::from_random(random::unguessable());
+    let log = Log::new(config.history.clone(), epoch, registry);
+    Hub::new(log, registry)
 }
 
 /// The room for bodies that wait: its temp files have half of the descriptors that are not for clients.
@@ -134,6 +144,34 @@ pub(super) fn admitted(config: &Config) -> Access {
     Access {
         tokens: config.tokens.clone(),
         keys: config.upstreams.iter().filter_map(key).collect(),
+        holds: config
+            .upstreams
+            .iter()
+            .any(|upstream| upstream.grip.is_some()),
+    }
+}
+
+/// Tells the operator that streams will be opened and that nobody can publish to them.
+pub(super) fn look_for_publishers(config: &Config) {
+    let mut routes = config.routes.entries().iter();
+    let (upstreams, redis) = (&config.upstreams, config.redis.as_ref());
+    let is_stream = |kind: &RouteKind| {
+        matches!(
+            kind,
+            RouteKind::Ask { .. } | RouteKind::Public { .. } | RouteKind::Token { .. }
+        )
+    };
+    let holds = upstreams.iter().any(|upstream| upstream.grip.is_some())
+        || routes.any(|route| is_stream(&route.target.kind));
+    let takes = config
+        .listen
+        .iter()
+        .any(|listen| listen.role == server::Role::Internal)
+        || redis.is_some_and(|redis| !redis.listen.is_empty())
+        || upstreams.iter().any(|upstream| upstream.publish);
+    if holds && !takes {
+        let hint = "a listener with `role = \"internal\"` takes what Django publishes";
+        tracing::warn!(hint, "Nobody can publish");
     }
 }
 

@@ -17,12 +17,10 @@ use std::io;
 use std::sync::Arc;
 
 use crate::base::access::{Destination, Lines, Writer};
+use crate::base::descriptors;
 use crate::base::metrics::Registry;
-use crate::base::{descriptors, random};
 use crate::config::Config;
 use crate::console::Readiness;
-use crate::domain::Epoch;
-use crate::history::Log;
 use crate::hub::Hub;
 use crate::internal::Internal;
 use crate::internal::reload::Reloads;
@@ -94,10 +92,9 @@ impl Gateway {
         let settings = within_descriptors(&config.server);
         let most = settings.max_connections;
 
-        let epoch = Epoch::from_random(random::unguessable());
-        let log = Log::new(config.history.clone(), epoch, &registry);
-        let hub = Hub::new(log, &registry);
+        let hub = build::hub(&config, &registry);
         let access = build::access(&config, &registry)?;
+        build::look_for_publishers(&config);
         let to = config.access.as_ref().map(|access| access.to.clone());
         let lines = access.as_ref().map(Writer::lines).zip(to);
         let lasting = Lasting::new(lines, &build::room(&config), &registry);

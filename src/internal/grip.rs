@@ -14,6 +14,7 @@ use super::{Access, Internal, good_for_all, respond};
 use crate::publish::grip::NotTaken;
 use crate::tokens::Grant;
 use crate::wire::grip::signature::Key;
+use crate::wire::headers;
 use crate::wire::problem::Problem;
 
 /// How an answer is written.
@@ -62,11 +63,28 @@ impl Internal {
         Ok(media.answer("Updated"))
     }
 
-    /// Tells the operator that items are refused: their publishers are libraries that tell nobody.
-    pub(super) fn hint(&self) {
+    /// Tells the operator what else follows from what a publisher shows, for their libraries tell nobody: that its items are
+    /// refused; or that Django has another key than the gateway, and so believes no signature of it.
+    pub(super) fn look_at_key(&self, access: &Access, parts: &request::Parts, is_taken: bool) {
+        let shown = headers::bearer(&parts.headers);
+        let is_foreign = |shown: &[u8]| access.tokens.is_empty() && !access.is_keyed(shown);
+        let (hint, message) = if !is_taken {
+            let hint = "does GRIP_URL have the key that grip.key has?";
+            (hint, "Items refused for want of a token")
+        } else if !access.holds {
+            (
+                "`grip = true` of an upstream has its answers held",
+                "Items published, and no upstream has `grip`",
+            )
+        } else if shown.is_some_and(is_foreign) {
+            let hint = "GRIP_URL needs the key that grip.key has, or none if that has none; so Django does not know that it \
+                        is behind a proxy, and holds a worker for each stream";
+            (hint, "Items signed with another key than Grip-Sig")
+        } else {
+            return;
+        };
         if self.hints.now() {
-            let hint = "does GRIP_URL have the key that grip.key has, or a token as its key?";
-            tracing::warn!(hint, "Items refused for want of a token");
+            tracing::warn!(hint, "{message}");
         }
     }
 }

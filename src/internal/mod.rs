@@ -58,6 +58,8 @@ pub struct Access {
     pub tokens: Tokens,
     /// What the control endpoint takes in place of a token.
     pub keys: Vec<Key>,
+    /// Whether any upstream has its answers held, so that somebody may be held on items.
+    pub holds: bool,
 }
 
 /// The internal service.
@@ -121,9 +123,11 @@ impl Internal {
             // No token, but not for web pages either.
             Endpoint::Metrics if !access.tokens.is_empty() => None,
             Endpoint::Items | Endpoint::Recover if access.shows_key(&parts) => None,
-            Endpoint::Items => access
-                .authenticate(&parts, conn)
-                .inspect_err(|_| self.hint())?,
+            Endpoint::Items => {
+                let grant = access.authenticate(&parts, conn);
+                self.look_at_key(&access, &parts, grant.is_ok());
+                grant?
+            }
             _ => access.authenticate(&parts, conn)?,
         };
         let grant = grant.as_ref();

@@ -24,7 +24,10 @@ impl Proxy {
         let body = Self::take_body(exchange.site, headers, unread, limit, whole, upstream).await?;
         let request = exchange.rebuilt;
         let Some(holding) = holding else {
-            return pass_on(upstream, self.send(upstream, request, body).await?);
+            let answer = self.send(upstream, request, body).await?;
+            self.hints
+                .passed(upstream, exchange.parts.uri.path(), answer.headers());
+            return pass_on(upstream, answer);
         };
         let (request, noted) = self.note(
             holding,

@@ -135,6 +135,8 @@ impl Proxy {
             let body = body.unwrap_or(RequestBody::Empty);
             answer = self.send(upstream, head.into(), body).await?;
         }
+        self.hints
+            .passed(upstream, head.target.path(), answer.headers());
         pass_on(upstream, answer)
     }
 }

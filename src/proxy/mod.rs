@@ -13,6 +13,7 @@ mod finish;
 mod fixed;
 mod forward;
 mod grip;
+mod hints;
 mod maintenance;
 mod record;
 mod redirect;
@@ -36,8 +37,7 @@ use crate::ask::{Asker, TokenCheck};
 use crate::base::handler::{Handler, MOST_FIELDS};
 use crate::base::live::Live;
 use crate::base::metrics::{CounterBy, Registry, StatusCounters};
-use crate::base::seldom::Seldom;
-use crate::domain::{ByteSize, ConnInfo, Peer, RequestId, is_local};
+use crate::domain::{ByteSize, ConnInfo, Peer, RequestId};
 use crate::hub::Hub;
 use crate::limits::{ClientLimit, Slots};
 use crate::publish::Publisher;
@@ -64,6 +64,7 @@ use finish::Told;
 pub use finish::{Finish, Hsts, Page};
 pub use fixed::{Fixed, Redirect};
 pub use grip::Holding;
+use hints::Hints;
 pub use maintenance::{Maintenance, MaintenanceSettings};
 pub use redirect::RedirectError;
 use redirect::Redirects;
@@ -71,9 +72,6 @@ use respond::Refusal;
 pub use settings::*;
 pub use site::Site;
 use tunnel::Tunnels;
-
-/// How often the log says that a proxy in front may not have been named.
-const HINTS: Duration = Duration::from_secs(60);
 
 /// What a route does.
 #[derive(Debug, Clone)]
@@ -178,7 +176,7 @@ pub struct Proxy {
     checks: Checks,
     challenges: Vec<Challenges>,
     compressor: Compressor,
-    hints: Seldom,
+    hints: Hints,
     metrics: Metrics,
 }
 
@@ -241,7 +239,7 @@ impl Proxy {
             checks: Checks::new(registry),
             challenges,
             compressor: Compressor::new(registry),
-            hints: Seldom::every(HINTS),
+            hints: Hints::new(),
             metrics,
         }
     }
@@ -425,23 +423,6 @@ impl Proxy {
         }
         Ok(())
     }
-
-    /// A limit that one client reached may be that of all clients of a proxy, if it is not known as one. Reads the peer's
-    /// address, for that is the client where nobody is trusted.
-    fn hint_at_proxy(&self, site: &Site, refusal: &Refusal, peer: Peer) {
-        if refusal.is_limit_of_client()
-            && is_local(peer.ip())
-            && !site.settings.trust.trusts(peer)
-            && self.hints.now()
-        {
-            tracing::warn!(
-                client.addr = %peer.ip(),
-                error = refusal as &dyn std::error::Error,
-                hint = "behind a proxy? name it in trust.proxies",
-                "Limit of one client reached"
-            );
-        }
-    }
 }
 
 impl Handler for Proxy {
@@ -479,7 +460,7 @@ impl Handler for Proxy {
                 .get_or_create(&[("failure", refusal.failure().as_str())])
                 .inc();
             refusal.log(&conn, &id);
-            self.hint_at_proxy(&site, &refusal, conn.peer);
+            self.hints.limited(&site, &refusal, conn.peer);
             refusal.into_response(&site.settings.request_id, &id)
         });
         self.metrics.answered.count(response.status());

@@ -247,6 +247,14 @@ impl Refusal {
         }
     }
 
+    /// What the client is told of what it did.
+    fn told(&self) -> &dyn std::fmt::Display {
+        match self {
+            Self::Stream(limited @ OpenError::Limited(_)) => limited,
+            other => other,
+        }
+    }
+
     /// The answer; `name` is the header with the request's id.
     pub(super) fn into_response(self, name: &HeaderName, id: &RequestId) -> Response<Body> {
         let status = self.status();
@@ -254,8 +262,9 @@ impl Refusal {
         // What the client did is its own to know; what went wrong behind us is not.
         let detail = match self.failure() {
             Failure::Client | Failure::Denied | Failure::Limited => format!(
-                "{self}
-"
+                "{}
+",
+                self.told()
             ),
             Failure::Upstream | Failure::Timeout | Failure::Internal => String::new(),
         };

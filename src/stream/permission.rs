@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use super::place;
@@ -16,6 +16,7 @@ use crate::ask::{Asker, Facts, Refused, Verdict};
 use crate::hub::Hub;
 use crate::upstream::{Backoff, Head, RequestBody};
 use crate::wire::grip::is_instruct;
+use crate::wire::headers;
 
 /// The first and the longest pause between two asks that Django could not answer.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
@@ -129,7 +130,9 @@ impl Asking {
 pub(super) fn log_verdict(asker: &Asker, path: &str, verdict: &Verdict, wants_stream: bool) {
     let upstream = asker.upstream().settings().name.as_str();
     match verdict {
-        Verdict::Answered(answer) if wants_stream && is_page(answer.status()) => {
+        Verdict::Answered(answer)
+            if is_page(answer.status()) && (wants_stream || is_stream(answer.headers())) =>
+        {
             let hint = if is_instruct(answer.headers()) {
                 "an answer that is to be held by Grip-* headers is for a `proxy` route"
             } else {
@@ -189,6 +192,11 @@ pub(super) fn log_refused(path: &str, refused: &Refused) {
         let error = refused as &dyn std::error::Error;
         tracing::warn!(path, error, hint, "Token cannot be read");
     }
+}
+
+/// Whether the view meant a stream, whatever the client said that it wants.
+fn is_stream(answer: &HeaderMap) -> bool {
+    is_instruct(answer) || headers::is_event_stream(answer)
 }
 
 fn is_page(status: StatusCode) -> bool {

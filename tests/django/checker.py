@@ -1,4 +1,4 @@
-"""Verifies the promise of product.md, section 4, on what listeners wrote down: every event of their channels in publish
+"""Verifies the promise of docs/streams.md on what listeners wrote down: every event of their channels in publish
 order, each exactly once, with no gap, or one reset before it goes on.
 
 It knows nothing of sockets: it is given what was published, what one undisturbed observer of all channels received, and

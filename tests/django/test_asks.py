@@ -1,4 +1,4 @@
-"""Asks: Django's own view says who may listen. One test or more for every row of the table in product.md, section 4."""
+"""Asks: Django's own view says who may listen. One test or more for every row of the table of "Ask" in docs/streams.md."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The header contract (product.md, section 6), seen from Django's side over TCP and over a unix socket."""
+"""The header contract (docs/configuration.md), seen from Django's side over TCP and over a unix socket."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
 """What keeps one client from taking everything, and what the operator is told of it."""
 
 from conftest import GatewayMaker
-from harness import Gateway, Site, room, until
+from harness import Gateway, Site, cookie_header, log_in, room, until
 from streams import Listeners
 
 HINT = "behind a proxy? name it in trust.proxies"
@@ -33,6 +33,19 @@ def test_behind_a_trusted_proxy_there_is_nothing_to_hint_at(
     assert gateway.get(room(name), headers=one).status == 429
     # The line would be there before the answer is.
     assert hints(gateway) == 0
+
+
+def test_a_user_with_too_many_streams_is_told_and_so_is_the_operator(
+    new_gateway: GatewayMaker, site: Site, listeners: Listeners
+) -> None:
+    gateway = new_gateway(site, sse="per_ip = 0\nper_user = 1")
+    anna = {"Cookie": cookie_header(log_in(gateway.http, "anna"))}
+    listeners.until_open(listeners.open(gateway.http, "/me/events/", headers=anna))
+    for _ in range(2):
+        refused = gateway.get("/me/events/", headers=anna)
+        assert refused.status == 429 and b"this user has too many streams" in refused.body
+    said = gateway.process.log.read_text()
+    assert said.count("Limit of one user reached") == 1 and "sse.per_user" in said
 
 
 def test_a_form_with_a_rate_is_not_passed_on_too_often(new_gateway: GatewayMaker, site: Site, name: str) -> None:

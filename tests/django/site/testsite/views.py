@@ -180,7 +180,7 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
 
 @login_required
 def my_events(request: HttpRequest) -> HttpResponse:
-    """The view of three lines that a team writes (product.md, section 8)."""
+    """The view of three lines that a team writes."""
     return HttpResponse(headers={"SSE-Channel": f"user-{request.user.pk}", "SSE-User": str(request.user.pk)})
 
 
