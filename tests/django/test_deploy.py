@@ -69,14 +69,27 @@ def test_what_the_images_are_built_of_is_there() -> None:
             assert source == "." or any(source.startswith(name) for name in let_in), source
 
 
+# What the files take from the environment.
+SECRETS = {"TIDEGATE_TOKEN": "of-the-test", "REDIS_PASSWORD": "of-the-test"}
+
+
 @pytest.mark.parametrize(
     "file",
-    ["gateway.toml", "deploy/docker/gateway.toml", "deploy/systemd/gateway.toml", "docs/in-place-of-nginx.md"],
+    [
+        "gateway.toml",
+        "deploy/docker/gateway.toml",
+        "deploy/systemd/gateway.toml",
+        "README.md",
+        "docs/in-place-of-nginx.md",
+        "docs/from-django-eventstream.md",
+        "docs/from-django-sse.md",
+        "docs/from-drf-redis.md",
+    ],
 )
 def test_tidegate_reads_the_configurations(file: str, tmp_path: Path) -> None:
     text = (ROOT / file).read_text()
     if file.endswith(".md"):
-        text = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[0]
+        text = next(re.finditer(r"^```toml\n(version = 1\n.*?)^```", text, re.DOTALL | re.MULTILINE))[1]
     # What must exist on the machine that it is for exists here below a folder of the test.
     for folder in ("/srv/app/static", "/srv/app/media", "/srv/app/private", "/srv/app/errors", "/etc/tidegate"):
         (tmp_path / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
@@ -86,6 +99,6 @@ def test_tidegate_reads_the_configurations(file: str, tmp_path: Path) -> None:
     (tmp_path / "etc/tidegate/htpasswd").write_text("ann:$2b$04$abcdefghijklmnopqrstuuPp7HPfoAs8I2dCQCQ/fW7zEJv8I8C8e\n")
     config = tmp_path / "gateway.toml"
     config.write_text(text)
-    told = run(gateway_binary(), "check", "-c", config, "--json", cwd=ROOT, env={"TIDEGATE_TOKEN": "of-the-test"})
+    told = run(gateway_binary(), "check", "-c", config, "--json", cwd=ROOT, env=SECRETS)
     assert json.loads(told.stdout)["problems"] == [], told.stdout
     assert told.returncode == 0
