@@ -32,6 +32,10 @@ pub(super) struct Report<'a> {
     /// Lines that TOML itself could not read, from 1.
     broken: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
+    /// The keys that tables were asked for, with their areas: what is unknown in one may belong in another.
+    asked: RefCell<Vec<(&'static str, &'static str)>>,
+    /// Unknown keys, as far as no near one was found: the key with all above it, and itself.
+    strays: RefCell<Vec<(String, String)>>,
 }
 
 impl<'a> Report<'a> {
@@ -46,12 +50,15 @@ impl<'a> Report<'a> {
             .map(|error| {
                 let start = error.span().unwrap_or_default().start;
                 let (line, column) = position(text, start);
+                let message = error.message().to_owned();
+                let hint = (message == "duplicate key")
+                    .then(|| "tables of a list are written [[route]], [[redis.listen]]".to_owned());
                 Problem {
                     line,
                     column,
                     key: String::new(),
-                    message: error.message().to_owned(),
-                    hint: None,
+                    message,
+                    hint,
                 }
             })
             .collect();
@@ -63,6 +70,8 @@ impl<'a> Report<'a> {
             environment,
             broken: problems.iter().map(|problem| problem.line).collect(),
             problems: RefCell::new(problems),
+            asked: RefCell::default(),
+            strays: RefCell::default(),
         }
     }
 
@@ -90,9 +99,37 @@ impl<'a> Report<'a> {
     /// All problems by their places.
     pub(super) fn finish(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
+        let asked = self.asked.into_inner();
+        for (path, name) in self.strays.into_inner() {
+            let mut areas: Vec<_> = asked
+                .iter()
+                .filter(|(_, key)| *key == name)
+                .map(|(area, _)| home(area))
+                .collect();
+            areas.sort_unstable();
+            areas.dedup();
+            // A name that many tables have says nothing.
+            if (1..=2).contains(&areas.len())
+                && let Some(problem) = problems
+                    .iter_mut()
+                    .find(|problem| problem.key == path && problem.hint.is_none())
+            {
+                problem.hint = Some(format!("it is a key of {}", areas.join(" and of ")));
+            }
+        }
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems.dedup();
         problems
+    }
+}
+
+/// How an area is called: `upstream.*` is `[upstream.NAME]`, `route[].sse` is `route.sse`.
+fn home(area: &str) -> String {
+    match (area.strip_suffix("[]"), area.strip_suffix(".*")) {
+        (Some(list), _) => format!("[[{list}]]"),
+        (_, Some(named)) => format!("[{named}.NAME]"),
+        _ if area.contains("[]") => area.replace("[]", ""),
+        _ => format!("[{}]", area.replace(".*", ".NAME")),
     }
 }
 
@@ -180,7 +217,7 @@ impl<'a> Value<'a> {
     /// [`later`].
     pub(super) fn table<T>(
         &self,
-        area: &str,
+        area: &'static str,
         read: impl FnOnce(&mut Section<'a>) -> T,
     ) -> Option<T> {
         let DeValue::Table(table) = self.tree else {
@@ -195,6 +232,8 @@ impl<'a> Value<'a> {
         };
         let result = read(&mut section);
         later::refuse(area, &mut section);
+        let asked = section.known.iter().map(|key| (area, *key));
+        self.report.asked.borrow_mut().extend(asked);
         section.refuse_unknown();
         Some(result)
     }
@@ -250,7 +289,7 @@ impl<'a> Section<'a> {
     pub(super) fn table<T>(
         &mut self,
         key: &'static str,
-        area: &str,
+        area: &'static str,
         read: impl FnOnce(&mut Self) -> T,
     ) -> Option<T> {
         self.value(key)?.table(area, read)
@@ -322,6 +361,10 @@ impl<'a> Section<'a> {
                     offset: key.span().start,
                 };
                 let near = nearest(name, self.known.iter().copied());
+                if near.is_none() {
+                    let stray = (place.key.clone(), name.to_owned());
+                    self.report.strays.borrow_mut().push(stray);
+                }
                 let hint = near.map(|near| format!("did you mean {near:?}?"));
                 self.report
                     .add(&place, format!("unknown key {name:?}"), hint);

@@ -21,6 +21,21 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "8:1: route[0].proxi: unknown key \"proxi\" (did you mean \"proxy\"?)",
     ),
     (
+        "[[route]]",
+        "[grip]\nkey = \"x\"\n[[route]]",
+        "6:2: grip: unknown key \"grip\" (it is a key of [upstream.NAME])",
+    ),
+    (
+        "[[route]]",
+        "[server]\nper_ip = 3\n[sse]\nper_user = 2\n[[route]]",
+        "7:1: server.per_ip: unknown key \"per_ip\" (it is a key of [sse])",
+    ),
+    (
+        "proxy = \"django\"",
+        "proxy = { to = \"django\", publish = true }",
+        "8:26: route[0].proxy.publish: unknown key \"publish\" (it is a key of [upstream.NAME])",
+    ),
+    (
         "proxy = \"django\"",
         "sse = { ask = \"other\" }",
         "8:15: route[0].sse.ask: unknown upstream \"other\" (there are: django)",
@@ -230,7 +245,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "[server]\ntemp = \"/no/such/place\"\n[upstream.django]",
         "5:8: server.temp: \"/no/such/place\" is no directory",
     ),
-    ("[[route]]", "servers = []\n[[route]]", "6:1: duplicate key"),
+    (
+        "[[route]]",
+        "servers = []\n[[route]]",
+        "6:1: duplicate key (tables of a list are written [[route]], [[redis.listen]])",
+    ),
     (
         "[[route]]",
         "heartbeat = 15s\n[[route]]",
