@@ -21,7 +21,7 @@ pub enum Command {
     /// Tell every mistake in the file, with line and column
     Check(CheckArgs),
     /// Print the configuration in force, defaults included, secrets masked
-    Show(FileArgs),
+    Show(ShowArgs),
     /// Publish an event
     Publish(PublishArgs),
     /// Print events as they pass
@@ -36,6 +36,8 @@ pub enum Command {
     Reload(ReloadArgs),
     /// Ask the running gateway whether it is ready (exit code 0)
     Health(HealthArgs),
+    /// Print what a shell needs to complete these commands
+    Completions(CompletionsArgs),
     /// Print the version
     Version,
 }
@@ -74,6 +76,17 @@ pub struct CheckArgs {
     #[arg(long)]
     pub online: bool,
     /// Print the result as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tidegate show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// Which file.
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Print it as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -199,6 +212,14 @@ pub struct HealthArgs {
     pub internal: Option<String>,
 }
 
+/// `tidegate completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
 /// Whose streams a kick ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum KickWhat {
@@ -227,6 +248,7 @@ mod tests {
             "run -c other.toml",
             "check --online --json",
             "show --config x",
+            "show --json",
             "publish room-1 - -e tick --id 7 --close --internal unix:/run/x --token t --json",
             "publish room-1 {} -c gateway.toml",
             "publish room-1 --ndjson",
@@ -247,6 +269,8 @@ mod tests {
             "reload --internal unix:/run/x --token t",
             "health",
             "health -c x --internal unix:/run/x",
+            "completions bash",
+            "completions powershell",
             "version",
         ] {
             let words = ["tidegate"].into_iter().chain(line.split_whitespace());
@@ -265,6 +289,8 @@ mod tests {
             "kick users 42",
             "hash-password ann secret",
             "reload gateway.toml",
+            "completions",
+            "completions tcsh",
         ] {
             let words = ["tidegate"].into_iter().chain(line.split_whitespace());
             assert!(Arguments::try_parse_from(words).is_err(), "{line}");

@@ -6,6 +6,7 @@
 mod arguments;
 mod check;
 pub(crate) mod client;
+mod completions;
 pub(crate) mod console;
 pub(crate) mod error;
 mod exit;
@@ -31,8 +32,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 pub use arguments::{
-    Arguments, ChannelsArgs, CheckArgs, Command, Connection, FileArgs, HashPasswordArgs,
-    HealthArgs, KickArgs, KickWhat, PublishArgs, ReloadArgs, RunArgs, TailArgs,
+    Arguments, ChannelsArgs, CheckArgs, Command, CompletionsArgs, Connection, FileArgs,
+    HashPasswordArgs, HealthArgs, KickArgs, KickWhat, PublishArgs, ReloadArgs, RunArgs, ShowArgs,
+    TailArgs,
 };
 pub use exit::Exit;
 
@@ -67,6 +69,7 @@ fn dispatch(arguments: Arguments) -> ExitCode {
         Some(Command::HashPassword(args)) => hash_password::run(&args),
         Some(Command::Reload(args)) => remote::reload(&args),
         Some(Command::Health(args)) => remote::health(args),
+        Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Version) => {
             terminal::data(concat!("tidegate ", env!("CARGO_PKG_VERSION"), "\n"));
             Exit::Good.into()
