@@ -9,9 +9,11 @@ mod changes;
 mod drain;
 mod in_force;
 mod reload;
+mod site;
 
 pub use drain::Pace;
 pub use reload::Source;
+pub use site::site;
 
 use std::io;
 use std::sync::Arc;

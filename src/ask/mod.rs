@@ -30,8 +30,10 @@ pub use settings::{AT_ONCE, Settings};
 pub use token::{Carrier, Presented, Refused, TokenCheck, TokenSettings};
 
 const SSE_ASK: HeaderName = HeaderName::from_static("sse-ask");
-const SSE_STREAM: HeaderName = HeaderName::from_static("sse-stream");
-const SSE_REPLAY: HeaderName = HeaderName::from_static("sse-replay");
+/// The id of the stream.
+pub const SSE_STREAM: HeaderName = HeaderName::from_static("sse-stream");
+/// Whether everything since the client's place is still in the log.
+pub const SSE_REPLAY: HeaderName = HeaderName::from_static("sse-replay");
 
 /// Asks one upstream on behalf of one route. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -210,13 +212,7 @@ impl Asker {
         facts: &Facts,
     ) -> Verdict {
         let key = self.key(&head, &body, facts);
-        if facts.last == Some(LastEventId::Unusable) {
-            // No id that was ever sent: Django is told nothing of it, and need not refuse a URL of such a length.
-            head.drop_parameters(&IN_QUERY);
-        }
-        prepare(&mut head.headers, facts);
-        // A view that has its answers held must not take the gateway for a stranger, and stream itself.
-        self.0.upstream.sign(&mut head.headers);
+        self.prepare(&mut head, facts);
         let answer = self.0.upstream.send(&head, body, Duration::ZERO).await;
         let class = answer
             .as_ref()
@@ -234,6 +230,17 @@ impl Asker {
             self.0.cache.keep(key, grant);
         }
         verdict
+    }
+
+    /// Makes the question out of the client's own request.
+    pub fn prepare(&self, head: &mut Head, facts: &Facts) {
+        if facts.last == Some(LastEventId::Unusable) {
+            // No id that was ever sent: Django is told nothing of it, and need not refuse a URL of such a length.
+            head.drop_parameters(&IN_QUERY);
+        }
+        prepare(&mut head.headers, facts);
+        // A view that has its answers held must not take the gateway for a stranger, and stream itself.
+        self.0.upstream.sign(&mut head.headers);
     }
 
     async fn read(&self, answer: Response<AnswerBody>, era: u64) -> Verdict {

@@ -22,6 +22,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Print the configuration in force, defaults included, secrets masked
     Show(ShowArgs),
+    /// Tell what would become of a request: which route answers, what Django would be sent
+    Explain(ExplainArgs),
     /// Publish an event
     Publish(PublishArgs),
     /// Print events as they pass
@@ -83,6 +85,26 @@ pub struct CheckArgs {
 /// `tidegate show`.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
+    /// Which file.
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tidegate explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// The method (GET if there is none), and the URL or only its path
+    #[arg(value_name = "[METHOD] URL", required = true, num_args = 1..=2)]
+    pub request: Vec<String>,
+    /// A header of the client, as in "Cookie: a=b"; may be given several times
+    #[arg(short = 'H', long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
+    /// The address that the client's connection comes from
+    #[arg(long, value_name = "IP")]
+    pub from: Option<std::net::IpAddr>,
     /// Which file.
     #[command(flatten)]
     pub file: FileArgs,
@@ -269,6 +291,8 @@ mod tests {
             "reload --internal unix:/run/x --token t",
             "health",
             "health -c x --internal unix:/run/x",
+            "explain /a/",
+            "explain POST https://site.test/a/?b -c x --json --from 10.0.0.1 -H A:b -H C:d",
             "completions bash",
             "completions powershell",
             "version",
@@ -289,6 +313,9 @@ mod tests {
             "kick users 42",
             "hash-password ann secret",
             "reload gateway.toml",
+            "explain",
+            "explain GET /a /b",
+            "explain /a --from somewhere",
             "completions",
             "completions tcsh",
         ] {

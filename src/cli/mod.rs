@@ -10,6 +10,7 @@ mod completions;
 pub(crate) mod console;
 pub(crate) mod error;
 mod exit;
+mod explain;
 mod file;
 mod hash_password;
 pub(crate) mod health;
@@ -32,9 +33,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 pub use arguments::{
-    Arguments, ChannelsArgs, CheckArgs, Command, CompletionsArgs, Connection, FileArgs,
-    HashPasswordArgs, HealthArgs, KickArgs, KickWhat, PublishArgs, ReloadArgs, RunArgs, ShowArgs,
-    TailArgs,
+    Arguments, ChannelsArgs, CheckArgs, Command, CompletionsArgs, Connection, ExplainArgs,
+    FileArgs, HashPasswordArgs, HealthArgs, KickArgs, KickWhat, PublishArgs, ReloadArgs, RunArgs,
+    ShowArgs, TailArgs,
 };
 pub use exit::Exit;
 
@@ -62,6 +63,7 @@ fn dispatch(arguments: Arguments) -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Show(args)) => show::run(&args),
+        Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Publish(args)) => remote::publish(args),
         Some(Command::Tail(args)) => remote::tail(&args),
         Some(Command::Channels(args)) => remote::channels(&args),

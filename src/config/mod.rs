@@ -10,6 +10,7 @@ mod edge;
 mod fixed;
 mod grip;
 mod later;
+mod lines;
 mod listen;
 mod notify;
 mod observe;
@@ -47,10 +48,11 @@ use http::HeaderName;
 use toml::de::DeTable;
 
 pub use acme::ways;
+pub use lines::route_lines;
 pub use notify::Notify;
 pub use observe::MetricsSettings;
 pub use problem::{ConfigError, Problem};
-pub use show::show;
+pub use show::{show, show_route};
 pub use substitute::{Environment, Process};
 
 use crate::base::log;

@@ -34,6 +34,15 @@ pub fn show(config: &Config) -> String {
     text
 }
 
+/// The route at `place` of the table as the file would say it, or nothing if there is none.
+pub fn show_route(config: &Config, place: usize) -> String {
+    let mut text = String::new();
+    if let Some(entry) = config.routes.entries().get(place) {
+        route(&mut text, entry, config).expect("a string takes any text");
+    }
+    text
+}
+
 fn write(out: &mut String, config: &Config) -> fmt::Result {
     writeln!(out, "version = 1\n\n[server]")?;
     writeln!(out, "hosts = {}", list(config.hosts.iter().map(host)))?;

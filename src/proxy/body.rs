@@ -100,6 +100,18 @@ async fn throw_away(mut body: Incoming) {
     }
 }
 
+/// The length that a request says its body has, if that is not too much.
+pub(super) fn length_of(headers: &HeaderMap, limit: ByteSize) -> Result<Option<u64>, Refusal> {
+    let Some(length) = headers.get(CONTENT_LENGTH) else {
+        return Ok(None);
+    };
+    let length = length.to_str().ok().and_then(|text| text.parse().ok());
+    match length.ok_or(Refusal::Length)? {
+        length if length > limit.get() => Err(Refusal::TooLarge(limit)),
+        length => Ok(Some(length)),
+    }
+}
+
 impl Proxy {
     /// Takes the body as Django can read it. It is gathered first, unless its upstream buffers none: then one with a length
     /// is passed on as it comes, but one of at most `whole` bytes.
@@ -112,22 +124,11 @@ impl Proxy {
         upstream: &Upstream,
     ) -> Result<RequestBody, Refusal> {
         let idle = site.settings.body_idle;
-        let length = match headers.get(CONTENT_LENGTH) {
-            Some(length) => Some(
-                length
-                    .to_str()
-                    .ok()
-                    .and_then(|text| text.parse::<u64>().ok())
-                    .ok_or(Refusal::Length)?,
-            ),
-            None if unread.is_at_its_end() => Some(0),
-            None => None,
-        };
-        match length {
-            // Over HTTP/2 data may come all the same, and then the request is malformed.
-            Some(0) if unread.is_at_its_end() => return Ok(RequestBody::Empty),
-            Some(length) if length > limit.get() => return Err(Refusal::TooLarge(limit)),
-            _ => {}
+        let told = length_of(headers, limit)?;
+        let length = told.or_else(|| unread.is_at_its_end().then_some(0));
+        // Over HTTP/2 data may come all the same, and then the request is malformed.
+        if length == Some(0) && unread.is_at_its_end() {
+            return Ok(RequestBody::Empty);
         }
         let Some(incoming) = unread.body.take() else {
             return Ok(RequestBody::Empty);

@@ -60,6 +60,18 @@ impl Static {
         }
     }
 
+    /// The file that a path names, the index of a directory included.
+    pub(super) fn name(&self, path: &str) -> Result<Name, Refusal> {
+        let settings = self.root.settings();
+        let name = Name::parse(path, settings.dot_files);
+        let name = name.ok_or(Refusal::File(FileError::Missing))?;
+        if !name.is_directory() {
+            return Ok(name);
+        }
+        let index = settings.index.as_deref();
+        Ok(name.index(index.ok_or(Refusal::File(FileError::Missing))?))
+    }
+
     /// Answers a client.
     pub(super) async fn serve(
         &self,
@@ -93,12 +105,7 @@ impl Static {
     /// Answers with a file.
     pub(super) async fn answer(&self, asked: Asked<'_>) -> Result<Response<Body>, Refusal> {
         let settings = self.root.settings();
-        let name = Name::parse(asked.path, settings.dot_files);
-        let mut name = name.ok_or(Refusal::File(FileError::Missing))?;
-        if name.is_directory() {
-            let index = settings.index.as_deref();
-            name = name.index(index.ok_or(Refusal::File(FileError::Missing))?);
-        }
+        let name = self.name(asked.path)?;
         let mut codings = [Coding::Gzip; 3];
         let mut count = 0;
         if settings.precompressed {

@@ -2,7 +2,6 @@
 
 use http::{Method, Response, StatusCode, Version, request};
 
-use super::body::Unread;
 use super::grip::MOST_AGAIN;
 use super::respond::Refusal;
 use super::{Exchange, Kind, Proxy};
@@ -77,8 +76,8 @@ pub(super) fn pass_on(
 }
 
 impl Kind {
-    /// Whether a request asks for a WebSocket, and the route lets it pass.
-    pub(super) fn lets_pass(&self, parts: &request::Parts, unread: &Unread) -> bool {
+    /// Whether a request asks for a WebSocket, and the route lets it pass. `at_its_end`: whether it has no body.
+    pub(super) fn lets_pass(&self, parts: &request::Parts, at_its_end: bool) -> bool {
         matches!(
             self,
             Self::Forward {
@@ -87,7 +86,7 @@ impl Kind {
             }
         ) && parts.version == Version::HTTP_11
             && parts.method == Method::GET
-            && unread.is_at_its_end()
+            && at_its_end
             && headers::websocket_upgrade(&parts.headers)
     }
 }

@@ -68,8 +68,7 @@ impl Proxy {
         body: &RequestBody,
     ) -> (Rebuilt, Noted<'h>) {
         let site = site(&head.headers);
-        upstream.sign(&mut head.headers);
-        accept_what_can_be_held(&mut head.headers);
+        prepare(upstream, &mut head.headers);
         let body = body.again().filter(|body| body.length() <= MOST_AGAIN);
         let noted = Noted {
             caller: Caller {
@@ -139,6 +138,12 @@ impl Proxy {
             .passed(upstream, head.target.path(), answer.headers());
         pass_on(upstream, answer)
     }
+}
+
+/// Tells Django that its answer may be held, and how.
+pub(super) fn prepare(upstream: &Upstream, headers: &mut HeaderMap) {
+    upstream.sign(headers);
+    accept_what_can_be_held(headers);
 }
 
 /// Whom a request is for, as far as that is no client: out of what the gateway vouches for.

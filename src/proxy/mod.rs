@@ -8,6 +8,7 @@ mod basic;
 mod body;
 mod compress;
 mod effects;
+pub mod explain;
 mod files;
 mod finish;
 mod fixed;
@@ -49,7 +50,6 @@ use crate::upstream::{Head, Rebuilt, Upstream, Vouched};
 use crate::wire::cors;
 use crate::wire::forwarded::Proto;
 use crate::wire::headers;
-use crate::wire::host;
 use crate::wire::path::{self, PathError};
 
 pub use access::{AccessLog, Logged};
@@ -272,17 +272,9 @@ impl Proxy {
         if let Some(answer) = self.challenge(&parts) {
             return Ok(answer);
         }
-        let (host, text) = host::of_request(&parts).map_err(Refusal::Host)?;
-        if !site.serves(&host) {
-            return Err(Refusal::Misdirected);
-        }
+        let (host, text) = site.host(&parts)?;
         told.https = conn.tls;
-        let root = || PathAndQuery::from_static("/");
-        let target = parts.uri.path_and_query().cloned().unwrap_or_else(root);
-        // HTTP/2 has no absolute target whose path may be left out; the library reads `?a=b` as if it were one.
-        if parts.version >= Version::HTTP_2 && !target.as_str().starts_with('/') {
-            return Err(Refusal::Path(PathError::Start));
-        }
+        let target = target_of(&parts)?;
         let decoded = path::decode(target.path()).map_err(Refusal::Path)?;
         if let Some(answer) = site.to_https(&parts, conn, (&host, &text), &decoded) {
             return answer;
@@ -321,7 +313,7 @@ impl Proxy {
             return Box::pin(files.serve(&parts, files.path(&decoded, &captures))).await;
         }
         let redirects = Redirects::of(site, &parts, conn);
-        let upgrade = route.kind.lets_pass(&parts, unread);
+        let upgrade = route.kind.lets_pass(&parts, unread.is_at_its_end());
         // Only what streams and recordings are opened with is looked at again after it was stripped.
         let headers = match &route.kind {
             Kind::Forward { record: None, .. } => std::mem::take(&mut parts.headers),
@@ -467,6 +459,17 @@ impl Handler for Proxy {
         told.finish(&site.finish, &self.compressor, &mut response, refused);
         response.map(|body| Logged::new(body, told.entry))
     }
+}
+
+/// The path and the query of a request.
+fn target_of(parts: &request::Parts) -> Result<PathAndQuery, Refusal> {
+    let root = || PathAndQuery::from_static("/");
+    let target = parts.uri.path_and_query().cloned().unwrap_or_else(root);
+    // HTTP/2 has no absolute target whose path may be left out; the library reads `?a=b` as if it were one.
+    if parts.version >= Version::HTTP_2 && !target.as_str().starts_with('/') {
+        return Err(Refusal::Path(PathError::Start));
+    }
+    Ok(target)
 }
 
 /// Refuses methods and heads that no route is there for.

@@ -44,7 +44,17 @@ pub struct Site {
 }
 
 impl Site {
-    pub(super) fn serves(&self, host: &Host) -> bool {
+    /// The host of a request, and its text as the client wrote it, if it is served.
+    pub(super) fn host(&self, parts: &request::Parts) -> Result<(Host, String), Refusal> {
+        let (host, text) = host::of_request(parts).map_err(Refusal::Host)?;
+        if self.serves(&host) {
+            Ok((host, text))
+        } else {
+            Err(Refusal::Misdirected)
+        }
+    }
+
+    fn serves(&self, host: &Host) -> bool {
         self.settings.hosts.iter().any(|rule| rule.matches(host))
     }
 
@@ -55,12 +65,15 @@ impl Site {
 
     /// The id a trusted proxy gave, else a new one.
     pub(super) fn request_id<B>(&self, request: &Request<B>, conn: &ConnInfo) -> RequestId {
-        let given = request
-            .headers()
-            .get(&self.settings.request_id)
-            .filter(|_| self.believes(conn));
-        let given = given.and_then(|value| RequestId::parse(value.to_str().ok()?));
+        let given = self.given_id(request.headers(), conn);
         given.unwrap_or_else(|| RequestId::from_random(random::quick()))
+    }
+
+    /// The id a trusted proxy gave.
+    pub(super) fn given_id(&self, headers: &HeaderMap, conn: &ConnInfo) -> Option<RequestId> {
+        let given = headers.get(&self.settings.request_id);
+        let given = given.filter(|_| self.believes(conn))?;
+        RequestId::parse(given.to_str().ok()?)
     }
 
     /// The way to the same over https, for a request that came over http to a listener that is there for nothing else.

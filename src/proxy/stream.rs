@@ -8,8 +8,9 @@ use http::{HeaderMap, Method, Response, request};
 use super::respond::Refusal;
 use super::{Exchange, Kind, Proxy, Route};
 use crate::ask::{Asker, TokenCheck};
+use crate::domain::ChannelName;
 use crate::hub::Session;
-use crate::routes::ChannelTemplate;
+use crate::routes::{Captures, ChannelTemplate};
 use crate::stream::{Body, Opening, Settings, Source};
 use crate::wire::{cookies, cors, headers, last_event_id, path};
 
@@ -49,14 +50,7 @@ impl Proxy {
             ..
         } = exchange;
         only_read(&parts.method)?;
-        let mut channels = Vec::with_capacity(templates.len());
-        for template in templates {
-            // A path that names no channel leads nowhere.
-            let channel = template.fill(&captures).map_err(|_| Refusal::NoRoute)?;
-            if !channels.contains(&channel) {
-                channels.push(channel);
-            }
-        }
+        let channels = channels(templates, &captures)?;
         self.open(&parts, client, settings, Source::Public(channels))
             .await
     }
@@ -118,10 +112,7 @@ impl Proxy {
         settings: &Arc<Settings>,
         source: Source,
     ) -> Result<Response<Body>, Refusal> {
-        // A path that another reader could take apart differently must not decide who hears what.
-        if path::hides_separator(parts.uri.path()) {
-            return Err(Refusal::HiddenSeparator);
-        }
+        refuse_hidden(parts)?;
         let opening = Opening {
             head_only: parts.method == Method::HEAD,
             client,
@@ -144,8 +135,32 @@ impl Proxy {
     }
 }
 
+/// The channels that a path names, none twice.
+pub(super) fn channels(
+    templates: &[ChannelTemplate],
+    captures: &Captures<'_>,
+) -> Result<Vec<ChannelName>, Refusal> {
+    let mut channels = Vec::with_capacity(templates.len());
+    for template in templates {
+        // A path that names no channel leads nowhere.
+        let channel = template.fill(captures).map_err(|_| Refusal::NoRoute)?;
+        if !channels.contains(&channel) {
+            channels.push(channel);
+        }
+    }
+    Ok(channels)
+}
+
+/// Refuses a path that another reader could take apart differently: it must not decide who hears what.
+pub(super) fn refuse_hidden(parts: &request::Parts) -> Result<(), Refusal> {
+    if path::hides_separator(parts.uri.path()) {
+        return Err(Refusal::HiddenSeparator);
+    }
+    Ok(())
+}
+
 /// Refuses what does not ask for a stream, where no view could say what it means.
-fn only_read(method: &Method) -> Result<(), Refusal> {
+pub(super) fn only_read(method: &Method) -> Result<(), Refusal> {
     if matches!(*method, Method::GET | Method::HEAD) {
         Ok(())
     } else {

@@ -234,7 +234,7 @@ async fn turn_is_over(known: &mut watch::Receiver<()>) {
 }
 
 /// What Django is asked: the client's own request, as far as its answer can be recorded.
-fn prepare(head: &mut Head, last: Option<&LastEventId>) {
+pub fn prepare(head: &mut Head, last: Option<&LastEventId>) {
     // A compressed stream could not be read.
     head.headers.remove(ACCEPT_ENCODING);
     // An id that the gateway made says nothing to a view that does not know of it.

@@ -64,7 +64,7 @@ pub use send::Sent;
 pub use settings::{Balance, Health, MOST_SERVERS, Server, Settings};
 use standing::Standing;
 pub use switched::Switched;
-pub use vouched::{Rebuilt, Vouched};
+pub use vouched::{CURSOR, Rebuilt, Vouched};
 
 /// One upstream. Cheap to clone.
 #[derive(Debug, Clone)]

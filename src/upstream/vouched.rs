@@ -11,7 +11,8 @@ use crate::domain::{EventId, RequestId};
 use crate::wire::forwarded::{self, Forwarded};
 use crate::wire::http1;
 
-const CURSOR: HeaderName = HeaderName::from_static("sse-cursor");
+/// Where the log is.
+pub const CURSOR: HeaderName = HeaderName::from_static("sse-cursor");
 
 /// Who asked, under which id, and where the log was.
 #[derive(Debug)]
