@@ -11,6 +11,7 @@ import pytest
 from conftest import GatewayMaker
 from harness import ROOT, Gateway, Process, Site, free_port, gateway_binary, run_cli, spelled, until
 from streams import Listeners
+from wire import Reader, connect, head_bytes
 
 GOOD = """\
 version = 1
@@ -157,6 +158,55 @@ def test_version_names_the_program() -> None:
 @pytest.mark.parametrize("arguments", [["nonsense"], ["run", "--nonsense"], ["publish"], ["tail"]])
 def test_bad_usage_is_2(arguments: list[str]) -> None:
     assert run_cli(*arguments).returncode == 2
+
+
+# -- explain -------------------------------------------------------------------------------------
+
+
+def explained(gateway: Gateway, *arguments: str) -> dict:
+    done = gateway.cli("explain", "--json", *arguments)
+    assert done.returncode == 0, done
+    return json.loads(done.stdout)
+
+
+CLIENTS = [("Cookie", "a=b"), ("X-Forwarded-For", "6.6.6.6"), ("X_Forwarded_Proto", "https"), ("Accept-Language", "de")]
+
+
+@pytest.mark.parametrize("target", ["/echo/?a=b", "/ask/news/?channel=news"])
+def test_explain_tells_what_django_is_sent(gateway: Gateway, site: Site, target: str, name: str) -> None:
+    target = f"{target}&{name}"
+    headers = [*CLIENTS, ("Last-Event-ID", "0123456789-7")]
+    given = [word for header in headers for word in ("-H", ": ".join(header))]
+    told = explained(gateway, "GET", f"http://site.test{target}", "--from", "127.0.0.1", *given)
+    assert status_of(gateway, target, headers) == 200
+    until(lambda: site.journal(name), "the request at Django")
+    arrived = site.journal(name)[0]
+    assert told["sent"]["line"] == f"GET {arrived['path']} HTTP/1.1"
+    expected = {header["name"]: header["value"] for header in told["sent"]["headers"]}
+    sent = {key.lower(): value for key, value in arrived["headers"].items()}
+    # What only a running gateway knows.
+    for placeholder in [key for key, value in expected.items() if value.startswith("<")]:
+        assert sent.pop(placeholder)
+        del expected[placeholder]
+    assert sent == expected
+    assert set(told["sent"]["removed"]) >= {"x-forwarded-for", "x_forwarded_proto"}
+
+
+def status_of(gateway: Gateway, target: str, headers: list[tuple[str, str]] | None = None) -> int:
+    """The status of the answer, whose body may never end."""
+    with connect(gateway.http) as conn:
+        conn.sendall(head_bytes("GET", target, "site.test", headers or []))
+        return Reader(conn).head().status
+
+
+def test_explain_tells_what_the_gateway_answers(gateway: Gateway) -> None:
+    for target in ("/rooms/tea/events/", "/a/../b"):
+        told = explained(gateway, f"http://site.test{target}")
+        assert told["answer"]["status"] == status_of(gateway, target)
+    text = gateway.cli("explain", "/rooms/tea/events/").stdout.decode()
+    assert "channels   room-tea\n" in text
+    assert gateway.cli("explain", "GET", "nothing").returncode == 2
+    assert run_cli("explain", "/", "-c", "/does/not/exist.toml").returncode == 78
 
 
 # -- publish -------------------------------------------------------------------------------------

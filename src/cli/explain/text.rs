@@ -6,8 +6,10 @@ use super::told::{Answer, Answering, Named, Sent, Told};
 const WIDTH: usize = 11;
 
 /// What is never passed on, whoever says it.
-pub(super) const NEVER: &str = "Forwarded, X-Forwarded-*, X-Real-IP, X-Request-ID, X-Scheme, X-Sendfile, X-Accel-*, SSE-*, \
-    Grip-*, Proxy, hop-by-hop headers, and every name with a _";
+pub(super) const NEVER: [&str; 2] = [
+    "Forwarded, X-Forwarded-*, X-Real-IP, X-Request-ID, X-Scheme, X-Sendfile, X-Accel-*, SSE-*, Grip-*",
+    "Proxy, hop-by-hop headers, and every name with a _",
+];
 
 /// The lines.
 pub(super) fn of(told: &Told) -> String {
@@ -93,8 +95,8 @@ impl Text {
         if !answer.channels.is_empty() {
             self.line("channels", &answer.channels.join(", "));
         }
-        for (name, value) in &answer.headers {
-            self.line("", &format!("{name}: {value}"));
+        for header in &answer.headers {
+            self.line("", &format!("{}: {}", header.name, header.value));
         }
     }
 
@@ -116,6 +118,8 @@ impl Text {
             names => names.join(", "),
         };
         self.line("removed", &removed);
-        self.line("", &format!("(always: {NEVER})"));
+        let [some, others] = NEVER;
+        self.line("", &format!("(always: {some},"));
+        self.line("", &format!("{others})"));
     }
 }

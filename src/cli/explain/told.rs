@@ -2,7 +2,7 @@
 
 use http::header::{CONTENT_LENGTH, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::request::Described;
@@ -54,6 +54,7 @@ pub(super) struct Named {
 pub(super) struct Answering {
     #[serde(flatten)]
     pub(super) named: Named,
+    #[serde(serialize_with = "as_object")]
     pub(super) parameters: Vec<(String, String)>,
     /// As the file would say it, with every default.
     pub(super) settings: Value,
@@ -74,7 +75,7 @@ pub(super) struct Answer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) channels: Vec<String>,
     /// Those that say something of it.
-    pub(super) headers: Vec<(String, String)>,
+    pub(super) headers: Vec<Header>,
 }
 
 /// A request to Django.
@@ -91,7 +92,7 @@ pub(super) struct Sent {
     pub(super) removed: Vec<String>,
 }
 
-/// A header of it.
+/// A header of a message.
 #[derive(Debug, Serialize)]
 pub(super) struct Header {
     pub(super) name: String,
@@ -251,7 +252,11 @@ impl Answer {
             file,
             channels: Vec::new(),
             headers: headers
-                .map(|(name, value)| (name.to_string(), shown(value)))
+                .map(|(name, value)| Header {
+                    name: name.to_string(),
+                    value: shown(value),
+                    ours: true,
+                })
                 .collect(),
         }
     }
@@ -339,6 +344,10 @@ fn body(upstream: &Settings, target: &RouteTarget) -> String {
             format!("passed on as it comes if it has a {CONTENT_LENGTH}, up to {most} (413 above)")
         }
     }
+}
+
+fn as_object<S: Serializer>(pairs: &[(String, String)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(pairs.iter().map(|(name, value)| (name, value)))
 }
 
 fn shown(value: &HeaderValue) -> String {
