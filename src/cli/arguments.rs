@@ -24,6 +24,8 @@ pub enum Command {
     Show(ShowArgs),
     /// Tell what would become of a request: which route answers, what Django would be sent
     Explain(ExplainArgs),
+    /// Write a gateway.toml to begin with, for a Django project if there is one
+    Init(InitArgs),
     /// Publish an event
     Publish(PublishArgs),
     /// Print events as they pass
@@ -111,6 +113,17 @@ pub struct ExplainArgs {
     /// Print it as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `tidegate init`.
+#[derive(Debug, Clone, Args)]
+pub struct InitArgs {
+    /// The folder of the Django project [default: this one, if it has a manage.py]
+    #[arg(long, value_name = "DIR")]
+    pub django: Option<PathBuf>,
+    /// The file to write, which must not be there yet
+    #[arg(short, long, value_name = "FILE", default_value = super::DEFAULT_FILE)]
+    pub config: PathBuf,
 }
 
 /// Where the internal listener of a running gateway is, and the token for it.
@@ -293,6 +306,8 @@ mod tests {
             "health -c x --internal unix:/run/x",
             "explain /a/",
             "explain POST https://site.test/a/?b -c x --json --from 10.0.0.1 -H A:b -H C:d",
+            "init",
+            "init --django /srv/app -c x",
             "completions bash",
             "completions powershell",
             "version",
@@ -316,6 +331,8 @@ mod tests {
             "explain",
             "explain GET /a /b",
             "explain /a --from somewhere",
+            "init /srv/app",
+            "init --force",
             "completions",
             "completions tcsh",
         ] {

@@ -14,6 +14,7 @@ mod explain;
 mod file;
 mod hash_password;
 pub(crate) mod health;
+mod init;
 mod line;
 pub(crate) mod publish;
 pub(crate) mod reload;
@@ -34,8 +35,8 @@ use clap::{CommandFactory as _, Parser as _};
 
 pub use arguments::{
     Arguments, ChannelsArgs, CheckArgs, Command, CompletionsArgs, Connection, ExplainArgs,
-    FileArgs, HashPasswordArgs, HealthArgs, KickArgs, KickWhat, PublishArgs, ReloadArgs, RunArgs,
-    ShowArgs, TailArgs,
+    FileArgs, HashPasswordArgs, HealthArgs, InitArgs, KickArgs, KickWhat, PublishArgs, ReloadArgs,
+    RunArgs, ShowArgs, TailArgs,
 };
 pub use exit::Exit;
 
@@ -64,6 +65,7 @@ fn dispatch(arguments: Arguments) -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Init(args)) => init::run(&args),
         Some(Command::Publish(args)) => remote::publish(args),
         Some(Command::Tail(args)) => remote::tail(&args),
         Some(Command::Channels(args)) => remote::channels(&args),

@@ -29,6 +29,7 @@ pub mod presence;
 pub mod problem;
 pub mod proxy_protocol;
 pub mod publish;
+pub mod python;
 pub mod query;
 pub mod range;
 pub mod redis;

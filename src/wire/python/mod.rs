@@ -1,0 +1,104 @@
+//! Python as a settings module of Django has it: assignments of plain values. It is read as text and never run.
+//!
+//! `tidegate init` takes a module apart by [`statements`] and reads what is assigned by [`value`]. Read are texts, numbers,
+//! lists, tables, names that are known, and paths as `startproject` and its like write them (`BASE_DIR / "static"`). Whatever
+//! else there is, a call above all, is [`Value::Other`]: a value that may be another one when it runs must not be guessed.
+//!
+//! Bounds: time grows with the text, and values are nested at most [`DEEPEST`] deep; what lies deeper is not read.
+
+#[cfg(test)]
+mod tests;
+mod text;
+mod value;
+
+pub use value::{Known, Value, value};
+
+/// How deep values are nested that are read.
+const DEEPEST: usize = 32;
+
+/// A statement that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statement<'t> {
+    /// `NAME = value` or `NAME += value`.
+    Assigned {
+        /// To what.
+        name: &'t str,
+        /// Whether it is added.
+        adds: bool,
+        /// As it is written.
+        value: &'t str,
+        /// Whether it may not happen, for it stands below something.
+        indented: bool,
+    },
+    /// `from … import *`; from where.
+    ImportAll(&'t str),
+}
+
+/// The statements of a module in their order, those that do not matter left out.
+pub fn statements(text: &str) -> Vec<Statement<'_>> {
+    lines(text).into_iter().filter_map(statement).collect()
+}
+
+/// The lines of a module; one that goes on in the next is one.
+fn lines(text: &str) -> Vec<&str> {
+    let (mut lines, mut start, mut at, mut depth) = (Vec::new(), 0, 0, 0_usize);
+    while let Some(rest) = text.get(at..)
+        && let Some(c) = rest.chars().next()
+    {
+        match c {
+            '"' | '\'' => at += text::literal(rest).map_or(1, |(_, length)| length),
+            '#' => at += rest.find('\n').unwrap_or(rest.len()),
+            '\\' => {
+                // The character behind it, a line end above all, means nothing.
+                at += 1 + rest.chars().nth(1).map_or(0, char::len_utf8);
+            }
+            '\n' => {
+                if depth == 0 {
+                    lines.push(text.get(start..at).unwrap_or_default());
+                    start = at + 1;
+                }
+                at += 1;
+            }
+            '(' | '[' | '{' => {
+                depth += 1;
+                at += 1;
+            }
+            ')' | ']' | '}' => {
+                depth = depth.saturating_sub(1);
+                at += 1;
+            }
+            c => at += c.len_utf8(),
+        }
+    }
+    lines.push(text.get(start..).unwrap_or_default());
+    lines
+}
+
+fn statement(line: &str) -> Option<Statement<'_>> {
+    let indented = line.starts_with([' ', '\t']);
+    let line = line.trim();
+    if let Some(rest) = line.strip_prefix("from ") {
+        let (module, names) = rest.split_once(" import ")?;
+        let all = names.trim().starts_with('*');
+        return all.then(|| Statement::ImportAll(module.trim()));
+    }
+    let end = line.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+    let (name, rest) = line.split_at_checked(end)?;
+    let rest = rest.trim_start();
+    // An annotation may stand between.
+    let rest = match rest.strip_prefix(':') {
+        Some(annotated) => annotated.find('=').and_then(|at| annotated.get(at..))?,
+        None => rest,
+    };
+    let (adds, rest) = match rest.strip_prefix("+=") {
+        Some(rest) => (true, rest),
+        None => (false, rest.strip_prefix('=')?),
+    };
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    (is_name && !rest.starts_with('=')).then(|| Statement::Assigned {
+        name,
+        adds,
+        value: rest.trim(),
+        indented,
+    })
+}
