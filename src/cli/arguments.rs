@@ -36,6 +36,8 @@ pub enum Command {
     Kick(KickArgs),
     /// Make the hash of a password, which is read from standard input, for `basic_auth`
     HashPassword(HashPasswordArgs),
+    /// Make a token that opens a stream of a route with `token`
+    Token(TokenArgs),
     /// Have the running gateway read its file anew
     Reload(ReloadArgs),
     /// Ask the running gateway whether it is ready (exit code 0)
@@ -225,6 +227,32 @@ pub struct HashPasswordArgs {
     pub name: Option<String>,
 }
 
+/// `tidegate token`.
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// What it opens, with commas between
+    #[arg(long, required = true, value_delimiter = ',', value_name = "CHANNEL,…")]
+    pub channels: Vec<String>,
+    /// Whose stream it is
+    #[arg(long)]
+    pub user: Option<String>,
+    /// For how long it is good, as in 90s or 1h [default: an hour, or as long as the route allows]
+    #[arg(long, value_name = "DURATION")]
+    pub ttl: Option<String>,
+    /// The path of the route, if there are several with `token`
+    #[arg(long, value_name = "PATH")]
+    pub route: Option<String>,
+    /// The private key in PEM form, if the route has a public one
+    #[arg(long, value_name = "PEM")]
+    pub key_file: Option<PathBuf>,
+    /// Which file.
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Print the token, and what it says, as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `tidegate reload`.
 #[derive(Debug, Clone, Args)]
 pub struct ReloadArgs {
@@ -299,6 +327,8 @@ mod tests {
             "kick stream 00000000000000000000000000000001 --internal unix:/run/x",
             "hash-password",
             "hash-password ann",
+            "token --channels a,b",
+            "token --channels a --user 42 --ttl 5m --route /live/ --key-file k -c x --json",
             "reload",
             "reload -c x --json",
             "reload --internal unix:/run/x --token t",
@@ -327,6 +357,8 @@ mod tests {
             "kick user",
             "kick users 42",
             "hash-password ann secret",
+            "token",
+            "token a",
             "reload gateway.toml",
             "explain",
             "explain GET /a /b",

@@ -25,6 +25,7 @@ mod scripted;
 mod show;
 pub(crate) mod tail;
 mod terminal;
+mod token;
 mod watchdog;
 
 use std::ffi::OsString;
@@ -71,6 +72,7 @@ fn dispatch(arguments: Arguments) -> ExitCode {
         Some(Command::Channels(args)) => remote::channels(&args),
         Some(Command::Kick(args)) => remote::kick(&args),
         Some(Command::HashPassword(args)) => hash_password::run(&args),
+        Some(Command::Token(args)) => token::run(&args),
         Some(Command::Reload(args)) => remote::reload(&args),
         Some(Command::Health(args)) => remote::health(args),
         Some(Command::Completions(args)) => completions::run(&args),

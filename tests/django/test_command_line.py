@@ -3,13 +3,14 @@
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from conftest import GatewayMaker
-from harness import ROOT, Gateway, Process, Site, free_port, gateway_binary, run_cli, spelled, until
+from harness import HERE, ROOT, TIMEOUT, Gateway, Process, Site, free_port, gateway_binary, run_cli, spelled, until
 from streams import Listeners
 from wire import Reader, connect, head_bytes
 
@@ -207,6 +208,109 @@ def test_explain_tells_what_the_gateway_answers(gateway: Gateway) -> None:
     assert "channels   room-tea\n" in text
     assert gateway.cli("explain", "GET", "nothing").returncode == 2
     assert run_cli("explain", "/", "-c", "/does/not/exist.toml").returncode == 78
+
+
+# -- init ----------------------------------------------------------------------------------------
+
+
+def init(folder: Path, *arguments: str) -> tuple[str, str]:
+    """What it writes, which must be a good file, and what it says."""
+    file = folder / "gateway.toml"
+    done = run_cli("init", "-c", str(file), *arguments, cwd=folder)
+    assert done.returncode == 0, done
+    assert check(file)[0] == 0
+    again = run_cli("init", "-c", str(file), *arguments, cwd=folder)
+    assert again.returncode == 1 and str(file).encode() in again.stderr
+    return file.read_text(), done.stderr.decode()
+
+
+def start_project(folder: Path) -> None:
+    command = [sys.executable, "-m", "django", "startproject", "fresh", str(folder)]
+    subprocess.run(command, check=True, timeout=TIMEOUT)
+
+
+def test_init_reads_a_fresh_project_of_the_current_folder(tmp_path: Path) -> None:
+    start_project(tmp_path)
+    settings = tmp_path / "fresh" / "settings.py"
+    text, said = init(tmp_path)
+    assert str(settings) in said and "Not clear" not in said
+    assert "gunicorn --workers 1 --bind 127.0.0.1:8000 fresh.wsgi" in text
+    assert 'hosts = ["localhost", "127.0.0.1", "[::1]"]' in text
+    assert '# path = "/static/<path:file>"' in text, "there is no STATIC_ROOT yet"
+    with settings.open("a") as more:
+        more.write('ALLOWED_HOSTS = ["site.test"]\nSTATIC_ROOT = BASE_DIR / "all"\n')
+        more.write('MEDIA_URL = "m/"\nMEDIA_ROOT = BASE_DIR / "m"\n')
+    (tmp_path / "gateway.toml").unlink()
+    text, said = init(tmp_path, "--django", ".")
+    assert 'hosts = ["site.test"]' in text and f'root = "{tmp_path}/all"' in text and f'root = "{tmp_path}/m"' in text
+
+
+def test_init_says_what_it_cannot_read(tmp_path: Path) -> None:
+    text, said = init(tmp_path, "--django", str(HERE / "site"))
+    assert "Not clear: STATIC_ROOT" in said and "STATIC_ROOT is no plain value" in text
+    assert 'hosts = ["*"]' in text and "testsite.wsgi" in text
+    (tmp_path / "grip").mkdir()
+    text, said = init(tmp_path / "grip", "--django", str(HERE / "gripsite"))
+    assert "grip = true" in text and "Not clear: GRIP_URL" in said
+
+
+def test_init_without_a_project(tmp_path: Path) -> None:
+    assert "no Django project" in init(tmp_path)[1]
+    assert run_cli("init", "--django", str(tmp_path), "-c", str(tmp_path / "x.toml")).returncode == 1
+    assert not (tmp_path / "x.toml").exists()
+
+
+# -- token ---------------------------------------------------------------------------------------
+
+LIVE = """
+[[route]]
+path = "/live/"
+sse = { token = { kind = "django-signed", key = "the key of the site", salt = "live", max_age = "10m" } }
+[[route]]
+path = "/jwt/"
+sse = { token = { kind = "jwt", alg = "HS256", key = "thirty-two bytes are not too many", audience = "gate" } }
+"""
+# django.core.signing and PyJWT, outside of any site.
+READ = """
+import json, jwt, sys
+from django.conf import settings
+from django.core import signing
+settings.configure()
+of_django, of_jwt = sys.argv[1:]
+print(json.dumps([
+    signing.loads(of_django, key="the key of the site", salt="live", max_age=600),
+    jwt.decode(of_jwt, "thirty-two bytes are not too many", algorithms=["HS256"], audience="gate"),
+]))
+"""
+
+
+def test_a_token_opens_a_stream_and_is_one_to_django_as_well(
+    new_gateway: GatewayMaker, listeners: Listeners, name: str
+) -> None:
+    gateway = new_gateway("127.0.0.1:1", routes=LIVE)
+    tokens = []
+    for path in ("/live/", "/jwt/"):
+        done = gateway.cli("token", "--route", path, "--channels", f"room-{name},news", "--user", "änn", "--ttl", "5m")
+        assert (done.returncode, done.stderr) == (0, b"")
+        tokens.append(done.stdout.decode().strip())
+    streams = [
+        listeners.open(gateway.http, f"{path}?token={token}") for path, token in zip(("/live/", "/jwt/"), tokens)
+    ]
+    listeners.until_open(*streams)
+    gateway.publish(f"room-{name}", "hello")
+    listeners.until_data("hello", streams)
+    read = subprocess.run([sys.executable, "-c", READ, *tokens], check=True, capture_output=True, timeout=TIMEOUT)
+    of_django, of_jwt = json.loads(read.stdout)
+    assert of_django == {"channels": [f"room-{name}", "news"], "user": "änn"}
+    assert (of_jwt["channels"], of_jwt["exp"] - of_jwt["iat"]) == ([f"room-{name}", "news"], 300)
+
+
+def test_what_makes_no_token_is_told(new_gateway: GatewayMaker, file: Path) -> None:
+    assert run_cli("token", "--channels", "a", "-c", str(file)).returncode == 78
+    gateway = new_gateway("127.0.0.1:1", routes=LIVE, start=False)
+    several = gateway.cli("token", "--channels", "a")
+    assert several.returncode == 2 and b'"/live/", "/jwt/"' in several.stderr
+    assert gateway.cli("token", "--route", "/live/", "--channels", "a", "--ttl", "1h").returncode == 2
 
 
 # -- publish -------------------------------------------------------------------------------------

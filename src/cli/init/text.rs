@@ -171,7 +171,7 @@ fn folder(out: &mut String, folder: &Folder, setting: &str, more: &str, what: &s
         ),
         Folder::Nowhere(path) => writeln!(
             out,
-            "\n# {what}; where {setting} is was not to be read:\n# [[route]]\n# path = {}\n# static = {{ root = \"/srv/app/files\"{more} }}",
+            "\n# {what}; set {setting}, and say here what it is:\n# [[route]]\n# path = {}\n# static = {{ root = \"/srv/app/files\"{more} }}",
             quoted(&format!("{path}<path:file>"))
         ),
     }

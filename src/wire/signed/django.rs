@@ -62,6 +62,12 @@ impl Django {
         self.max_age
     }
 
+    /// `value` with its signature.
+    pub(super) fn sign(&self, value: &str) -> String {
+        let signature = hmac::sign(&self.key, value.as_bytes());
+        format!("{value}:{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+    }
+
     pub(super) fn verify(&self, token: &str, now: Duration) -> Result<Signed, TokenError> {
         let (value, signature) = token.rsplit_once(':').ok_or(TokenError::Malformed)?;
         // Exactly one text decodes to these bytes, so this is as strict as Django's comparison of the texts.

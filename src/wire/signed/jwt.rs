@@ -89,7 +89,7 @@ impl Algorithm {
         }
     }
 
-    const fn of_crate(self) -> jsonwebtoken::Algorithm {
+    pub(super) const fn of_crate(self) -> jsonwebtoken::Algorithm {
         match self {
             Self::Hs256 => jsonwebtoken::Algorithm::HS256,
             Self::Es256 => jsonwebtoken::Algorithm::ES256,
@@ -158,6 +158,11 @@ impl Jwt {
     /// The key, if it is no secret.
     pub fn public_key(&self) -> Option<&str> {
         self.public.as_deref()
+    }
+
+    /// The key, if it is one.
+    pub(super) fn secret(&self) -> Option<&[u8]> {
+        (self.algorithm == Algorithm::Hs256).then(|| self.key.as_bytes())
     }
 
     /// What `aud` must name.

@@ -9,6 +9,7 @@
 mod django;
 mod jwt;
 mod payload;
+mod sign;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use django::Django;
 pub use jwt::{Algorithm, InvalidKey, Jwt};
 pub use payload::Mistake;
+pub use sign::Unsigned;
 
 use crate::domain::{ChannelName, UserId};
 
