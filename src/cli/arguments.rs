@@ -30,6 +30,8 @@ pub enum Command {
     Publish(PublishArgs),
     /// Print events as they pass
     Tail(TailArgs),
+    /// Show what goes on: streams, rates, channels, lag, the queue to Django; each second anew on a terminal
+    Top(TopArgs),
     /// List the channels that have streams or events
     Channels(ChannelsArgs),
     /// End streams: of a user, on a channel, or one
@@ -203,6 +205,26 @@ pub struct ChannelsArgs {
     pub connection: Connection,
 }
 
+/// `tidegate top`.
+#[derive(Debug, Clone, Args)]
+pub struct TopArgs {
+    /// Show it once; so it is anyway if standard output is no terminal
+    #[arg(long)]
+    pub once: bool,
+    /// Print it once, as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The pause between two looks, also of --once, whose rates are those of such a time
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    pub interval: String,
+    /// The order of the channels
+    #[arg(long, value_enum, default_value_t)]
+    pub by: super::top::By,
+    /// Where from.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
 /// `tidegate kick`.
 #[derive(Debug, Clone, Args)]
 pub struct KickArgs {
@@ -319,6 +341,9 @@ mod tests {
             "tail a b --json",
             "tail --all --internal http://127.0.0.1:9090",
             "tail http://localhost/events/",
+            "top",
+            "top --once --json --interval 2s --by rate -c x",
+            "top --internal unix:/run/x --token t",
             "channels",
             "channels room-* --json -c x",
             "kick user 42",
@@ -357,6 +382,8 @@ mod tests {
             "kick user",
             "kick users 42",
             "hash-password ann secret",
+            "top 5",
+            "top --by name",
             "token",
             "token a",
             "reload gateway.toml",

@@ -26,6 +26,7 @@ mod show;
 pub(crate) mod tail;
 mod terminal;
 mod token;
+pub(crate) mod top;
 mod watchdog;
 
 use std::ffi::OsString;
@@ -69,6 +70,7 @@ fn dispatch(arguments: Arguments) -> ExitCode {
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Publish(args)) => remote::publish(args),
         Some(Command::Tail(args)) => remote::tail(&args),
+        Some(Command::Top(args)) => remote::top(&args),
         Some(Command::Channels(args)) => remote::channels(&args),
         Some(Command::Kick(args)) => remote::kick(&args),
         Some(Command::HashPassword(args)) => hash_password::run(&args),

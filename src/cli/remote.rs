@@ -1,4 +1,4 @@
-//! `tidegate publish`, `tail`, `channels`, `kick` and `reload`: where the running gateway is, and with which token it is spoken to.
+//! `tidegate publish`, `tail`, `top`, `channels`, `kick` and `reload`: where the running gateway is, and with which token it is spoken to.
 //!
 //! `--internal` and `--token` say it; else the file does. A token of the file goes to an address of the command line
 //! only if the file was named there too.
@@ -7,9 +7,11 @@ use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::arguments::{
     ChannelsArgs, Connection, HealthArgs, KickArgs, KickWhat, PublishArgs, ReloadArgs, TailArgs,
+    TopArgs,
 };
 use super::client::Target;
 use super::console::{Question, Whom};
@@ -22,6 +24,10 @@ use crate::config::{self, Config};
 use crate::domain::{ChannelName, StreamId, UserId};
 use crate::server::{Address, Listen, Role};
 use crate::tokens::Token;
+use crate::wire::duration;
+
+/// The shortest pause between two looks: more often would be a burden.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Where to, and with which tokens: the first is the one to show.
 type Way = (Target, Vec<String>);
@@ -69,6 +75,42 @@ pub(super) fn channels(args: &ChannelsArgs) -> ExitCode {
     // A token for some channels is good: it is told those.
     let question = Question::channels(args.pattern.as_deref());
     asked(question, None, args.json, &args.connection)
+}
+
+/// Runs `tidegate top`.
+pub(super) fn top(args: &TopArgs) -> ExitCode {
+    let every = match duration::parse(&args.interval) {
+        Ok(every) if every >= SHORTEST => every,
+        Ok(_) => return failed(&CommandError::Usage("an interval is 100ms at least")),
+        Err(_) => {
+            return failed(&CommandError::Usage(
+                "an interval is written as in 500ms or 2s",
+            ));
+        }
+    };
+    let (target, tokens) = match way(&args.connection, None) {
+        Ok(way) => way,
+        Err(exit) => return exit,
+    };
+    let wanted = super::top::Wanted {
+        metrics: metrics_path(&args.connection),
+        every,
+        by: args.by,
+        once: args.once,
+        json: args.json,
+    };
+    finish(super::top::top(target, shown(&tokens), wanted))
+}
+
+/// Where the metrics are: as the file says, if it is read, else where they usually are.
+fn metrics_path(connection: &Connection) -> String {
+    let path = match (&connection.config, &connection.internal) {
+        (Some(path), _) => Some(path.as_path()),
+        (None, Some(_)) => None,
+        (None, None) => Some(Path::new(DEFAULT_FILE)),
+    };
+    let config = path.and_then(|path| config::load(path).ok());
+    config.map_or_else(|| "/metrics".to_owned(), |config| config.metrics.path)
 }
 
 /// Runs `tidegate kick`.

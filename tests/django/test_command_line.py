@@ -1,9 +1,14 @@
 """The subcommands, as an operator types them."""
 
+import fcntl
 import json
+import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -413,6 +418,51 @@ def test_tail_of_a_url_is_a_stream_like_any_other(gateway: Gateway, tail: Tail, 
     until(lambda: gateway.streams_on(f"room-{name}") == 1, "the tail on its channel")
     gateway.publish(f"room-{name}", "hello")
     until(lambda: process.must_run() and "hello" in process.log.read_text(), "the event on the tail")
+
+
+# -- top -----------------------------------------------------------------------------------------
+
+
+def test_top_shows_once_what_goes_on(gateway: Gateway, listeners: Listeners, name: str) -> None:
+    streams = [listeners.open(gateway.http, f"/rooms/{name}/events/") for _ in range(3)]
+    listeners.until_open(*streams)
+    told = json.loads(gateway.cli("top", "--json", "--interval", "100ms").stdout)
+    assert told["streams"] >= 3 and told["upstreams"][0]["name"] == "django"
+    assert next(channel for channel in told["list"] if channel["name"] == f"room-{name}")["streams"] == 3
+    table = gateway.cli("top", "--interval", "100ms")
+    assert table.returncode == 0 and f"room-{name}" in table.stdout.decode()
+    assert b"\x1b" not in table.stdout, "this is no terminal"
+    assert gateway.cli("top", "--interval", "1ms").returncode == 2
+    assert run_cli("top", "--once", "--internal", f"http://127.0.0.1:{free_port()}").returncode == 69
+
+
+@pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGTERM, None], ids=["SIGINT", "SIGTERM", "the gateway ends"])
+def test_top_leaves_the_terminal_as_it_was(new_gateway: GatewayMaker, ends: signal.Signals | None) -> None:
+    gateway = new_gateway("127.0.0.1:1")
+    terminal, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 30, 0, 0))
+    command = [gateway_binary(), "top", "--interval", "100ms", "-c", str(gateway.config)]
+    process = subprocess.Popen(command, stdin=inside, stdout=inside, stderr=subprocess.DEVNULL)
+    os.close(inside)
+    try:
+        shown = b""
+        # The second time it was drawn anew.
+        while shown.count(b"\x1b[H") < 2:
+            shown += os.read(terminal, 1 << 16)
+        assert shown.startswith(b"\x1b[?1049h")
+        lines = shown.split(b"\x1b[H")[1].split(b"\x1b[K")
+        assert len(lines) <= 11 and all(len(line.strip()) <= 30 for line in lines[:-1])
+        if ends is None:
+            gateway.kill()
+        else:
+            process.send_signal(ends)
+        assert (process.wait(TIMEOUT) == 0) == (ends is not None)
+        while not shown.endswith(b"\x1b[?25h\x1b[?1049l"):
+            shown += os.read(terminal, 1 << 16)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
 
 
 # -- channels, kick ------------------------------------------------------------------------------
