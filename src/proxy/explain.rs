@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use super::basic::Checks;
 use super::body::length_of;
 use super::respond::{self, Refusal};
-use super::{Kind, Route, Site, grip, refuse_what_nobody_serves, stream, target_of};
+use super::{Kind, Recorded, Route, Site, grip, refuse_what_nobody_serves, stream, target_of};
 use crate::ask::{Asker, Facts, Refused, SSE_REPLAY, SSE_STREAM};
 use crate::base::metrics::Registry;
 use crate::domain::{ChannelName, ConnInfo, Epoch, EventId, Position, RequestId, StreamId};
@@ -228,12 +228,12 @@ fn outcome(
         Kind::Forward {
             upstream, record, ..
         } => {
-            let last = last_event_id::of_request(&parts.headers, parts.uri.query());
             let purpose = if route.kind.lets_pass(parts, true) {
                 head.ask_for_websocket();
                 Purpose::Upgrade
-            } else if record.is_some() && parts.method == Method::GET {
-                record::prepare(&mut head, last.as_ref());
+            } else if let Some(record) = record
+                && would_record(record, parts, &mut head)
+            {
                 Purpose::Record
             } else {
                 Purpose::Forward
@@ -273,6 +273,12 @@ fn outcome(
         head: Box::new(head),
         purpose,
     })
+}
+
+fn would_record(record: &Recorded, parts: &request::Parts, head: &mut Head) -> bool {
+    let last = last_event_id::of_request(&parts.headers, parts.uri.query());
+    let cookie = record.stream.session_cookie.as_deref();
+    record::would_record(head, parts.uri.path(), last.as_ref(), cookie)
 }
 
 /// Makes of `head` what Django is asked when a stream is opened.

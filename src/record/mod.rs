@@ -36,7 +36,7 @@ use crate::limits::{Present, Slots};
 use crate::upstream::{AnswerBody, Head};
 use crate::wire::last_event_id::LastEventId;
 
-pub use open::{Candidate, prepare};
+pub use open::{Candidate, would_record};
 pub use reader::can_be_recorded;
 pub use settings::{Per, Replay, Settings};
 use table::Recordings;

@@ -233,8 +233,27 @@ async fn turn_is_over(known: &mut watch::Receiver<()>) {
     while known.changed().await.is_ok() {}
 }
 
+/// Makes of a request without a body, or of a POST, what Django is asked for a recording; whether there would be one, if the
+/// answer is a stream.
+pub fn would_record(
+    head: &mut Head,
+    path: &str,
+    last: Option<&LastEventId>,
+    session_cookie: Option<&str>,
+) -> bool {
+    let would = match head.method {
+        Method::GET => true,
+        Method::POST => Key::of_post(head, path, session_cookie).is_some(),
+        _ => false,
+    };
+    if would {
+        prepare(head, last);
+    }
+    would
+}
+
 /// What Django is asked: the client's own request, as far as its answer can be recorded.
-pub fn prepare(head: &mut Head, last: Option<&LastEventId>) {
+fn prepare(head: &mut Head, last: Option<&LastEventId>) {
     // A compressed stream could not be read.
     head.headers.remove(ACCEPT_ENCODING);
     // An id that the gateway made says nothing to a view that does not know of it.

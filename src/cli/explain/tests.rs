@@ -53,6 +53,9 @@ path = "/api/<path:rest>"
 proxy = {{ to = "django", strip = "/api" }}
 limits = {{ body = "1KiB" }}
 [[route]]
+path = "/chat/"
+proxy = {{ to = "django", record = {{ }} }}
+[[route]]
 path = "/<path:rest>"
 proxy = "django"
 "#
@@ -122,6 +125,29 @@ async fn a_trusted_proxy_is_believed() {
     assert_eq!(header(&said, "x-forwarded-for"), Some("1.2.3.4, 10.0.0.1"));
     assert_eq!(header(&said, "x-real-ip"), Some("1.2.3.4"));
     assert_eq!(header(&said, "x-request-id"), Some("r-1"));
+}
+
+#[tokio::test]
+async fn it_is_told_whether_an_answer_is_recorded() {
+    let cookie = ["-H", "Cookie: sessionid=x", "-H", "Accept-Encoding: gzip"];
+    for (method, more, recorded) in [
+        ("GET", &[][..], true),
+        ("POST", &[], false),
+        ("POST", &cookie, true),
+        ("PUT", &cookie, false),
+    ] {
+        let said = explained(&[&[method, "/chat/"], more].concat()).await;
+        let purpose = said["sent"]["purpose"].as_str().unwrap();
+        assert_eq!(
+            purpose.ends_with("is recorded"),
+            recorded,
+            "{method} {more:?}"
+        );
+    }
+    let upgrade = ["-H", "Connection: upgrade", "-H", "Upgrade: websocket"];
+    let said = explained(&[&["/chat/"], &upgrade[..]].concat()).await;
+    assert_eq!(said["sent"]["purpose"], "a WebSocket");
+    assert_eq!(header(&said, "upgrade"), Some("websocket"));
 }
 
 #[tokio::test]
@@ -202,7 +228,7 @@ async fn people_are_told_the_same() {
         "request    GET /api/x",
         "host       site.test is served",
         "route      8: \"/api/<path:rest>\", proxy",
-        "also fits  9: \"/<path:rest>\", proxy, but stands later",
+        "also fits  10: \"/<path:rest>\", proxy, but stands later",
         "sent       GET /x HTTP/1.1",
         "           + x-real-ip: 203.0.113.7",
         "             cookie: a=?b",
