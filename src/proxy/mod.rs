@@ -29,8 +29,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Version, request};
+use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 use prometheus_client::metrics::gauge::Gauge;
 
@@ -50,7 +49,7 @@ use crate::upstream::{Head, Rebuilt, Upstream, Vouched};
 use crate::wire::cors;
 use crate::wire::forwarded::Proto;
 use crate::wire::headers;
-use crate::wire::path::{self, PathError};
+use crate::wire::path;
 
 pub use access::{AccessLog, Logged};
 use basic::Checks;
@@ -71,6 +70,7 @@ use redirect::Redirects;
 use respond::Refusal;
 pub use settings::*;
 pub use site::Site;
+use site::target_of;
 use tunnel::Tunnels;
 
 /// What a route does.
@@ -459,17 +459,6 @@ impl Handler for Proxy {
         told.finish(&site.finish, &self.compressor, &mut response, refused);
         response.map(|body| Logged::new(body, told.entry))
     }
-}
-
-/// The path and the query of a request.
-fn target_of(parts: &request::Parts) -> Result<PathAndQuery, Refusal> {
-    let root = || PathAndQuery::from_static("/");
-    let target = parts.uri.path_and_query().cloned().unwrap_or_else(root);
-    // HTTP/2 has no absolute target whose path may be left out; the library reads `?a=b` as if it were one.
-    if parts.version >= Version::HTTP_2 && !target.as_str().starts_with('/') {
-        return Err(Refusal::Path(PathError::Start));
-    }
-    Ok(target)
 }
 
 /// Refuses methods and heads that no route is there for.

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, Response, StatusCode, request};
+use http::{HeaderMap, Request, Response, StatusCode, Version, request};
 
 use super::finish::Finish;
 use super::maintenance::Maintenance;
@@ -20,6 +20,7 @@ use crate::upstream::{Head, Rebuilt, Vouched};
 use crate::wire::forwarded::{ClientIpHeader, Forwarded, Own, Proto, client, forwarded};
 use crate::wire::headers::REQUEST_ID;
 use crate::wire::host::{self, Host};
+use crate::wire::path::PathError;
 
 /// Where challenges of ACME are looked for.
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
@@ -163,4 +164,15 @@ impl Site {
         let client_ip = &self.settings.trust.client_ip;
         client(headers, conn.peer.ip(), trusted, client_ip)
     }
+}
+
+/// The path and the query of a request.
+pub(super) fn target_of(parts: &request::Parts) -> Result<PathAndQuery, Refusal> {
+    let root = || PathAndQuery::from_static("/");
+    let target = parts.uri.path_and_query().cloned().unwrap_or_else(root);
+    // HTTP/2 has no absolute target whose path may be left out; the library reads `?a=b` as if it were one.
+    if parts.version >= Version::HTTP_2 && !target.as_str().starts_with('/') {
+        return Err(Refusal::Path(PathError::Start));
+    }
+    Ok(target)
 }

@@ -12,10 +12,15 @@ const LONGEST: u64 = 1 << 20;
 /// How many modules are read.
 const MOST: usize = 32;
 
+/// How much is kept of what they assign, in bytes.
+const MOST_KEPT: usize = 8 << 20;
+
 /// Everything that is known of them.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     known: Known,
+    /// How much was kept of everything that was assigned, what was assigned anew included.
+    kept: usize,
     /// Those that are assigned below an `if` or the like as well.
     perhaps: BTreeSet<String>,
     /// The modules, in the order they were begun.
@@ -82,7 +87,10 @@ impl Settings {
             self.perhaps.remove(name);
             new
         };
-        self.known.insert(name.to_owned(), new);
+        self.kept = self.kept.saturating_add(new.weight());
+        let fits = self.kept <= MOST_KEPT;
+        let kept = if fits { new } else { Value::Other };
+        self.known.insert(name.to_owned(), kept);
     }
 }
 

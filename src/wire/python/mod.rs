@@ -4,7 +4,8 @@
 //! lists, tables, names that are known, and paths as `startproject` and its like write them (`BASE_DIR / "static"`). Whatever
 //! else there is, a call above all, is [`Value::Other`]: a value that may be another one when it runs must not be guessed.
 //!
-//! Bounds: time grows with the text, and values are nested at most [`DEEPEST`] deep; what lies deeper is not read.
+//! Bounds: time grows with the text; values are nested at most [`DEEPEST`] deep, and one is no larger than its text and
+//! [`MOST_COPIED`]. What goes beyond is not read.
 
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,9 @@ pub use value::{Known, Value, value};
 
 /// How deep values are nested that are read.
 const DEEPEST: usize = 32;
+
+/// How much of known values goes into one, in bytes.
+pub const MOST_COPIED: usize = 16 << 10;
 
 /// A statement that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

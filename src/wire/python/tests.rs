@@ -132,6 +132,18 @@ fn what_only_a_run_would_tell_is_not_guessed() {
     assert!(matches!(read(&deep), Value::List(_) | Value::Other));
 }
 
+#[test]
+fn a_value_that_is_made_of_itself_does_not_grow_for_ever() {
+    for growing in ["A + A", "[A, A]", "{'a': A, 'b': A}"] {
+        let mut known = Known::from([("A".to_owned(), text("xxxxxxxx"))]);
+        for _ in 0..64 {
+            let grown = value(growing, Path::new("/x"), &known);
+            assert!(grown.weight() <= growing.len() + MOST_COPIED);
+            known.insert("A".to_owned(), grown);
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_taken_apart_without_panic(

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::DEEPEST;
 use super::text::{literal, unescaped};
+use super::{DEEPEST, MOST_COPIED};
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,22 @@ impl Value {
         Some(&found.1)
     }
 
+    /// How much memory it takes, roughly: its bytes, and one for each value.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len() + 1,
+            Self::Path(path) => path.as_os_str().len() + 1,
+            Self::List(items) => items.iter().map(Self::weight).sum::<usize>() + 1,
+            Self::Table(fields) => {
+                let fields = fields
+                    .iter()
+                    .map(|(name, value)| name.len() + value.weight());
+                fields.sum::<usize>() + 1
+            }
+            Self::Number(_) | Self::Flag(_) | Self::Nothing | Self::Other => 1,
+        }
+    }
+
     /// `self + other`.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -76,6 +92,7 @@ pub fn value(written: &str, file: &Path, known: &Known) -> Value {
     let mut reader = Reader {
         rest: written,
         depth: 0,
+        room: MOST_COPIED,
         file,
         known,
     };
@@ -91,6 +108,8 @@ pub fn value(written: &str, file: &Path, known: &Known) -> Value {
 struct Reader<'r> {
     rest: &'r str,
     depth: usize,
+    /// What may still be copied of known values.
+    room: usize,
     file: &'r Path,
     known: &'r Known,
 }
@@ -217,11 +236,11 @@ impl<'r> Reader<'r> {
             "True" => return Value::Flag(true),
             "False" => return Value::Flag(false),
             "None" => return Value::Nothing,
-            "__file__" => return Value::Path(self.file.to_owned()),
+            "__file__" => return self.copy(&Value::Path(self.file.to_owned())),
             _ => {}
         }
         if let Some(value) = self.known.get(name) {
-            return value.clone();
+            return self.copy(value);
         }
         let mut path = name.to_owned();
         while let Some(rest) = self.rest.strip_prefix('.') {
@@ -234,6 +253,17 @@ impl<'r> Reader<'r> {
         }
         let arguments = self.arguments();
         call(&path, &arguments)
+    }
+
+    /// A copy, while there is room for it: values that are made of themselves again and again grow without end.
+    fn copy(&mut self, value: &Value) -> Value {
+        match self.room.checked_sub(value.weight()) {
+            Some(room) => {
+                self.room = room;
+                value.clone()
+            }
+            None => Value::Other,
+        }
     }
 
     /// A literal with letters before it.

@@ -19,6 +19,7 @@ mod ndjson;
 mod path;
 mod proxy_protocol;
 mod publish;
+mod python;
 mod query;
 mod redis;
 mod signed;
@@ -50,6 +51,7 @@ pub fn find(name: &str) -> Option<Target> {
         "path" => path::check,
         "proxy_protocol" => proxy_protocol::check,
         "publish" => publish::check,
+        "python" => python::check,
         "query" => query::check,
         "redis" => redis::check,
         "signed" => signed::check,
