@@ -41,6 +41,7 @@ impl Proxy {
         let last = last_event_id::of_request(&parts.headers, parts.uri.query());
         let session = self.session(&parts.headers, &record.stream);
         let visit = Visit {
+            upstream: &upstream.settings().name,
             path: parts.uri.path(),
             head: rebuilt.into_head(),
             last: last.clone(),

@@ -21,9 +21,13 @@ const CREDENTIALS: [HeaderName; 3] = [
 /// One recording's name in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
+    /// Who is asked: a reload may lead the same path elsewhere.
+    upstream: String,
     method: Method,
     /// As the client spelled it.
     path: String,
+    /// As Django is sent it.
+    sent: String,
     /// Without where the client was.
     query: String,
     /// Whether a page is asked for: a view may answer both under one URL.
@@ -50,7 +54,13 @@ enum Who {
 }
 
 impl Key {
-    pub(super) fn of(head: &Head, path: &str, per: Per, session_cookie: Option<&str>) -> Self {
+    /// `place` are the upstream's name and the path as the client spelled it.
+    pub(super) fn of(
+        head: &Head,
+        place: (&str, &str),
+        per: Per,
+        session_cookie: Option<&str>,
+    ) -> Self {
         let all = |name: &HeaderName| values(&head.headers, name);
         let session = session_cookie.and_then(|name| cookies::value(&head.headers, name));
         let who = match (per, session) {
@@ -63,12 +73,16 @@ impl Key {
             },
         };
         let page = headers::accepts_a_page(&head.headers);
-        Self::new(head, path, (Method::GET, page), who)
+        Self::new(head, place, (Method::GET, page), who)
     }
 
     /// That of the answers to a person's POSTs, for such a POST and for a GET that asks for the rest of an answer. `None` if
     /// the request has nothing that only one person knows: another could ask for the rest as well.
-    pub(super) fn of_post(head: &Head, path: &str, session_cookie: Option<&str>) -> Option<Self> {
+    pub(super) fn of_post(
+        head: &Head,
+        place: (&str, &str),
+        session_cookie: Option<&str>,
+    ) -> Option<Self> {
         let session = session_cookie.and_then(|name| cookies::value(&head.headers, name));
         let session = session.filter(|session| !session.is_empty());
         let credentials = CREDENTIALS
@@ -78,14 +92,21 @@ impl Key {
             return None;
         }
         let who = Who::Poster(session.map(Into::into), credentials);
-        Some(Self::new(head, path, (Method::POST, false), who))
+        Some(Self::new(head, place, (Method::POST, false), who))
     }
 
-    fn new(head: &Head, path: &str, (method, page): (Method, bool), who: Who) -> Self {
+    fn new(
+        head: &Head,
+        (upstream, path): (&str, &str),
+        (method, page): (Method, bool),
+        who: Who,
+    ) -> Self {
         let query = head.target.query().unwrap_or_default();
         Self {
+            upstream: upstream.to_owned(),
             method,
             path: path.to_owned(),
+            sent: head.target.path().to_owned(),
             query: query::without(query, &IN_QUERY),
             page,
             site: [HOST, HeaderName::from_static("x-forwarded-proto")]
@@ -127,7 +148,12 @@ mod tests {
 
     fn key(target: &'static str, lines: &[(&'static str, &'static str)], per: Per) -> Key {
         let head = head(target, lines);
-        Key::of(&head, head.target.path(), per, Some("sessionid"))
+        Key::of(
+            &head,
+            ("django", head.target.path()),
+            per,
+            Some("sessionid"),
+        )
     }
 
     #[test]
@@ -143,8 +169,16 @@ mod tests {
 
     #[test]
     fn two_routes_are_two_paths_also_where_django_is_sent_the_same() {
-        let key = |path| Key::of(&head("/a", &[]), path, Per::All, None);
+        let key = |path| Key::of(&head("/a", &[]), ("django", path), Per::All, None);
         assert_ne!(key("/one/a"), key("/two/a"));
+    }
+
+    #[test]
+    fn a_path_that_a_reload_leads_elsewhere_is_another_one() {
+        let key = |upstream, sent| Key::of(&head(sent, &[]), (upstream, "/a/b"), Per::All, None);
+        assert_ne!(key("django", "/a/b"), key("other", "/a/b"));
+        assert_ne!(key("django", "/a/b"), key("django", "/b"));
+        assert_eq!(key("django", "/a/b?lastEventId=1"), key("django", "/a/b"));
     }
 
     #[test]
@@ -184,7 +218,7 @@ mod tests {
     fn the_rest_of_an_answer_to_a_post_is_for_who_knows_what_only_its_sender_does() {
         let of = |lines: &[_]| {
             let head = head("/a?b=c&last-event-id=3", lines);
-            Key::of_post(&head, head.target.path(), Some("sessionid"))
+            Key::of_post(&head, ("django", head.target.path()), Some("sessionid"))
         };
         let own = of(&[("cookie", "sessionid=x; t=1"), ("origin", "https://a.test")]);
         assert!(

@@ -71,6 +71,8 @@ struct Metrics {
 /// A request on a route that records: a GET without a body, or a POST.
 #[derive(Debug)]
 pub struct Visit<'a> {
+    /// The name of the upstream that the route leads to.
+    pub upstream: &'a str,
     /// The path as the client wrote it: what Django is sent may be the same for two routes.
     pub path: &'a str,
     /// As it would be proxied.

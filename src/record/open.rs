@@ -56,25 +56,27 @@ impl Recorder {
         // Before anything is asked: whose session ends from now on does not hear a thing.
         let era = self.0.hub.era();
         let Visit {
+            upstream,
             path,
             head,
             last,
             session_cookie,
             session,
         } = visit;
+        let place = (upstream, path);
         if head.method == Method::POST {
-            let key = Key::of_post(&head, path, session_cookie);
+            let key = Key::of_post(&head, place, session_cookie);
             return candidate((key, era, session), head, last, None);
         }
         if let Some(last) = &last
-            && let Some(key) = Key::of_post(&head, path, session_cookie)
+            && let Some(key) = Key::of_post(&head, place, session_cookie)
             && !headers::accepts_a_page(&head.headers)
             && let Some((recording, present)) = self.find_posted(&key, era, last)
         {
             let cors = recording.cors.clone();
             return Sought::Viewer(self.join(&recording, era, cors, present));
         }
-        let key = Key::of(&head, path, settings.per, session_cookie);
+        let key = Key::of(&head, place, settings.per, session_cookie);
         let mut turn = None;
         if key.is_one_person() {
             match self.find(&key, era).await {

@@ -38,7 +38,7 @@ fn head() -> Head {
 }
 
 fn key() -> Key {
-    Key::of(&head(), "/", Per::Credentials, None)
+    Key::of(&head(), ("django", "/"), Per::Credentials, None)
 }
 
 fn recording(session: Option<Session>, era: Era) -> Recording {

@@ -115,6 +115,8 @@ mod recording_ends;
 // What a viewer of a recording is given, and that it is what the view wrote.
 mod recording_posts;
 mod recording_replays;
+// Recordings through a reload, a kill, and the leave of who was first.
+mod recording_reloads;
 // Who is on one recording, and who sees no byte of it.
 mod recording_shares;
 // The id of a request, and what else the file may move.
