@@ -72,7 +72,9 @@ impl Proxy {
                     }
                     None => (head.into(), None),
                 };
-                let answer = self.send(upstream, request, body).await?;
+                let answer = self.send(upstream, request, body).await;
+                candidate.answered();
+                let answer = answer?;
                 let is_held = noted.is_some() && is_instruct(answer.headers());
                 if is_held || !can_be_recorded(&answer) {
                     // Nobody waits for a recording that does not come, and what is held has places of its own.

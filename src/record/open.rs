@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::{ACCEPT_ENCODING, SET_COOKIE};
 use http::{HeaderMap, Method, Response};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::events::Reading;
 use super::key::Key;
@@ -46,6 +46,14 @@ impl Candidate {
     /// What Django is asked.
     pub fn request(&self) -> Rebuilt {
         self.head.clone().into()
+    }
+
+    /// To be called once there is an answer, or it is known that there will be none: those who wait need not wait for a
+    /// recording that does not come. Who leaves before that has one of them ask in his stead.
+    pub fn answered(&self) {
+        if let Some(turn) = &self.turn {
+            turn.answered();
+        }
     }
 }
 
@@ -104,16 +112,21 @@ impl Recorder {
         self.0.recordings.find_posted(key, hub, era, is_his)
     }
 
-    /// Looks the recording up; waits for one that is about to begin, but not twice.
+    /// Looks the recording up; waits for one that is about to begin, but not for a second one after the answer of the
+    /// first was none that could be joined.
     pub(super) async fn find(&self, key: &Key, era: Era) -> Found {
         let find = || self.0.recordings.find(key, &self.0.hub, era);
-        match find() {
-            Found::Beginning(mut known) => {
-                drop(timeout(FIRST, turn_is_over(&mut known)).await);
-                find()
+        let until = Instant::now() + FIRST;
+        let mut found = find();
+        while let Found::Beginning(known) = &mut found {
+            let over = timeout_at(until, turn_is_over(known)).await;
+            let has_left = over.is_ok() && !*known.borrow();
+            found = find();
+            if !has_left {
+                break;
             }
-            found => found,
         }
+        found
     }
 
     fn join(
@@ -230,8 +243,8 @@ fn start(log: &Log, reading: &Reading) -> Option<Position> {
     marked.ok()?.first().map(|id| id.position)
 }
 
-/// Waits until the first request has its answer, or none.
-async fn turn_is_over(known: &mut watch::Receiver<()>) {
+/// Waits until the first request has its answer, or will have none.
+async fn turn_is_over(known: &mut watch::Receiver<bool>) {
     while known.changed().await.is_ok() {}
 }
 

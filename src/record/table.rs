@@ -84,8 +84,8 @@ impl Recording {
 
 #[derive(Debug)]
 enum Entry {
-    /// Somebody waits for the head of its answer; the sender goes when he knows.
-    Beginning(watch::Receiver<()>),
+    /// Somebody waits for the head of its answer; the sender goes when he knows, or has left before, which its value tells.
+    Beginning(watch::Receiver<bool>),
     Running(Arc<Recording>),
 }
 
@@ -116,8 +116,8 @@ impl Table {
 pub(super) enum Found {
     /// A recording, which goes on while the guard lives.
     Running(Arc<Recording>, Present),
-    /// Somebody else is about to begin it.
-    Beginning(watch::Receiver<()>),
+    /// Somebody else is about to begin it; see [`Turn`].
+    Beginning(watch::Receiver<bool>),
     /// Nobody does: it is the caller's to begin.
     Free(Box<Turn>),
 }
@@ -126,12 +126,13 @@ pub(super) enum Found {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Recordings(Arc<Mutex<Table>>);
 
-/// Being the one who begins a recording, a guard: those who come meanwhile wait for it.
+/// Being the one who begins a recording, a guard: those who come meanwhile wait for it, and know by a value whether there
+/// was an answer. Without one it is the turn of one of them.
 #[derive(Debug)]
 pub(super) struct Turn {
     recordings: Recordings,
     key: Key,
-    known: watch::Sender<()>,
+    known: watch::Sender<bool>,
 }
 
 impl Recordings {
@@ -145,7 +146,7 @@ impl Recordings {
             }
             Some(Entry::Beginning(known)) => Found::Beginning(known.clone()),
             Some(Entry::Running(_)) | None => {
-                let known = watch::Sender::new(());
+                let known = watch::Sender::new(false);
                 table.insert(key.clone(), Entry::Beginning(known.subscribe()));
                 Found::Free(Box::new(Turn {
                     recordings: self.clone(),
@@ -227,6 +228,13 @@ impl Recordings {
             table.remove(key, recording);
         }
         left
+    }
+}
+
+impl Turn {
+    /// Tells those who wait that there is an answer, or that there will be none.
+    pub(super) fn answered(&self) {
+        self.known.send_replace(true);
     }
 }
 

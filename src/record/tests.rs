@@ -68,6 +68,30 @@ async fn who_waits_for_the_first_does_not_wait_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_the_first_leaves_one_of_those_who_wait_asks_for_all() {
+    let (recorder, key) = (recorder(), key());
+    for (answered, seconds) in [(false, 10), (true, 0)] {
+        let Found::Free(first) = recorder.find(&key, Era(0)).await else {
+            panic!("nobody is there")
+        };
+        let began = Instant::now();
+        let find = || recorder.find(&key, Era(0));
+        let leaves = async {
+            tokio::task::yield_now().await;
+            if answered {
+                first.answered();
+            }
+            drop(first);
+        };
+        let (a, b, c, ()) = tokio::join!(find(), find(), find(), leaves);
+        let free = [&a, &b, &c].map(|found| matches!(found, Found::Free(_)));
+        assert_eq!(free.iter().filter(|free| **free).count(), 1);
+        // Who has the turn does not give it up here, so the others wait; after an answer they do not.
+        assert_eq!(began.elapsed().as_secs(), seconds, "{answered}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_view_that_cannot_be_asked_again_is_given_up() {
     let recorder = recorder();
     let server = Server::Unix(PathBuf::from("/nowhere/at-all.sock"));

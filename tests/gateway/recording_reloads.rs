@@ -1,13 +1,13 @@
-//! Recordings through a reload, over several servers, over HTTP/2.
+//! Recordings through a reload, over several servers, over HTTP/2, and when the first of those who wait leaves.
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 
 use crate::support::http2::Http2;
-use crate::support::recording::{ALICE, events, more, open, over, recording, recording_with, says};
+use crate::support::recording::{ALICE, events, open, over, recording, recording_with, says};
 use crate::support::streaming::texts;
-use crate::support::{Backend, EventSource, Gate, Gateway, gateway, within};
+use crate::support::{Backend, Conn, EventSource, Gate, Gateway, gateway, until, within};
 
 /// Everything is recorded, from the upstream of this name.
 fn file(upstreams: &[(&str, &str)], to: &str, keys: &str) -> String {
@@ -68,6 +68,35 @@ async fn who_comes_after_a_route_leads_elsewhere_sees_what_is_there() {
 }
 
 #[tokio::test]
+async fn when_the_first_who_waits_leaves_another_one_asks_for_all() {
+    let gate = Gate::new();
+    let view = gate.clone();
+    let (gateway, mut publisher, backend) =
+        recording("", move |_| says("data: 1\n\n").then_hang().after(&view)).await;
+    let wants = "GET /answer/ HTTP/1.1\r\nHost: site.test\r\nAccept: text/event-stream\r\n\r\n";
+    let mut first = Conn::open(&gateway.public).await;
+    first.send(wants).await;
+    backend.request(0).await;
+    let mut others = Vec::new();
+    for _ in 0..20 {
+        let mut conn = Conn::open(&gateway.public).await;
+        conn.send(wants).await;
+        others.push(conn);
+    }
+    until("all are there", async || {
+        publisher.metric("tidegate_connections_open").await >= 22
+    })
+    .await;
+    drop(first);
+    backend.request(1).await;
+    gate.open();
+    for mut conn in others {
+        assert_eq!(within("a head", conn.head()).await.status, 200);
+    }
+    assert_eq!(backend.count(), 2);
+}
+
+#[tokio::test]
 async fn a_server_that_is_killed_is_replaced_by_another_one() {
     let mut one = Backend::start(|_| says(&events(1..=3, true)).then_hang()).await;
     let two = Backend::start(|request| match request.header("last-event-id") {
@@ -121,9 +150,8 @@ async fn viewers_over_http2_see_no_more_of_a_kill_than_others() {
 
 #[tokio::test]
 async fn a_late_viewer_of_a_long_recording_is_not_slow() {
-    let text: String = (1..=4000)
-        .map(|n| format!("data: {n} {}\n\n", "x".repeat(500)))
-        .collect();
+    let event = |n| format!("data: {n} {}\n\n", "x".repeat(500));
+    let text = (1..=4000).map(event).collect::<Vec<_>>().concat();
     let (gateway, _, backend) = recording("", move |_| over(says(&text))).await;
     for _ in 0..2 {
         let (rest, _, whole) = EventSource::open(&gateway.public, "/answer/")
