@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import GatewayMaker
+from conftest import GatewayMaker, SiteMaker
 from harness import Gateway, Site, until
 from streaming import ROUTES, AsgiSite, SyncSite, View, logged_in
 from streams import Listeners, Stream
@@ -104,6 +104,20 @@ def test_what_passes_through_arrives_before_the_next_event_is_made(
     assert stream.complete and stream.data == [*ticks(range(1, 5), "anybody"), *["over"] * (not view.is_endless)]
     assert [event.id for event in stream.events[:4]] == (["1", "2", "3", "4"] if view.has_ids else [""] * 4)
     assert len(view.requests()) == 1
+
+
+def test_a_head_that_the_view_streams_to_stands_in_nobodys_way(
+    new_site: SiteMaker, new_gateway: GatewayMaker, name: str
+) -> None:
+    """gunicorn sends the head, throws away what the view goes on to say, and reads no other request meanwhile."""
+    site = new_site(threads=2)
+    gateway = new_gateway(site, routes=ROUTES, upstream='response_timeout = "5s"')
+    view = View(site, gateway, "generator", "", name)
+    view.let(1)
+    answer = gateway.request("HEAD", view.at("passed"))
+    assert (answer.status, answer.header("Content-Type")) == (200, "text/event-stream")
+    assert [gateway.get("/").status for _ in range(5)] == [200] * 5
+    view.stop()
 
 
 # -- recorded --------------------------------------------------------------------------------

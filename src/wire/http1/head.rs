@@ -154,8 +154,9 @@ fn malformed(error: httparse::Error) -> Invalid {
 }
 
 /// What follows, and whether a body may come that must not: some servers send what they announce with an answer that has
-/// none, and it would be the answer to the next request. An answer that says two things of its length is refused also where
-/// it has no body: who said it means trouble.
+/// none, and it would be the answer to the next request. An answer to HEAD that says no length is that of a view that
+/// streams: some servers let it go on, unheard, before they read the next request. An answer that says two things of its
+/// length is refused also where it has no body: who said it means trouble.
 fn framing(
     status: StatusCode,
     version: Version,
@@ -167,10 +168,11 @@ fn framing(
     if chunked && length.is_some() {
         return Err(Invalid::Coding);
     }
-    let bodiless = to_head
-        || status.is_informational()
+    let never = status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let announced = chunked || length.is_some_and(|length| length > 0);
+    let bodiless = to_head || never;
+    let streams = to_head && !never && length.is_none();
+    let announced = chunked || streams || length.is_some_and(|length| length > 0);
     let framing = match length {
         _ if bodiless => Framing::Length(0),
         _ if chunked => Framing::Chunked,
