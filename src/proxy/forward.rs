@@ -12,9 +12,10 @@ use crate::wire::headers;
 impl Proxy {
     pub(super) async fn forward(
         &self,
-        exchange: Exchange<'_>,
+        mut exchange: Exchange<'_>,
         upstream: &Upstream,
     ) -> Result<Response<Body>, Refusal> {
+        exchange.ask_by_get();
         let limit = exchange.route.body_limit;
         let headers = &exchange.rebuilt.head.headers;
         let holding = exchange.route.kind.holding();

@@ -1,11 +1,12 @@
 //! Requests on proxied routes whose streams are recorded.
 
+use http::header::ACCEPT_ENCODING;
 use http::{Method, Response};
 
 use super::forward::pass_on;
 use super::grip::MOST_AGAIN;
 use super::respond::Refusal;
-use super::{Exchange, Proxy, Recorded};
+use super::{Exchange, Kind, Proxy, Recorded};
 use crate::record::{Opened, Replay, Sought, Viewer, Visit, can_be_recorded};
 use crate::stream::{self, Begin, Body, Viewing};
 use crate::upstream::Upstream;
@@ -18,6 +19,27 @@ impl Exchange<'_> {
     pub(super) fn can_be_recorded(&self) -> bool {
         let bare = self.parts.method == Method::GET && self.unread.is_at_its_end();
         !self.upgrade && (bare || self.parts.method == Method::POST)
+    }
+
+    /// Where streams are recorded, has Django asked by GET for what is asked by HEAD. A view streams to either, but what it
+    /// says to a HEAD its server throws away, and so never finds out that nobody listens; of a GET only the head is read.
+    /// An answer that is held is none that streams.
+    pub(super) fn ask_by_get(&mut self) {
+        if self.parts.method == Method::HEAD
+            && self.unread.is_at_its_end()
+            && matches!(
+                self.route.kind,
+                Kind::Forward {
+                    record: Some(_),
+                    grip: None,
+                    ..
+                }
+            )
+        {
+            let head = &mut self.rebuilt.head;
+            head.method = Method::GET;
+            head.headers.remove(ACCEPT_ENCODING);
+        }
     }
 }
 

@@ -123,6 +123,23 @@ def test_a_head_that_the_view_streams_to_stands_in_nobodys_way(
 # -- recorded --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("route", ["per-user", "per-all"])
+def test_a_head_holds_no_worker_where_streams_are_recorded(
+    new_site: SiteMaker, new_gateway: GatewayMaker, name: str, route: str
+) -> None:
+    site = new_site(threads=2)
+    gateway = new_gateway(site, routes=ROUTES, upstream='response_timeout = "5s"')
+    view = View(site, gateway, "generator", "", name)
+    # It speaks again and again, and so finds out.
+    view.let(*range(1, 1000))
+    for _ in range(5):
+        answer = gateway.request("HEAD", view.at(route))
+        assert (answer.status, answer.header("Content-Type"), answer.body) == (200, "text/event-stream", b"")
+    assert gateway.get("/").status == 200
+    assert {request["method"] for request in view.requests()} == {"GET"}
+    view.stop()
+
+
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_recording_is_shared_from_its_start_and_resumed(
     views: Callable[[str, str], View], listeners: Listeners, kind: str, query: str

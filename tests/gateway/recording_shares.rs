@@ -1,5 +1,10 @@
 //! Who is on one recording, and who sees no byte of it.
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+
+use crate::support::http2::Http2;
 use crate::support::recording::{ALICE, BOB, events, halves, head, more, open, recording, says};
 use crate::support::streaming::texts;
 use crate::support::{Conn, EventSource, Gate, Reply, until};
@@ -143,6 +148,38 @@ async fn what_is_no_bare_get_passes_through_unrecorded() {
         assert_eq!(answer.header("sse-stream"), None);
     }
     assert_eq!(backend.count(), 2);
+    assert_eq!(publisher.metric("tidegate_recordings_open").await, 0);
+}
+
+#[tokio::test]
+async fn a_head_is_asked_by_get_of_which_only_the_head_is_read() {
+    let (gateway, mut publisher, backend) = recording("", |request| match request.target() {
+        "/answer/" => says("data: 1\n\n").then_hang(),
+        _ => Reply::ok("a page"),
+    })
+    .await;
+    let mut conn = Conn::open(&gateway.public).await;
+    for (number, (target, kind)) in [("/answer/", "text/event-stream"), ("/page/", "")]
+        .into_iter()
+        .enumerate()
+    {
+        conn.send(format!("HEAD {target} HTTP/1.1\r\nHost: site.test\r\n\r\n"))
+            .await;
+        let head = conn.head().await;
+        assert_eq!(head.status, 200);
+        assert_eq!(head.header("content-type").unwrap_or_default(), kind);
+        assert_eq!(
+            backend.request(number).await.line(),
+            format!("GET {target}")
+        );
+    }
+    backend
+        .until("the view is let go", |log| log.connections[0].closed)
+        .await;
+    let mut client = Http2::open(&gateway.public).await;
+    let request = Request::head("http://site.test/answer/").body(Full::<Bytes>::default());
+    let answer = client.send(request.unwrap()).await.unwrap();
+    assert!(answer.head.status == 200 && answer.whole && answer.body.is_empty());
     assert_eq!(publisher.metric("tidegate_recordings_open").await, 0);
 }
 
