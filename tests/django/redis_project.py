@@ -28,7 +28,8 @@ class Server:
 
     def __init__(self, folder: Path, *, password: str = "", cluster: bool = False) -> None:
         folder.mkdir()
-        self.port, self.tls_port = free_port(), free_port()
+        # That of a cluster's nodes for each other, unset, would be 10,000 above the first: among the ports of clients.
+        self.port, self.tls_port, self.bus_port = free_port(), free_port(), free_port()
         self.socket, self.certificate = folder / "r.sock", folder / "cert.pem"
         self.password = password
         make_certificate(self.certificate, folder / "key.pem")
@@ -49,6 +50,7 @@ class Server:
             "dir": folder,
             "save": "",
             "cluster-enabled": "yes" if cluster else "no",
+            "cluster-port": self.bus_port,
         }
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         self.process = Process("redis", folder, ["redis-server", *words], {})

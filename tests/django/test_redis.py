@@ -218,7 +218,7 @@ def test_any_node_of_a_cluster_will_do(
 ) -> None:
     nodes = [new_redis(cluster=True) for _ in range(2)]
     with nodes[0].client() as client:
-        client.execute_command("CLUSTER MEET", "127.0.0.1", nodes[1].port)
+        client.execute_command("CLUSTER MEET", "127.0.0.1", nodes[1].port, nodes[1].bus_port)
     away = free_port()
     url = f"redis://127.0.0.1:{away},127.0.0.1:{nodes[1].port}"
     gateway = new_gateway(site, routes=ROUTES, more=listening(url, rule("sse", "django-sse")))
