@@ -181,7 +181,7 @@ impl Address {
         match (user, password) {
             (None, None) => {}
             (Some(_), None) => return Err(AddressError::NoPassword),
-            (user, Some(password)) => self.login = Some(Login { user, password }),
+            (user, Some(password)) => self.login = Login::of(user, password),
         }
         Ok(())
     }
@@ -194,11 +194,15 @@ fn login(rest: &str) -> Result<(Option<Login>, &str), AddressError> {
     };
     let (user, password) = login.split_once(':').ok_or(AddressError::NoPassword)?;
     let user = decoded(user);
-    let login = Login {
-        user: (!user.is_empty()).then_some(user),
-        password: decoded(password),
-    };
-    Ok((Some(login), rest))
+    let login = Login::of((!user.is_empty()).then_some(user), decoded(password));
+    Ok((login, rest))
+}
+
+impl Login {
+    /// Nobody logs in where both are empty, as from `:${REDIS_PASSWORD:-}@`: Redis refuses a password if it has none.
+    fn of(user: Option<String>, password: String) -> Option<Self> {
+        (user.is_some() || !password.is_empty()).then_some(Self { user, password })
+    }
 }
 
 type Query<'a> = Vec<(&'a str, &'a str)>;
@@ -330,6 +334,9 @@ mod tests {
             ("redis://localhost", "redis://localhost:6379"),
             ("REDISS://u:p@h:1/2", "rediss://u:***@h:1/2"),
             ("redis://:p@[::1]/", "redis://:***@[::1]:6379"),
+            ("redis://:@h/1", "redis://h:6379/1"),
+            ("redis://u:@h", "redis://u:***@h:6379"),
+            ("unix:///r?password=", "unix:///r"),
             ("redis://a,b:7000,c?db=3", "redis://a:6379,b:7000,c:6379/3"),
             ("valkey://h", "redis://h:6379"),
             (
