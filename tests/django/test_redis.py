@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import redis
 from conftest import GatewayMaker, SiteMaker
 from harness import Gateway, Process, Site, free_port, until
 from redis_project import (
@@ -29,19 +30,22 @@ def send(server: Server, channel: str, data: str) -> int:
         return publisher.publish(channel, json.dumps(["e", data]))
 
 
-@pytest.mark.parametrize("way", ["tcp", "user", "socket", "tls"])
+@pytest.mark.parametrize("way", ["tcp", "user", "socket", "tls", "user-socket", "user-tls"])
 def test_every_way_leads_to_redis(
     new_redis: ServerMaker, new_gateway: GatewayMaker, site: Site, listeners: Listeners, way: str
 ) -> None:
     server = new_redis(password="sec/ret@word")
+    # Of a password only the percent sign needs an escape.
+    user = f"{USER}:{PASSWORD.replace('%', '%25')}"
     url = {
         "tcp": f"redis://:sec/ret@word@127.0.0.1:{server.port}/2",
-        # Of a password only the percent sign needs an escape.
-        "user": f"redis://{USER}:{PASSWORD.replace('%', '%25')}@localhost:{server.port}",
+        "user": f"redis://{user}@localhost:{server.port}",
         "socket": f"unix://:sec/ret@word@{server.socket}?db=1",
         "tls": f"rediss://:sec/ret@word@127.0.0.1:{server.tls_port}",
+        "user-socket": f"redis+unix://{user}@{server.socket}",
+        "user-tls": f"rediss://{user}@127.0.0.1:{server.tls_port}/0",
     }[way]
-    if way == "tls" and not server.speaks_tls():
+    if way.endswith("tls") and not server.speaks_tls():
         pytest.skip("this redis-server is built without TLS")
     more = listening(url, rule("sse", "django-sse"))
     gateway = new_gateway(site, routes=ROUTES, more=more, env={"SSL_CERT_FILE": str(server.certificate)})
@@ -190,25 +194,76 @@ def test_redis_may_come_later(
     assert stream.data == ["there"]
 
 
-def test_a_sentinel_knows_the_master(
-    new_redis: ServerMaker, new_gateway: GatewayMaker, site: Site, listeners: Listeners, folder: Path
-) -> None:
-    server = new_redis()
+def sentinel_of(server: Server, folder: Path, *lines: str) -> Process:
+    """A sentinel that is started, and looks after this server alone."""
     place = folder / f"sentinel{server.port}"
     place.mkdir()
-    port = free_port()
     file = place / "sentinel.conf"
-    file.write_text(f"port {port}\nbind 127.0.0.1\ndir {place}\nsentinel monitor mymaster 127.0.0.1 {server.port} 1\n")
+    file.write_text("\n".join(["bind 127.0.0.1", f"dir {place}", *lines, ""]))
     sentinel = Process("sentinel", place, ["redis-server", str(file), "--sentinel"], {})
     sentinel.start()
+    return sentinel
+
+
+def test_a_sentinel_knows_the_master_and_the_next_one(
+    new_redis: ServerMaker, new_gateway: GatewayMaker, site: Site, listeners: Listeners, folder: Path
+) -> None:
+    master, replica = new_redis(), new_redis()
+    follower = replica.client()
+    follower.replicaof("127.0.0.1", master.port)
+    until(lambda: follower.info("replication")["master_link_status"] == "up", "the replica")
+    port = free_port()
+    sentinel = sentinel_of(
+        master,
+        folder,
+        f"port {port}",
+        f"sentinel monitor mymaster 127.0.0.1 {master.port} 1",
+        "sentinel down-after-milliseconds mymaster 500",
+    )
     try:
         url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/mymaster"
         gateway = new_gateway(site, routes=ROUTES, more=listening(url, rule("sse", "django-sse")))
         until_connected(gateway)
         stream = listeners.open(gateway.http, "/sse/sse/")
         listeners.until_open(stream)
-        send(server, "sse", "from the master")
-        listeners.until_data("from the master", [stream])
+        send(master, "sse", "before")
+        listeners.until_data("before", [stream])
+        asked = redis.Redis(port=port)
+        until(lambda: asked.sentinel_master("mymaster")["num-slaves"] == 1, "the sentinel to know the replica")
+        master.kill()
+        until(lambda: follower.info("replication")["role"] == "master", "the replica to be the master", 60)
+        until(lambda: metric(gateway, "redis_reconnects_total") == 1, "the gateway to be on the new one", 60)
+        send(replica, "sse", "after")
+        listeners.until_data("after", [stream])
+        assert stream.data == ["before", '{"reason":"redis"}', "after"]
+    finally:
+        sentinel.kill()
+
+
+def test_a_sentinel_is_asked_over_tls_for_a_master_over_tls(
+    new_redis: ServerMaker, new_gateway: GatewayMaker, site: Site, listeners: Listeners, folder: Path
+) -> None:
+    server = new_redis()
+    if not server.speaks_tls():
+        pytest.skip("this redis-server is built without TLS")
+    port = free_port()
+    key = server.certificate.with_name("key.pem")
+    sentinel = sentinel_of(
+        server,
+        folder,
+        *("port 0", f"tls-port {port}", "tls-auth-clients no", "tls-replication yes"),
+        *(f"tls-cert-file {server.certificate}", f"tls-key-file {key}", f"tls-ca-cert-file {server.certificate}"),
+        f"sentinel monitor mymaster 127.0.0.1 {server.tls_port} 1",
+    )
+    try:
+        url = f"rediss+sentinel://{USER}:{PASSWORD.replace('%', '%25')}@127.0.0.1:{port}/mymaster"
+        more = listening(url, rule("sse", "django-sse"))
+        gateway = new_gateway(site, routes=ROUTES, more=more, env={"SSL_CERT_FILE": str(server.certificate)})
+        until_connected(gateway)
+        stream = listeners.open(gateway.http, "/sse/sse/")
+        listeners.until_open(stream)
+        assert send(server, "sse", "sealed") == 1
+        listeners.until_data("sealed", [stream])
     finally:
         sentinel.kill()
 
