@@ -13,6 +13,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -101,7 +102,9 @@ async fn connect(host: &Host, tls: bool) -> Result<Box<dyn Socket>, Lost> {
     }
     let name = ServerName::try_from(host.name.clone());
     let name = name.map_err(|source| Lost::Name(host.name.clone(), source))?;
-    let connector = TlsConnector::from(client_config()?);
+    // The files of hundreds of authorities: not for a thread on which streams wait.
+    let config = spawn_blocking(client_config).await;
+    let connector = TlsConnector::from(config.unwrap_or(Err(Lost::Untrusting))?);
     let stream = connector.connect(name, stream).await.map_err(unreachable)?;
     Ok(Box::new(stream))
 }
