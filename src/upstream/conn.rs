@@ -7,10 +7,11 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::ClientConnection;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -23,6 +24,9 @@ const KEPT: usize = 16 << 10;
 /// How often an idle TLS connection is read from before another is preferred; what comes after a handshake is one or two
 /// tickets.
 const MOST_READS: usize = 8;
+
+/// How long an event stream is silent before its server is probed, how often after that, and how often in vain.
+const PROBES: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
 
 /// A connection in use.
 #[derive(Debug)]
@@ -92,6 +96,23 @@ impl Conn {
     /// Ready when what was written has left this process: TLS keeps what the socket did not take.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    /// Has the kernel find out whether a server that says nothing is there: nothing is sent to it while an event stream is
+    /// read, so one that is gone without a word, with its machine or the way to it, would be waited for without end. A
+    /// socket that refuses works all the same.
+    pub(super) fn probe(&self) {
+        let socket = match &self.socket {
+            Socket::Tcp(socket) => socket,
+            Socket::Tls(stream) => stream.get_ref().0,
+            Socket::Unix(_) => return,
+            #[cfg(test)]
+            Socket::Pipe(_) => return,
+        };
+        let (time, interval, retries) = PROBES;
+        let keepalive = TcpKeepalive::new().with_time(time);
+        let keepalive = keepalive.with_interval(interval).with_retries(retries);
+        let _best_effort = SockRef::from(socket).set_tcp_keepalive(&keepalive);
     }
 
     /// Whether a write that fails may have sent something all the same: TLS writes record by record.

@@ -304,6 +304,9 @@ impl Upstream {
         now: Instant,
     ) -> Response<AnswerBody> {
         let endless = headers::is_event_stream(&answered.head.headers);
+        if endless {
+            answered.lease.conn.probe();
+        }
         let pause = (!endless).then_some(self.0.settings.response_timeout);
         AnswerBody::response(answered, pause, turn, now)
     }

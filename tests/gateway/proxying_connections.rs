@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tidegate::server::Address;
 
-use crate::support::{Backend, Conn, Gateway, Reply, get, until};
+use crate::support::recording::says;
+use crate::support::{Backend, Conn, EventSource, Gateway, Reply, get, until};
 
 #[tokio::test]
 async fn an_idle_connection_is_used_again_for_get_and_not_for_post() {
@@ -145,6 +146,38 @@ async fn a_request_in_flight_and_its_answer_are_counted() {
             .metric("tidegate_requests_total{status=\"2xx\"}")
             .await
             >= 1
+    })
+    .await;
+}
+
+/// Whether the kernel probes a silent connection to `server`: the timer of its line (proc(5), `/proc/net/tcp`) is that of
+/// keepalive.
+#[cfg(target_os = "linux")]
+fn is_probed(server: &str) -> bool {
+    let port: u16 = server.rsplit_once(':').unwrap().1.parse().unwrap();
+    let peer = format!("0100007F:{port:04X}");
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let mut lines = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    lines.any(|words| words[2] == peer && words[3] == "01" && words[5].starts_with("02:"))
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_that_is_gone_in_the_midst_of_an_event_stream_is_noticed() {
+    let backend = Backend::start(|request| match request.target() {
+        "/stream/" => says("data: 1\n\n").then_hang(),
+        _ => Reply::ok(""),
+    })
+    .await;
+    let gateway = Gateway::before(&backend.address, "idle_reuse = \"1h\"").await;
+    get(&gateway.public, "/").await;
+    assert!(!is_probed(&backend.address), "where no stream is read");
+    let mut source = EventSource::open(&gateway.public, "/stream/").await;
+    source.data(1).await;
+    until("the kernel to look after it", async || {
+        is_probed(&backend.address)
     })
     .await;
 }
