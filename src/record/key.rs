@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::Per;
 use crate::upstream::Head;
 use crate::wire::last_event_id::IN_QUERY;
-use crate::wire::{cookies, headers, query};
+use crate::wire::{cookies, forwarded, headers, query};
 
 /// Where credentials are beside cookies: the one that browsers send, and the two that APIs have made up.
 const CREDENTIALS: [HeaderName; 3] = [
@@ -32,7 +32,8 @@ pub(super) struct Key {
     query: String,
     /// Whether a page is asked for: a view may answer both under one URL.
     page: bool,
-    site: [Vec<HeaderValue>; 2],
+    /// Host and scheme, and the host that a trusted proxy names.
+    site: [Vec<HeaderValue>; 3],
     who: Who,
 }
 
@@ -109,7 +110,7 @@ impl Key {
             sent: head.target.path().to_owned(),
             query: query::without(query, &IN_QUERY),
             page,
-            site: [HOST, HeaderName::from_static("x-forwarded-proto")]
+            site: [HOST, forwarded::PROTO, forwarded::HOST]
                 .map(|name| values(&head.headers, &name)),
             who,
         }

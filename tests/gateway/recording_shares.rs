@@ -5,9 +5,11 @@ use http::Request;
 use http_body_util::Full;
 
 use crate::support::http2::Http2;
-use crate::support::recording::{ALICE, BOB, events, halves, head, more, open, recording, says};
+use crate::support::recording::{
+    ALICE, BOB, events, halves, head, more, open, recording, recording_with, says,
+};
 use crate::support::streaming::texts;
-use crate::support::{Conn, EventSource, Gate, Reply, until};
+use crate::support::{Backend, Conn, EventSource, Gate, Reply, until};
 
 #[tokio::test]
 async fn the_same_person_shares_one_request_to_django() {
@@ -224,6 +226,23 @@ async fn a_recording_of_a_user_is_known_by_the_session_alone() {
         source.data(1).await;
         sources.push(source);
         assert_eq!(backend.count(), requests, "{cookie}");
+    }
+}
+
+#[tokio::test]
+async fn sites_that_a_trusted_proxy_tells_apart_share_nothing() {
+    let backend = Backend::start(|request| {
+        let site = request.header("x-forwarded-host").unwrap();
+        says(&format!("data: {site}\n\n")).then_hang()
+    })
+    .await;
+    let trust = "[trust]\nproxies = [\"127.0.0.1\"]";
+    for keys in ["", "per = \"all\""] {
+        let (gateway, _) = recording_with(keys, trust, &backend).await;
+        for site in ["a.test", "b.test"] {
+            let mut source = open(&gateway, &format!("X-Forwarded-Host: {site}\r\n")).await;
+            assert_eq!(source.next().await.data, site, "{keys}");
+        }
     }
 }
 
