@@ -27,7 +27,7 @@ const MOST: usize = 1024;
 pub(super) struct Key {
     method: Method,
     target: PathAndQuery,
-    headers: [Vec<HeaderValue>; 6],
+    headers: [Vec<HeaderValue>; 8],
     last: Option<HeaderValue>,
     whole: bool,
     /// Whether nothing else could matter: no body, and no malformed id, of which Django is told without its text.
@@ -46,6 +46,9 @@ impl Key {
                 all(HOST),
                 all(COOKIE),
                 all(AUTHORIZATION),
+                // Those that APIs have made up.
+                all(HeaderName::from_static("x-api-key")),
+                all(HeaderName::from_static("x-auth-token")),
                 all(ORIGIN),
                 all(proto),
                 all(forwarded_host),

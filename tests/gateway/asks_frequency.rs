@@ -206,6 +206,9 @@ async fn a_cached_answer_serves_equal_credentials_and_nobody_else() {
         ("/events/", "Cookie: u=1\r\nAuthorization: x\r\n", 4),
         ("/events/?a", "Cookie: u=1\r\n", 5),
         ("/events/", "Cookie: u=2\r\n", 5),
+        ("/events/", "X-Api-Key: x\r\n", 6),
+        ("/events/", "X-Auth-Token: x\r\n", 7),
+        ("/events/", "X-Auth-Token: y\r\n", 8),
     ] {
         let mut source = EventSource::open_with(&gateway.public, target, lines).await;
         assert_eq!(backend.count(), asks, "{target} {lines}");
@@ -222,7 +225,7 @@ async fn a_cached_answer_serves_equal_credentials_and_nobody_else() {
     backend.script(|_| Reply::answer("403 Forbidden", "", ""));
     assert_eq!(get(&gateway.public, "/events/new").await.status, 403);
     assert_eq!(get(&gateway.public, "/events/new").await.status, 403);
-    assert_eq!(backend.count(), 7, "a refusal is never kept");
+    assert_eq!(backend.count(), 10, "a refusal is never kept");
 }
 
 #[tokio::test]
