@@ -9,7 +9,7 @@ use super::respond::Refusal;
 use super::{Exchange, Kind, Proxy, Recorded};
 use crate::record::{Opened, Replay, Sought, Viewer, Visit, can_be_recorded};
 use crate::stream::{self, Begin, Body, Viewing};
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, UpstreamError};
 use crate::wire::grip::is_instruct;
 use crate::wire::headers;
 use crate::wire::last_event_id::{self, LastEventId};
@@ -63,7 +63,7 @@ impl Proxy {
         let last = last_event_id::of_request(&parts.headers, parts.uri.query());
         let session = self.session(&parts.headers, &record.stream);
         let visit = Visit {
-            upstream: &upstream.settings().name,
+            upstream,
             path: parts.uri.path(),
             head: rebuilt.into_head(),
             last: last.clone(),
@@ -81,6 +81,10 @@ impl Proxy {
             .transpose()?;
         let (places, viewer) = match self.recorder.seek(&record.settings, visit).await {
             Sought::Viewer(viewer) => (early.map_or_else(places, Ok)?, viewer),
+            Sought::Late => {
+                let late = UpstreamError::ResponseTimeout;
+                return Err(Refusal::upstream(upstream, late));
+            }
             Sought::Candidate(candidate) => {
                 let head = candidate.request().into_head();
                 let whole = route.kind.holding().map_or(0, |_| MOST_AGAIN);
@@ -94,9 +98,8 @@ impl Proxy {
                     }
                     None => (head.into(), None),
                 };
-                let answer = self.send(upstream, request, body).await;
+                let answer = self.send(upstream, request, body).await?;
                 candidate.answered();
-                let answer = answer?;
                 let is_held = noted.is_some() && is_instruct(answer.headers());
                 if is_held || !can_be_recorded(&answer) {
                     // Nobody waits for a recording that does not come, and what is held has places of its own.

@@ -33,7 +33,7 @@ use crate::base::metrics::{CounterBy, Registry};
 use crate::domain::{ByteSize, ChannelName, Position};
 use crate::hub::{Era, Hub, Session};
 use crate::limits::{Present, Slots};
-use crate::upstream::{AnswerBody, Head};
+use crate::upstream::{AnswerBody, Head, Upstream};
 use crate::wire::last_event_id::LastEventId;
 
 pub use open::{Candidate, would_record};
@@ -71,8 +71,8 @@ struct Metrics {
 /// A request on a route that records: a GET without a body, or a POST.
 #[derive(Debug)]
 pub struct Visit<'a> {
-    /// The name of the upstream that the route leads to.
-    pub upstream: &'a str,
+    /// Where the route leads.
+    pub upstream: &'a Upstream,
     /// The path as the client wrote it: what Django is sent may be the same for two routes.
     pub path: &'a str,
     /// As it would be proxied.
@@ -92,6 +92,8 @@ pub enum Sought {
     Viewer(Box<Viewer>),
     /// Django is to be asked, by [`Candidate::request`]; boxed, because it is large.
     Candidate(Box<Candidate>),
+    /// Others have asked it in vain for as long as it may take to answer.
+    Late,
 }
 
 /// What becomes of an answer.

@@ -26,9 +26,6 @@ use crate::upstream::{AnswerBody, Head, Rebuilt, Upstream};
 use crate::wire::last_event_id::{IN_QUERY, LAST_EVENT_ID, LastEventId};
 use crate::wire::{headers, sse};
 
-/// How long a request waits for the one that is about to begin the recording it would join.
-const FIRST: Duration = Duration::from_secs(10);
-
 /// A request that is to be sent, for its answer may begin a recording, or be the permission to join one.
 #[derive(Debug)]
 pub struct Candidate {
@@ -48,8 +45,8 @@ impl Candidate {
         self.head.clone().into()
     }
 
-    /// To be called once there is an answer, or it is known that there will be none: those who wait need not wait for a
-    /// recording that does not come. Who leaves before that has one of them ask in his stead.
+    /// To be called once there is an answer: those who wait need not wait for a recording that does not come. Without it,
+    /// because Django could not be asked or the client has left, one of them asks in his stead.
     pub fn answered(&self) {
         if let Some(turn) = &self.turn {
             turn.answered();
@@ -71,7 +68,8 @@ impl Recorder {
             session_cookie,
             session,
         } = visit;
-        let place = (upstream, path);
+        let asked = upstream.settings();
+        let place = (asked.name.as_str(), path);
         if head.method == Method::POST {
             let key = Key::of_post(&head, place, session_cookie);
             return candidate((key, era, session), head, last, None);
@@ -87,14 +85,15 @@ impl Recorder {
         let key = Key::of(&head, place, settings.per, session_cookie);
         let mut turn = None;
         if key.is_one_person() {
-            match self.find(&key, era).await {
-                Found::Running(recording, present) => {
+            match self.find(&key, era, asked.response_timeout).await {
+                Some(Found::Running(recording, present)) => {
                     let cors = recording.cors.clone();
                     return Sought::Viewer(self.join(&recording, era, cors, present));
                 }
-                Found::Free(own) => turn = Some(own),
+                Some(Found::Free(own)) => turn = Some(own),
                 // Asks for itself; whose answer comes first begins.
-                Found::Beginning(_) => {}
+                Some(Found::Beginning(_)) => {}
+                None => return Sought::Late,
             }
         }
         let session = session.filter(|_| key.is_one_person());
@@ -113,20 +112,21 @@ impl Recorder {
     }
 
     /// Looks the recording up; waits for one that is about to begin, but not for a second one after the answer of the
-    /// first was none that could be joined.
-    pub(super) async fn find(&self, key: &Key, era: Era) -> Found {
+    /// first was none that could be joined. `None` if there was no answer within `patience`: to ask as well would hold a
+    /// worker for each who waits, and those that all other pages need.
+    pub(super) async fn find(&self, key: &Key, era: Era, patience: Duration) -> Option<Found> {
         let find = || self.0.recordings.find(key, &self.0.hub, era);
-        let until = Instant::now() + FIRST;
+        let until = Instant::now() + patience;
         let mut found = find();
         while let Found::Beginning(known) = &mut found {
-            let over = timeout_at(until, turn_is_over(known)).await;
-            let has_left = over.is_ok() && !*known.borrow();
+            timeout_at(until, turn_is_over(known)).await.ok()?;
+            let is_answered = *known.borrow();
             found = find();
-            if !has_left {
+            if is_answered {
                 break;
             }
         }
-        found
+        Some(found)
     }
 
     fn join(

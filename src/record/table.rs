@@ -232,7 +232,7 @@ impl Recordings {
 }
 
 impl Turn {
-    /// Tells those who wait that there is an answer, or that there will be none.
+    /// Tells those who wait that there is an answer.
     pub(super) fn answered(&self) {
         self.known.send_replace(true);
     }

@@ -18,6 +18,8 @@ use crate::hub::Whom;
 use crate::limits::Presence;
 use crate::upstream::{Buffers, Families, Room, Server, Upstream};
 
+const PATIENCE: Duration = Duration::from_secs(65);
+
 fn recorder() -> Recorder {
     let registry = Registry::default();
     let log = Log::new(
@@ -54,28 +56,30 @@ fn recording(session: Option<Session>, era: Era) -> Recording {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_the_first_does_not_wait_for_ever() {
+async fn who_waits_for_the_first_does_not_wait_for_ever_and_never_asks_beside_it() {
     let (recorder, key) = (recorder(), key());
-    let first = recorder.find(&key, Era(0)).await;
-    assert!(matches!(first, Found::Free(_)));
+    let find = || recorder.find(&key, Era(0), PATIENCE);
+    let first = find().await;
+    assert!(matches!(first, Some(Found::Free(_))));
     let began = Instant::now();
-    let second = recorder.find(&key, Era(0)).await;
-    assert!(matches!(second, Found::Beginning(_)), "asks for itself");
-    assert_eq!(began.elapsed().as_secs(), 10);
+    assert!(find().await.is_none());
+    assert_eq!(began.elapsed(), PATIENCE);
     drop(first);
-    let third = recorder.find(&key, Era(0)).await;
-    assert!(matches!(third, Found::Free(_)), "the turn is free again");
+    assert!(
+        matches!(find().await, Some(Found::Free(_))),
+        "the turn is free again"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn when_the_first_leaves_one_of_those_who_wait_asks_for_all() {
     let (recorder, key) = (recorder(), key());
-    for (answered, seconds) in [(false, 10), (true, 0)] {
-        let Found::Free(first) = recorder.find(&key, Era(0)).await else {
+    for (answered, waited) in [(false, PATIENCE), (true, Duration::ZERO)] {
+        let find = || recorder.find(&key, Era(0), PATIENCE);
+        let Some(Found::Free(first)) = find().await else {
             panic!("nobody is there")
         };
         let began = Instant::now();
-        let find = || recorder.find(&key, Era(0));
         let leaves = async {
             tokio::task::yield_now().await;
             if answered {
@@ -84,10 +88,10 @@ async fn when_the_first_leaves_one_of_those_who_wait_asks_for_all() {
             drop(first);
         };
         let (a, b, c, ()) = tokio::join!(find(), find(), find(), leaves);
-        let free = [&a, &b, &c].map(|found| matches!(found, Found::Free(_)));
+        let free = [&a, &b, &c].map(|found| matches!(found, Some(Found::Free(_))));
         assert_eq!(free.iter().filter(|free| **free).count(), 1);
         // Who has the turn does not give it up here, so the others wait; after an answer they do not.
-        assert_eq!(began.elapsed().as_secs(), seconds, "{answered}");
+        assert_eq!(began.elapsed(), waited, "{answered}");
     }
 }
 

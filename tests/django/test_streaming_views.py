@@ -356,6 +356,25 @@ def test_a_thousand_viewers_are_one_request_and_one_worker_and_outlive_gunicorn(
     assert all(stream.complete and not stream.resets for stream in streams)
 
 
+def test_viewers_who_come_before_the_first_event_wait_for_it_and_hold_no_worker(
+    new_views: SiteOf, new_gateway: GatewayMaker, listeners: Listeners, name: str
+) -> None:
+    site = new_views("generator")
+    view = View(site, new_gateway(site, routes=ROUTES), "generator", "", name)
+    first = watch(listeners, view, "per-user", {})
+    until(view.requests, "the request to reach Django")
+    streams = [watch(listeners, view, "per-user", {}) for _ in range(50)]
+    # The first leaves, and another one asks: the worker finds that out when it speaks.
+    listeners.close(first)
+    until(lambda: len(view.requests()) == 2, "another request")
+    view.let(1)
+    until_told(listeners, ticks([1], "anybody"), *streams)
+    assert len(view.requests()) == 2
+    view.let(2)
+    until(lambda: view.gateway.get("/").status == 200, "a worker to be free")
+    view.stop()
+
+
 def test_two_users_are_two_requests_and_not_one_byte_of_each_others(
     views: Callable[[str, str], View], listeners: Listeners
 ) -> None:
