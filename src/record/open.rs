@@ -258,7 +258,7 @@ pub fn would_record(
 ) -> bool {
     let would = match head.method {
         Method::GET => true,
-        Method::POST => Key::of_post(head, path, session_cookie).is_some(),
+        Method::POST => Key::of_post(head, ("", path), session_cookie).is_some(),
         _ => false,
     };
     if would {
