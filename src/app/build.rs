@@ -255,6 +255,7 @@ fn kind(entry: &Entry<RouteTarget>, made: &InForce, lasting: &Lasting) -> Kind {
             grip: made.links.get(upstream).map(|links| Holding {
                 links: links.clone(),
                 stream: of_route(&entry.name, &config.stream),
+                strip: strip.clone(),
             }),
         },
         RouteKind::Public { channels, stream } => Kind::Public {

@@ -63,12 +63,7 @@ impl Kind {
         else {
             return Ok(target.clone());
         };
-        let rest = path::without_prefix(target.path(), prefix).ok_or(Refusal::NoRoute)?;
-        let rest = match target.query() {
-            Some(query) => format!("{rest}?{query}").try_into(),
-            None => rest.try_into(),
-        };
-        rest.map_err(|_| Refusal::NoRoute)
+        path::target_without_prefix(target, prefix).ok_or(Refusal::NoRoute)
     }
 
     /// The answer of a route that needs nothing else for it; `None` for the others.

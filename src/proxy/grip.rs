@@ -31,6 +31,8 @@ pub struct Holding {
     pub links: Links,
     /// How the streams behave, as far as Django does not say.
     pub stream: Arc<stream::Settings>,
+    /// What Django is not told of the beginning of the path. Default nothing.
+    pub strip: Option<Box<str>>,
 }
 
 /// A request whose answer may be held, as it was before it was sent.
@@ -67,7 +69,7 @@ impl Proxy {
         mut head: Head,
         body: &RequestBody,
     ) -> (Rebuilt, Noted<'h>) {
-        let site = site(&head.headers);
+        let site = site(&head.headers, holding.strip.clone());
         prepare(upstream, &mut head.headers);
         let body = body.again().filter(|body| body.length() <= MOST_AGAIN);
         let noted = Noted {
@@ -108,7 +110,7 @@ impl Proxy {
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(Refusal::BadUpgrade);
             }
-            let Holding { links, stream } = holding;
+            let Holding { links, stream, .. } = holding;
             let held = self.streams.hold(stream, links, &caller, answer).await;
             let held = held.map_err(Refusal::Stream)?;
             let (last, from) = match held {
@@ -147,13 +149,14 @@ pub(super) fn prepare(upstream: &Upstream, headers: &mut HeaderMap) {
 }
 
 /// Whom a request is for, as far as that is no client: out of what the gateway vouches for.
-fn site(headers: &HeaderMap) -> Site {
+fn site(headers: &HeaderMap, strip: Option<Box<str>>) -> Site {
     let told = |name: HeaderName| headers.get(name).cloned();
     let host = told(HOST).unwrap_or_else(|| HeaderValue::from_static(""));
     let named = [forwarded::PROTO, forwarded::HOST, forwarded::PORT];
     Site {
         host,
         forwarded: named.map(|name| (name.clone(), told(name))),
+        strip,
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// What may stand in a segment as it is: the unreserved characters of RFC 3986.
@@ -107,6 +108,16 @@ pub fn without_prefix<'a>(raw: &'a str, prefix: &str) -> Option<&'a str> {
     }
     let next = first_byte(rest.strip_prefix('/')?).map(|(byte, _)| byte);
     (!matches!(next, Some(b'/' | b'\\'))).then_some(rest)
+}
+
+/// The same of a target, whose query stays.
+pub fn target_without_prefix(target: &PathAndQuery, prefix: &str) -> Option<PathAndQuery> {
+    let rest = without_prefix(target.path(), prefix)?;
+    let rest = match target.query() {
+        Some(query) => format!("{rest}?{query}").try_into(),
+        None => rest.try_into(),
+    };
+    rest.ok()
 }
 
 /// The first byte, decoded, and what comes after it. What is cut within a character is no text any more.

@@ -195,6 +195,7 @@ impl Hold {
         let host = self.site.host.to_str().unwrap_or_default();
         let resolved = resolve(base, host, &link.uri);
         resolved
+            .map(|target| self.site.sent(base, target))
             .inspect_err(|error| {
                 tracing::warn!(
                     upstream = self.links.upstream_name(),

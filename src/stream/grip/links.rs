@@ -27,6 +27,7 @@ use crate::domain::Frame;
 use crate::limits::{Slot, Slots};
 use crate::upstream::{Grip, Head, RequestBody, Upstream, UpstreamError};
 use crate::wire::grip::{GRIP_LAST, last};
+use crate::wire::path::target_without_prefix;
 
 /// How long a place waits for a stream that is not looked at.
 const OFFERED: Duration = Duration::from_secs(1);
@@ -75,6 +76,8 @@ pub struct Site {
     pub host: HeaderValue,
     /// What of the address the client used was forwarded, by the headers' names.
     pub forwarded: [(HeaderName, Option<HeaderValue>); 3],
+    /// What the path it came by had before what Django sees. Unset: nothing.
+    pub strip: Option<Box<str>>,
 }
 
 /// One request.
@@ -172,6 +175,19 @@ impl Metrics {
     }
 }
 
+impl Site {
+    /// What Django is sent of the target of a link on the page `base`. With `FORCE_SCRIPT_NAME` it writes links as its
+    /// clients do; the path of the page itself is its own, whatever it begins with.
+    pub(super) fn sent(&self, base: &PathAndQuery, target: PathAndQuery) -> PathAndQuery {
+        let strip = self
+            .strip
+            .as_deref()
+            .filter(|_| target.path() != base.path());
+        let rest = strip.and_then(|strip| target_without_prefix(&target, strip));
+        rest.unwrap_or(target)
+    }
+}
+
 impl Links {
     /// Those of `upstream`, whose settings say `grip`.
     pub fn new(upstream: Upstream, grip: Grip, metrics: Metrics) -> Self {
@@ -243,6 +259,7 @@ impl Links {
                 Arc::new(Site {
                     host: copy(&site.host).unwrap_or_else(|| site.host.clone()),
                     forwarded: forwarded.map(|(name, value)| (name, value.as_ref().and_then(copy))),
+                    strip: site.strip.clone(),
                 })
             },
         )
@@ -348,7 +365,9 @@ impl Links {
     }
 
     fn head(&self, method: Method, question: &Question) -> Head {
-        let Site { host, forwarded } = &*question.site;
+        let Site {
+            host, forwarded, ..
+        } = &*question.site;
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host.clone());
         for (name, value) in forwarded {

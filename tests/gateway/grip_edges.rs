@@ -1,0 +1,50 @@
+//! Held answers where they meet what else a route, a reload or an answer may say.
+
+use std::io::Write as _;
+
+use serde_json::json;
+
+use crate::support::grip::{next, poll, site, site_with, stream};
+use crate::support::{Backend, Conn, EventSource, Gateway, Reply, gateway, until};
+
+const LINK: &str = "Grip-Link: </next>; rel=next\r\n";
+
+fn compressed(text: &str) -> Vec<u8> {
+    let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    coder.write_all(text.as_bytes()).unwrap();
+    coder.finish().unwrap()
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: site.test\r\nAccept-Encoding: gzip\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_link_leads_to_the_same_view_with_the_prefix_of_its_route_and_without() {
+    for (target, link, sent) in [
+        // With FORCE_SCRIPT_NAME.
+        ("/api/events", "/api/next?a=1", "/next?a=1"),
+        ("/api/events", "http://site.test/api/next", "/next"),
+        ("/api/events", "/next?a=1", "/next?a=1"),
+        ("/api/events", "next", "/next"),
+        ("/api/events", "?a=1", "/events?a=1"),
+        ("/api/events", "/apis", "/apis"),
+        // Without it, where a view's own path is like the prefix.
+        ("/api/api/events", "/api/events?a=1", "/api/events?a=1"),
+    ] {
+        let line = format!("Grip-Link: <{link}>; rel=next\r\n");
+        let backend = Backend::start(move |_| stream("c", &line, "data: 1\n\n")).await;
+        let text = format!(
+            "{}[[route]]\npath = \"/api/<path:rest>\"\n\
+             proxy = {{ to = \"django\", strip = \"/api\" }}\n",
+            gateway::upstream(&backend.address, "grip = true"),
+        );
+        let gateway = Gateway::start(&text).await;
+        let mut publisher = gateway.publisher().await;
+        let mut source = EventSource::open(&gateway.public, target).await;
+        assert_eq!(source.data(1).await, ["1"]);
+        let hint = json!({"channel": "c", "http-stream": {"action": "hint"}});
+        publisher.items(&[hint]).await;
+        assert_eq!(backend.request(1).await.target(), sent, "{link}");
+    }
+}
