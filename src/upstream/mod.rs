@@ -193,9 +193,13 @@ impl Upstream {
         &self.0.buffers
     }
 
-    /// Sets on a request what Django must know to have its answer held; nothing without `grip`.
+    /// Sets on a request what Django must know to have its answer held; nothing without `grip`. Whose answers were held
+    /// before a reload said `false` still follows its links, and django-eventstream would answer those by a stream of its
+    /// own that takes a worker, so they are signed as before.
     pub fn sign(&self, headers: &mut http::HeaderMap) {
-        if let Some(signer) = &self.current().0.signer {
+        let current = self.current();
+        let signer = current.0.signer.as_ref().or(self.0.signer.as_ref());
+        if let Some(signer) = signer {
             signer.sign(headers);
         }
     }

@@ -48,3 +48,19 @@ async fn a_link_leads_to_the_same_view_with_the_prefix_of_its_route_and_without(
         assert_eq!(backend.request(1).await.target(), sent, "{link}");
     }
 }
+
+#[tokio::test]
+async fn links_are_signed_after_a_reload_by_which_nothing_is_held_any_more() {
+    let backend = Backend::start(|_| stream("c; prev-id=1", LINK, "data: 1\n\n")).await;
+    let (gateway, mut publisher) = site_with("true", "", &backend).await;
+    let mut source = EventSource::open(&gateway.public, "/").await;
+    assert_eq!(source.data(1).await, ["1"]);
+    let file = gateway::everything_to(&backend.address, "grip = false");
+    gateway.reload(&file).await.unwrap();
+    publisher.items(&[next("c", 3, "data: 3\n\n")]).await;
+    let asked = backend.request(1).await;
+    assert!(asked.header("grip-sig").is_some() && asked.header("grip-feature").is_some());
+    EventSource::open(&gateway.public, "/").await;
+    let asked = backend.request(2).await;
+    assert!(asked.header("grip-sig").is_none());
+}
