@@ -64,3 +64,20 @@ async fn links_are_signed_after_a_reload_by_which_nothing_is_held_any_more() {
     let asked = backend.request(2).await;
     assert!(asked.header("grip-sig").is_none());
 }
+
+#[tokio::test]
+async fn an_answer_that_is_passed_on_says_how_it_is_compressed_whatever_it_exposes() {
+    let body = compressed("a page");
+    let (gateway, _, _backend) = site(move |_| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nGrip-Expose-Headers: X-A\r\nX-A: 1\r\n\
+             X-B: 2\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        Reply::raw(head).then(&body)
+    })
+    .await;
+    let answer = Conn::open(&gateway.public).await.ask(get("/")).await;
+    let headers = ["x-a", "x-b", "content-encoding"].map(|name| answer.header(name));
+    assert_eq!(headers, [Some("1"), None, Some("gzip")]);
+}

@@ -139,18 +139,19 @@ pub fn has_instruct_body(headers: &HeaderMap) -> bool {
 }
 
 /// Takes off an answer what is not for the client: every header of GRIP, what belongs to the old connection, the encoding
-/// of a held body, and what `Grip-Expose-Headers` does not name.
+/// of a held body, and what `Grip-Expose-Headers` does not name. The encoding of a body that is not held stays: without it
+/// nobody could read that.
 pub fn clean(headers: &mut HeaderMap, instruct: &Instruct) {
     let is_held = instruct.mode.is_some();
     let goes = |name: &HeaderName| {
         is_of_grip(name)
             || [CONTENT_LENGTH, CONNECTION, TRANSFER_ENCODING].contains(name)
             || name.as_str() == "keep-alive"
-            || (is_held && *name == CONTENT_ENCODING)
-            || instruct
-                .expose
-                .as_ref()
-                .is_some_and(|kept| !kept.contains(name))
+            || match (&instruct.expose, *name == CONTENT_ENCODING) {
+                (_, true) => is_held,
+                (Some(kept), false) => !kept.contains(name),
+                (None, false) => false,
+            }
     };
     let doomed: Vec<HeaderName> = headers.keys().filter(|name| goes(name)).cloned().collect();
     for name in doomed {
