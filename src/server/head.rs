@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use http::header::{CONNECTION, DATE, TRANSFER_ENCODING};
 use http::response;
+use hyper::ext::ReasonPhrase;
 
 /// The status line and the fields, and those that say how the body is framed: in chunks (RFC 9112, section 7.1), and the
 /// connection ends with it. Values are valid by their type.
@@ -12,8 +13,9 @@ pub(super) fn of_stream(parts: &response::Parts) -> Vec<u8> {
     head.extend_from_slice(b"HTTP/1.1 ");
     head.extend_from_slice(parts.status.as_str().as_bytes());
     head.push(b' ');
-    let reason = parts.status.canonical_reason().unwrap_or_default();
-    head.extend_from_slice(reason.as_bytes());
+    let usual = parts.status.canonical_reason().unwrap_or_default();
+    let reason = parts.extensions.get::<ReasonPhrase>();
+    head.extend_from_slice(reason.map_or(usual.as_bytes(), ReasonPhrase::as_bytes));
     head.extend_from_slice(b"\r\n");
     let framing = [CONNECTION, TRANSFER_ENCODING, DATE];
     for (name, value) in &parts.headers {

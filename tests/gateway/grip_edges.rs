@@ -81,3 +81,31 @@ async fn an_answer_that_is_passed_on_says_how_it_is_compressed_whatever_it_expos
     let headers = ["x-a", "x-b", "content-encoding"].map(|name| answer.header(name));
     assert_eq!(headers, [Some("1"), None, Some("gzip")]);
 }
+
+#[tokio::test]
+async fn the_words_of_a_status_reach_the_client() {
+    let (gateway, mut publisher, _backend) = site(|request| match request.target() {
+        "/poll" => poll("c", "Grip-Status: 410 Over\r\n", "nothing"),
+        "/stream" => stream("c", "Grip-Status: 203 Second hand\r\n", ""),
+        _ => Reply::answer("200 OK", "Grip-Status: 203 Passed on\r\n", ""),
+    })
+    .await;
+    let mut conn = Conn::open(&gateway.public).await;
+    let line = |head: &str| head.lines().next().unwrap_or_default().to_owned();
+    conn.send(get("/poll")).await;
+    until("it waits", async || publisher.streams().await == 1).await;
+    let response = json!({"code": 299, "reason": "Published"});
+    publisher
+        .items(&[json!({"channel": "c", "http-response": response})])
+        .await;
+    assert_eq!(line(&conn.answer().await.head), "HTTP/1.1 299 Published");
+    let passed = conn.ask(get("/")).await;
+    assert_eq!(line(&passed.head), "HTTP/1.1 203 Passed on");
+    conn.send(get("/stream")).await;
+    assert_eq!(line(&conn.head().await.head), "HTTP/1.1 203 Second hand");
+    let mut conn = Conn::open(&gateway.public).await;
+    conn.send(get("/poll")).await;
+    until("it waits", async || publisher.streams().await == 2).await;
+    gateway.stop().await;
+    assert_eq!(line(&conn.answer().await.head), "HTTP/1.1 410 Over");
+}

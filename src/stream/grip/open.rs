@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::HeaderValue;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Response, StatusCode};
+use hyper::ext::ReasonPhrase;
 
 use super::answer::{self, Held};
 use super::hold::Hold;
@@ -73,6 +74,8 @@ pub enum Heeded {
 #[derive(Debug, Clone)]
 pub(super) struct Said {
     pub(super) status: StatusCode,
+    /// The words after it. Unset: the usual ones.
+    pub(super) reason: Option<Box<str>>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
@@ -118,6 +121,7 @@ impl Streams {
         clean(&mut held.headers, &held.instruct);
         let said = Said {
             status: held.status,
+            reason: held.instruct.reason.clone(),
             headers: std::mem::take(&mut held.headers),
             body: held.body.clone(),
         };
@@ -155,7 +159,15 @@ fn stream(candidate: Candidate, hold: Hold, said: Said, answer: &Held) -> Respon
     let mut response = Response::new(stream.into());
     *response.status_mut() = said.status;
     *response.headers_mut() = said.headers;
+    say_reason(&mut response, said.reason.as_deref());
     response
+}
+
+/// Has the words after the status said, where a version of HTTP has any and they can stand there.
+fn say_reason(response: &mut Response<Body>, reason: Option<&str>) {
+    if let Some(Ok(reason)) = reason.map(|reason| ReasonPhrase::try_from(reason.as_bytes())) {
+        response.extensions_mut().insert(reason);
+    }
 }
 
 /// An answer that is passed on as it comes, but for its instructions.
@@ -175,6 +187,7 @@ fn passed(links: &Links, answer: Response<AnswerBody>, instruct: &Instruct) -> R
     let mut response = Response::new(body);
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
+    say_reason(&mut response, instruct.reason.as_deref());
     response
 }
 
@@ -187,6 +200,7 @@ impl From<Said> for Response<Body> {
     fn from(said: Said) -> Self {
         let Said {
             status,
+            reason,
             headers,
             mut body,
         } = said;
@@ -196,6 +210,7 @@ impl From<Said> for Response<Body> {
         let mut response = Self::new(Body::Text(body));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
+        say_reason(&mut response, reason.as_deref());
         response
     }
 }

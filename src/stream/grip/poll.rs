@@ -201,6 +201,7 @@ impl Poll {
         let mut said = self.said.clone();
         let status = StatusCode::from_u16(format.code).ok();
         said.status = status.filter(|s| !s.is_informational()).unwrap_or_default();
+        said.reason.clone_from(&format.reason);
         let named = |name: &HeaderName| format.headers.iter().any(|(own, _)| own == name);
         let replaced: Vec<_> = said.headers.keys().filter(|n| named(n)).cloned().collect();
         for name in replaced {

@@ -55,6 +55,7 @@ struct Quiet {
 #[serde(rename_all = "kebab-case")]
 struct Answer {
     code: Option<u16>,
+    reason: Option<Box<str>>,
     #[serde(default)]
     headers: Headers,
     body: Option<String>,
@@ -73,7 +74,10 @@ impl Instruct {
         if let Some(hold) = whole.hold {
             instruct.add_hold(hold)?;
         }
-        let answer = whole.response.unwrap_or_default();
+        let mut answer = whole.response.unwrap_or_default();
+        if instruct.status.is_none() {
+            instruct.reason = answer.reason.take();
+        }
         Ok((instruct, answer.into_response()?))
     }
 
@@ -177,6 +181,7 @@ mod tests {
         assert_eq!(quiet.mode, KeepAliveMode::Interval);
         assert_eq!(instruct.meta, [("user".into(), "7".into())]);
         assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(instruct.reason.as_deref(), Some("Fine"));
         assert_eq!(response.headers().get_all("a").iter().count(), 2);
         assert_eq!(response.body(), "Hä");
     }

@@ -46,6 +46,8 @@ pub struct Instruct {
     pub gone: Option<Link>,
     /// `Grip-Status`: the status for the client instead of the answer's own.
     pub status: Option<StatusCode>,
+    /// The words after the status. Unset: the usual ones.
+    pub reason: Option<Box<str>>,
     /// `Grip-Set-Meta`: at most 64 entries and 8 KiB, no name twice.
     pub meta: Vec<(Box<str>, Box<str>)>,
     /// `Grip-Expose-Headers`: the client sees only these. Unset: all.
@@ -186,9 +188,11 @@ impl Instruct {
         }
         instruct.add_links(headers)?;
         if let Some(status) = first(headers, "grip-status") {
-            let code = status.split_ascii_whitespace().next();
-            let code = code.and_then(|code| code.parse().ok());
+            let (code, reason) = status.split_once([' ', '\t']).unwrap_or((&status, ""));
+            let code = code.parse().ok();
             instruct.status = Some(code.and_then(status_of).ok_or(BadInstruct::Status)?);
+            let reason = Some(reason.trim()).filter(|reason| !reason.is_empty());
+            instruct.reason = reason.map(Into::into);
         }
         for value in lines(headers, "grip-set-meta") {
             for (name, value) in assignments(&value)? {

@@ -137,6 +137,8 @@ fn polls_have_a_timeout_and_a_status() {
     assert_eq!(instruct.mode, Some(Mode::Response));
     assert_eq!(instruct.timeout, Some(Duration::from_secs(30)));
     assert_eq!(instruct.status, Some(StatusCode::NOT_MODIFIED));
+    let reason = instruct.reason.as_deref();
+    assert_eq!(reason, Some("Not Modified, as it were"));
     let mut headers = map(&[
         ("Content-Type", "text/html"),
         ("Content-Length", "4"),
