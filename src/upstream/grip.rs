@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{HeaderMap, HeaderValue};
-use tokio::time::Instant;
 
 use crate::base::random;
 use crate::base::sync::lock;
@@ -51,8 +50,8 @@ impl Default for Grip {
 pub(super) struct Signer {
     key: Key,
     iss: String,
-    /// The newest signature, and when it was made.
-    newest: Mutex<Option<(Instant, HeaderValue)>>,
+    /// The newest signature, and when it was made, by the clock that Django reads: while the machine sleeps, no other goes on.
+    newest: Mutex<Option<(Duration, HeaderValue)>>,
 }
 
 impl Signer {
@@ -81,17 +80,38 @@ impl Signer {
     }
 
     fn signature(&self) -> Option<HeaderValue> {
-        let now = Instant::now();
+        self.signature_at(SystemTime::now().duration_since(UNIX_EPOCH).ok()?)
+    }
+
+    /// The one that is sent so long after 1970.
+    fn signature_at(&self, now: Duration) -> Option<HeaderValue> {
         let mut newest = lock(&self.newest);
-        if let Some((since, signature)) = &*newest
-            && now.saturating_duration_since(*since) < SENT_FOR
+        if let Some((made, signature)) = &*newest
+            && (*made..*made + SENT_FOR).contains(&now)
         {
             return Some(signature.clone());
         }
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        let expires = (since_epoch + GOOD_FOR).as_secs();
+        let expires = (now + GOOD_FOR).as_secs();
         let signature = HeaderValue::try_from(self.key.sign(&self.iss, expires)?).ok()?;
         *newest = Some((now, signature.clone()));
         Some(signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_sent_for_a_while_by_the_clock_that_django_reads() {
+        let signer = Signer::new(&Grip::default());
+        let at = |seconds| signer.signature_at(Duration::from_secs(seconds)).unwrap();
+        let first = at(10_000);
+        assert_eq!(first, at(10_299));
+        let second = at(10_300);
+        assert_ne!(first, second);
+        // The machine slept; and its clock was put back.
+        assert_ne!(second, at(20_000));
+        assert_eq!(first, at(10_000));
     }
 }
