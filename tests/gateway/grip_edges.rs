@@ -109,3 +109,20 @@ async fn the_words_of_a_status_reach_the_client() {
     gateway.stop().await;
     assert_eq!(line(&conn.answer().await.head), "HTTP/1.1 410 Over");
 }
+
+#[tokio::test]
+async fn a_link_may_name_the_host_that_a_trusted_proxy_was_asked_for() {
+    let line = "Grip-Link: <https://www.site.test/next>; rel=next\r\n";
+    let backend = Backend::start(move |_| stream("c", line, "data: 1\n\n")).await;
+    let file = gateway::everything_to(&backend.address, "grip = true");
+    let trust = "[trust]\nproxies = [\"127.0.0.1\"]\n";
+    let gateway = Gateway::start(&format!("{trust}{file}")).await;
+    let mut publisher = gateway.publisher().await;
+    let lines = "X-Forwarded-Host: www.site.test\r\nX-Forwarded-Proto: https\r\n";
+    let mut source = EventSource::open_with(&gateway.public, "/", lines).await;
+    assert_eq!(source.data(1).await, ["1"]);
+    let hint = json!({"channel": "c", "http-stream": {"action": "hint"}});
+    publisher.items(&[hint]).await;
+    let asked = backend.request(1).await;
+    assert_eq!(asked.target(), "/next");
+}

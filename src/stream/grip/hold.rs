@@ -21,7 +21,7 @@ use crate::base::random;
 use crate::domain::{ChannelName, Frame, Position, StreamId};
 use crate::history::Log;
 use crate::hub::{Era, Hub};
-use crate::wire::grip::{Instruct, KeepAlive, KeepAliveMode, Link, Mode, Stored, resolve};
+use crate::wire::grip::{BadLink, Instruct, KeepAlive, KeepAliveMode, Link, Mode, Stored, resolve};
 
 /// How often a link that failed is followed again before the stream ends.
 const RETRIES: u8 = 5;
@@ -192,8 +192,10 @@ impl Hold {
     }
 
     fn resolve(&self, base: &PathAndQuery, link: &Link) -> Option<PathAndQuery> {
-        let host = self.site.host.to_str().unwrap_or_default();
-        let resolved = resolve(base, host, &link.uri);
+        let elsewhere = Err(BadLink::Elsewhere);
+        let resolved = self.site.hosts().fold(elsewhere, |found, host| {
+            found.or_else(|_| resolve(base, host, &link.uri))
+        });
         resolved
             .map(|target| self.site.sent(base, target))
             .inspect_err(|error| {

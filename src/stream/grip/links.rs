@@ -26,6 +26,7 @@ use crate::base::sync::lock;
 use crate::domain::Frame;
 use crate::limits::{Slot, Slots};
 use crate::upstream::{Grip, Head, RequestBody, Upstream, UpstreamError};
+use crate::wire::forwarded::HOST as HOST_ASKED;
 use crate::wire::grip::{GRIP_LAST, last};
 use crate::wire::path::target_without_prefix;
 
@@ -176,6 +177,18 @@ impl Metrics {
 }
 
 impl Site {
+    /// Its names in whole links: Django may go by the one that a trusted proxy was asked for.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
+        let named = self
+            .forwarded
+            .iter()
+            .filter(|(name, _)| *name == HOST_ASKED);
+        let named = named.filter_map(|(_, value)| value.as_ref());
+        std::iter::once(&self.host)
+            .chain(named)
+            .map(|host| host.to_str().unwrap_or_default())
+    }
+
     /// What Django is sent of the target of a link on the page `base`. With `FORCE_SCRIPT_NAME` it writes links as its
     /// clients do; the path of the page itself is its own, whatever it begins with.
     pub(super) fn sent(&self, base: &PathAndQuery, target: PathAndQuery) -> PathAndQuery {
