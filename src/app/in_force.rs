@@ -1,8 +1,8 @@
 //! What a configuration was made into. A reload makes the next one with it: what stays the same stays the same thing, with
 //! its connections, its queue and what was counted; the rest is new.
 //!
-//! Kept are upstreams with equal settings, what follows links where `grip` is equal, the budget of asks of an upstream (which
-//! takes another size), routes that are equal in all they are made of, and else their rates.
+//! Kept are upstreams with equal settings, the places of those who follow links where `grip` is equal, the budget of asks of an
+//! upstream (which takes another size), routes that are equal in all they are made of, and else their rates.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -207,11 +207,11 @@ fn links(
 ) -> HashMap<String, Links> {
     let links = upstreams.iter().filter_map(|(name, upstream)| {
         let grip = upstream.settings().grip.as_ref()?;
-        // One whose upstream is another now is led to that.
         let known = before.and_then(|before| before.links.get(name));
         let known = known.filter(|known| known.grip() == grip);
         let new = || Links::new(upstream.clone(), grip.clone(), lasting.links.clone());
-        Some((name.clone(), known.cloned().unwrap_or_else(new)))
+        let links = known.map(|known| known.led_to(upstream));
+        Some((name.clone(), links.unwrap_or_else(new)))
     });
     links.collect()
 }

@@ -126,3 +126,25 @@ async fn a_link_may_name_the_host_that_a_trusted_proxy_was_asked_for() {
     let asked = backend.request(1).await;
     assert_eq!(asked.target(), "/next");
 }
+
+#[tokio::test]
+async fn an_upstream_that_a_reload_replaced_is_forgotten_when_no_held_answer_has_it() {
+    let backend = Backend::start(|_| stream("c", LINK, "data: 1\n\n")).await;
+    let (gateway, mut publisher) = site_with("true", "", &backend).await;
+    let source = EventSource::open(&gateway.public, "/").await;
+    let file = |number: usize| {
+        let keys = format!("grip = true\nretry_for = \"{number}s\"");
+        gateway::everything_to(&backend.address, &keys)
+    };
+    for number in 1..=5 {
+        gateway.reload(&file(number)).await.unwrap();
+    }
+    let retired = "tidegate_upstreams_retired";
+    assert_eq!(publisher.metric(retired).await, 1, "what the stream has");
+    drop(source);
+    until("nothing of it", async || {
+        gateway.reload(&file(5)).await.unwrap();
+        publisher.metric(retired).await == 0
+    })
+    .await;
+}

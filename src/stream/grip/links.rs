@@ -219,6 +219,34 @@ impl Links {
         }))
     }
 
+    /// The same for `upstream`, which is there in place of the other now: both have the same places, and nothing else keeps the
+    /// other one.
+    #[must_use]
+    pub fn led_to(&self, upstream: &Upstream) -> Self {
+        if self.0.upstream.is(upstream) {
+            return self.clone();
+        }
+        let Inner {
+            at_once,
+            idle_at_once,
+            may_wait,
+            ..
+        } = &*self.0;
+        Self(Arc::new(Inner {
+            upstream: upstream.clone(),
+            grip: self.0.grip.clone(),
+            at_once: at_once.clone(),
+            idle_at_once: idle_at_once.clone(),
+            waiting: Mutex::default(),
+            sites: Mutex::default(),
+            beats: Mutex::default(),
+            tasks: TaskTracker::new(),
+            may_wait: may_wait.clone(),
+            seldom: Seldom::every(WARNINGS),
+            metrics: self.0.metrics.clone(),
+        }))
+    }
+
     pub(super) fn upstream(&self) -> &Upstream {
         &self.0.upstream
     }
