@@ -112,7 +112,7 @@ class Tidegate(Front):
             folder,
             servers,
             upstream=upstream + "\n" + more.pop("upstream", ""),
-            routes=ROUTES,
+            routes=more.pop("routes", ROUTES),
             more=listen,
             publish=publish,
             **more,

@@ -170,6 +170,20 @@ def test_a_restart_of_django_ends_no_stream(new_project: ProjectMaker, listeners
     assert not opened.ended
 
 
+def test_a_site_below_a_prefix_that_django_does_not_see(
+    new_project: ProjectMaker, listeners: Listeners, name: str
+) -> None:
+    """The package writes its link with FORCE_SCRIPT_NAME, as every other."""
+    route = '[[route]]\npath = "/app/<path:rest>"\nproxy = { to = "django", strip = "/app" }\n'
+    project = new_project(env={"SITE_SCRIPT_NAME": "/app"}, routes=route)
+    opened = project.events(listeners, target=f"/app/events/?channel={name}")
+    project.send(name, 0)
+    until_told(listeners, opened, 1)
+    project.call("/many/", channel=name, first=1, count=3, silently=1)
+    project.send(name, 3)
+    assert values(until_told(listeners, opened, 4)) == [0, 1, 2, 3]
+
+
 # Two gateways in front of one project: every publish goes to each.
 
 

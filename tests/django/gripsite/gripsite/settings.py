@@ -26,6 +26,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
 ROOT_URLCONF = "gripsite.urls"
+# Where the proxy takes something off the path.
+FORCE_SCRIPT_NAME = os.environ.get("SITE_SCRIPT_NAME")
 WSGI_APPLICATION = "gripsite.wsgi.application"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": VAR_DIR / "db.sqlite3"}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
