@@ -95,6 +95,14 @@ pub fn strip_response(headers: &mut HeaderMap) {
     });
 }
 
+/// Takes off what has a proxy, this one or one in front, send a file in place of the body: only Django's own answer may name
+/// one.
+pub fn strip_files(headers: &mut HeaderMap) {
+    for name in ["x-accel-redirect", "x-sendfile", "x-lighttpd-send-file"] {
+        headers.remove(name);
+    }
+}
+
 /// Whether a request asks for a WebSocket: `Connection` has the token `upgrade` and `Upgrade` is exactly one
 /// `websocket`. Nothing else is an upgrade for us, h2c least of all (it would hide requests from the routes). That the
 /// method is GET and the version HTTP/1.1 is the caller's to check.

@@ -148,3 +148,32 @@ async fn an_upstream_that_a_reload_replaced_is_forgotten_when_no_held_answer_has
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_publishes_names_no_file_that_only_django_may_name() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "for few").unwrap();
+    let backend = Backend::start(|_| poll("c", "X-Accel-Buffering: no\r\n", "nothing")).await;
+    let text = format!(
+        "{}[[route]]\npath = \"/private/<path:file>\"\ninternal = true\n\
+         static = {{ root = \"{}\" }}\n{}",
+        gateway::upstream(&backend.address, "grip = true"),
+        folder.path().display(),
+        gateway::PROXY,
+    );
+    let gateway = Gateway::start(&text).await;
+    let mut publisher = gateway.publisher().await;
+    let mut conn = Conn::open(&gateway.public).await;
+    conn.send(get("/poll")).await;
+    until("it waits", async || publisher.streams().await == 1).await;
+    let headers = json!({"X-Accel-Redirect": "/private/secret", "X-Sendfile": "/etc/passwd"});
+    let response = json!({"headers": headers, "body": "published"});
+    publisher
+        .items(&[json!({"channel": "c", "http-response": response})])
+        .await;
+    let answer = conn.answer().await;
+    assert_eq!((answer.status, answer.text()), (200, "published"));
+    let headers =
+        ["x-accel-redirect", "x-sendfile", "x-accel-buffering"].map(|name| answer.header(name));
+    assert_eq!(headers, [None, None, Some("no")]);
+}

@@ -209,6 +209,8 @@ impl Poll {
         }
         said.headers.extend(format.headers.clone());
         headers::strip_response(&mut said.headers);
+        // Whoever may publish may not read every file; and what is published is the body.
+        headers::strip_files(&mut said.headers);
         grip::clean(&mut said.headers, &Instruct::default());
         said.body = body;
         self.seat.note(self.tracking.done(), 1);
