@@ -5,6 +5,7 @@ use std::io::Write as _;
 use serde_json::json;
 
 use crate::support::grip::{next, poll, site, site_with, stream};
+use crate::support::http2::Http2;
 use crate::support::{Backend, Conn, EventSource, Gateway, Reply, gateway, until};
 
 const LINK: &str = "Grip-Link: </next>; rel=next\r\n";
@@ -176,4 +177,25 @@ async fn who_publishes_names_no_file_that_only_django_may_name() {
     let headers =
         ["x-accel-redirect", "x-sendfile", "x-accel-buffering"].map(|name| answer.header(name));
     assert_eq!(headers, [None, None, Some("no")]);
+}
+
+#[tokio::test]
+async fn an_answer_whose_status_has_no_body_has_none() {
+    for status in [204, 304] {
+        let line = format!("Grip-Status: {status}\r\n");
+        let (gateway, _, _backend) = site(move |request| match request.target() {
+            "/" => Reply::answer("200 OK", &line, "none"),
+            _ => Reply::ok("a page"),
+        })
+        .await;
+        let mut conn = Conn::open(&gateway.public).await;
+        assert_eq!(conn.ask(get("/")).await.status, status);
+        assert_eq!(conn.ask(get("/page")).await.text(), "a page");
+        let mut conn = Http2::open(&gateway.public).await;
+        let request = http::Request::get("http://site.test/");
+        let request = request.body(http_body_util::Full::default()).unwrap();
+        let answer = conn.send(request).await.unwrap();
+        assert_eq!(answer.head.status, status);
+        assert!(answer.whole && answer.body.is_empty(), "{status}");
+    }
 }

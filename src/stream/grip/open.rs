@@ -176,11 +176,14 @@ fn passed(links: &Links, answer: Response<AnswerBody>, instruct: &Instruct) -> R
     headers::strip_response(&mut parts.headers);
     let length = parts.headers.get(http::header::CONTENT_LENGTH).cloned();
     clean(&mut parts.headers, instruct);
-    if let Some(length) = length {
+    parts.status = instruct.status.unwrap_or(parts.status);
+    // Its body was one for the status that it came with.
+    let is_bare = has_no_body(parts.status);
+    if let Some(length) = length.filter(|_| !is_bare) {
         parts.headers.insert(http::header::CONTENT_LENGTH, length);
     }
-    parts.status = instruct.status.unwrap_or(parts.status);
     let body = match body.into_whole() {
+        _ if is_bare => Body::empty(),
         Ok(whole) => Body::Text(whole),
         Err(body) => Body::Answer(Box::new(body)),
     };
