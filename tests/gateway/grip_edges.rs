@@ -104,11 +104,14 @@ async fn the_words_of_a_status_reach_the_client() {
     assert_eq!(line(&passed.head), "HTTP/1.1 203 Passed on");
     conn.send(get("/stream")).await;
     assert_eq!(line(&conn.head().await.head), "HTTP/1.1 203 Second hand");
-    let mut conn = Conn::open(&gateway.public).await;
+    conn = Conn::open(&gateway.public).await;
+    until("the stream is gone", async || publisher.streams().await == 0).await;
     conn.send(get("/poll")).await;
-    until("it waits", async || publisher.streams().await == 2).await;
-    gateway.stop().await;
-    assert_eq!(line(&conn.answer().await.head), "HTTP/1.1 410 Over");
+    until("it waits", async || publisher.streams().await == 1).await;
+    drop(publisher);
+    let last = async move { conn.answer().await };
+    let (last, _) = tokio::join!(last, gateway.stop());
+    assert_eq!(line(&last.head), "HTTP/1.1 410 Over");
 }
 
 #[tokio::test]
