@@ -4,6 +4,20 @@
 //! be a door to other hosts, so nobody does unless told to.
 
 use http::uri::PathAndQuery;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// What cannot stand in a target as it is. django-eventstream writes the decoded path of its request into a link.
+const ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// Why a link is not asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -66,10 +80,11 @@ fn relative(base: &PathAndQuery, link: &str) -> String {
 }
 
 fn parsed(target: &str) -> Result<PathAndQuery, BadLink> {
-    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if target.contains(char::is_control) {
         return Err(BadLink::Malformed);
     }
-    target.parse().map_err(|_| BadLink::Malformed)
+    let target = utf8_percent_encode(target, ESCAPED).to_string();
+    target.try_into().map_err(|_| BadLink::Malformed)
 }
 
 fn parts(target: &str) -> (&str, Option<&str>) {
@@ -200,6 +215,14 @@ mod tests {
     }
 
     #[test]
+    fn what_a_decoded_path_has_is_encoded_again() {
+        assert_eq!(
+            at("a", "/ä b/%20%/\"<\\>^`{|}?x=ä ").unwrap(),
+            "/%C3%A4%20b/%20%/%22%3C%5C%3E%5E%60%7B%7C%7D?x=%C3%A4%20"
+        );
+    }
+
+    #[test]
     fn a_usual_port_may_be_said_or_not() {
         for (host, link) in [
             ("a", "http://a:80/x"),
@@ -230,7 +253,7 @@ mod tests {
         ] {
             assert_eq!(at("a", link), Err(BadLink::Elsewhere), "{link}");
         }
-        for link in ["http:/x", "http:x", "http:///x", "/ä", "/a b", "/a\tb"] {
+        for link in ["http:/x", "http:x", "http:///x", "/a\tb", "/a\u{85}b"] {
             assert_eq!(at("a", link), Err(BadLink::Malformed), "{link}");
         }
     }
