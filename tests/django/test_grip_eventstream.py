@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -53,6 +54,19 @@ def test_a_channel_may_come_from_the_path(held_project: Project, listeners: List
     opened = held_project.events(listeners, target=f"/rooms/{name}/events/")
     held_project.send(name, "hi")
     assert values(until_told(listeners, opened, 1)) == ["hi"]
+
+
+def test_a_channel_of_any_script_may_come_from_the_path(
+    held_project: Project, listeners: Listeners, name: str, seen: Seen
+) -> None:
+    """Django writes the link, and so the whole header, as an encoded word."""
+    room = f"{name}-комната"
+    opened = held_project.events(listeners, target=f"/rooms/{quote(room)}/events/")
+    what = "ends at once" if opened.ended else "is held"
+    seen("a stream at `/rooms/комната/events/`", what, tidegate="is held", pushpin="ends at once")
+    if not opened.ended:
+        held_project.send(room, "hi")
+        assert values(until_told(listeners, opened, 1)) == ["hi"]
 
 
 def test_a_stream_takes_no_worker(held_project: Project, listeners: Listeners, name: str) -> None:

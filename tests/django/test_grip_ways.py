@@ -1,6 +1,7 @@
 """Other ways of a held stream through Tidegate: HTTP/2, without the fast path, beside its own streams, two gateways."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -168,6 +169,20 @@ def test_a_restart_of_django_ends_no_stream(new_project: ProjectMaker, listeners
     project.send(name, 3)
     assert values(until_told(listeners, opened, 4)) == [0, 1, 2, 3]
     assert not opened.ended
+
+
+@pytest.mark.parametrize("room", ["a b<ä>%c", "комната"])
+def test_a_lost_publish_is_found_for_a_path_that_must_be_quoted(
+    held_project: Project, listeners: Listeners, name: str, room: str
+) -> None:
+    """The package writes the path into its link as it is decoded."""
+    room = f"{name}-{room}"
+    opened = held_project.events(listeners, target=f"/rooms/{quote(room)}/events/")
+    held_project.send(room, 0)
+    until_told(listeners, opened, 1)
+    held_project.call("/many/", channel=room, first=1, count=3, silently=1)
+    held_project.send(room, 3)
+    assert values(until_told(listeners, opened, 4)) == [0, 1, 2, 3]
 
 
 def test_a_site_below_a_prefix_that_django_does_not_see(

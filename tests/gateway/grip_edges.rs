@@ -105,7 +105,10 @@ async fn the_words_of_a_status_reach_the_client() {
     conn.send(get("/stream")).await;
     assert_eq!(line(&conn.head().await.head), "HTTP/1.1 203 Second hand");
     conn = Conn::open(&gateway.public).await;
-    until("the stream is gone", async || publisher.streams().await == 0).await;
+    until("the stream is gone", async || {
+        publisher.streams().await == 0
+    })
+    .await;
     conn.send(get("/poll")).await;
     until("it waits", async || publisher.streams().await == 1).await;
     drop(publisher);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderName, HeaderValue};
@@ -70,6 +71,38 @@ impl<'de> Visitor<'de> for HeadersVisitor {
     }
 }
 
+/// The text of an encoded word (RFC 2047, section 2), as which Django writes a header whose value goes beyond Latin-1.
+pub(super) fn encoded_word(word: &str) -> Option<String> {
+    let rest = word.strip_prefix("=?")?.strip_suffix("?=")?;
+    let (charset, rest) = rest.split_once('?')?;
+    let (encoding, text) = rest.split_once('?')?;
+    let bytes = match encoding {
+        "b" | "B" => BASE64.decode(text).ok()?,
+        "q" | "Q" => quoted(text)?,
+        _ => return None,
+    };
+    let text = String::from_utf8(bytes).ok()?;
+    let is_line = charset.eq_ignore_ascii_case("utf-8") && !text.contains(char::is_control);
+    is_line.then_some(text)
+}
+
+/// `_` is a blank, `=XX` a byte.
+fn quoted(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'_' => b' ',
+            b'=' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    Some(out)
+}
+
 /// The words of the JSON reader, on one line and short.
 pub(super) fn detail(error: &serde_json::Error) -> Box<str> {
     let text = error.to_string();
@@ -110,6 +143,28 @@ mod tests {
         }
         let many = |count| format!("[{}]", vec![r#"["a","b"]"#; count].join(","));
         assert!(read(&many(100)).is_ok() && read(&many(101)).is_err());
+    }
+
+    #[test]
+    fn an_encoded_word_is_one_line_of_utf_8() {
+        for word in [
+            "=?utf-8?b?PC/Qui8+OyByZWw9bmV4dA==?=",
+            "=?UTF-8?Q?</=D0=BA/>;_rel=3Dnext?=",
+        ] {
+            assert_eq!(encoded_word(word).as_deref(), Some("</к/>; rel=next"));
+        }
+        for other in [
+            "</a>",
+            "=?utf-8?b?*?=",
+            "=?utf-8?q?=?=",
+            "=?utf-8?q?=C3?=",
+            "=?utf-8?q?a=0Ab?=",
+            "=?latin-1?q?a?=",
+            "=?utf-8?x?a?=",
+            "=?=",
+        ] {
+            assert_eq!(encoded_word(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, T
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::channel::Channel;
+use super::fields::encoded_word;
 use super::keep_alive::{BadKeepAlive, KeepAlive};
 use super::parameters::{self, Unclosed};
 use super::{MOST_CHANNELS, is_name};
@@ -293,16 +294,17 @@ pub(super) fn status_of(code: u16) -> Option<StatusCode> {
     (!status.is_informational()).then_some(status)
 }
 
-/// The values of a header, on all its lines. Django writes Latin-1 where it can, so what is no UTF-8 is that.
+/// The values of a header, on all its lines. Django writes Latin-1 where it can, so what is no UTF-8 is that; where it
+/// cannot, an encoded word.
 fn lines<'h>(headers: &'h HeaderMap, key: &str) -> impl Iterator<Item = Cow<'h, str>> {
     let values = headers.get_all(key).iter();
     values.map(|value| {
         let bytes = value.as_bytes().trim_ascii();
         let text = std::str::from_utf8(bytes);
-        text.map_or_else(
-            |_| bytes.iter().copied().map(char::from).collect(),
-            Cow::Borrowed,
-        )
+        let Ok(text) = text else {
+            return bytes.iter().copied().map(char::from).collect();
+        };
+        encoded_word(text).map_or(Cow::Borrowed(text), Cow::Owned)
     })
 }
 
