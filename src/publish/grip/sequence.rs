@@ -113,16 +113,16 @@ impl Sequencer {
         for item in items {
             match state.seen.mark(&item, now) {
                 Some(mark) => marks.push(mark),
+                None if item.id.is_none() => {}
                 // Whom the first one has ended is gone; this one is for those who came since, and so it does not wait.
-                None if item.closes() => {
+                None if item.closes() && !state.waits(&item) => {
                     state.go_on(&mut batch, item);
                     continue;
                 }
-                None if item.id.is_some() => {
+                None => {
                     self.count("duplicate", 1);
                     continue;
                 }
-                None => {}
             }
             if let Some(item) = self.put_aside(&mut state, &batch, item, now) {
                 state.go_on(&mut batch, item);
@@ -274,6 +274,12 @@ impl State {
         let (position, id) = hub.log().newest(channel)?;
         (position > self.forgotten).then_some(())?;
         id.map(|id| id.as_str().into())
+    }
+
+    /// Whether this very item waits.
+    fn waits(&self, item: &Item) -> bool {
+        let waiting = self.waiting.get(&ChannelName::of_foreign(&item.channel));
+        waiting.is_some_and(|waiting| waiting.iter().any(|waiting| waiting.item == *item))
     }
 
     /// Adds an item, and what has waited for it.

@@ -128,6 +128,26 @@ async fn one_that_ends_streams_is_for_those_who_came_since_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_ends_streams_waits_as_others_do_also_if_it_comes_twice() {
+    let site = Site::new(true);
+    site.take("1");
+    let close = |text| {
+        let mut close = items(text);
+        close[0].stream.as_mut().unwrap().action = Action::Close;
+        site.items.take(close).unwrap();
+    };
+    close("3 after 2");
+    close("3 after 2");
+    assert_eq!((site.ids(), site.count("duplicate")), (vec!["1".into()], 1));
+    site.take("2 after 1");
+    assert_eq!(site.ids(), ["1", "2", "3"]);
+    close("- after 4");
+    assert_eq!(site.ids(), ["1", "2", "3"]);
+    site.take("4 after 3");
+    assert_eq!(site.ids(), ["1", "2", "3", "4", "-"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_item_waits_for_the_one_before_it() {
     let site = Site::new(true);
     site.take("1");
