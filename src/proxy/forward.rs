@@ -25,9 +25,10 @@ impl Proxy {
         let request = exchange.rebuilt;
         let Some(holding) = holding else {
             let answer = self.send(upstream, request, body).await?;
+            let answer = pass_on(upstream, answer)?;
             self.hints
-                .passed(upstream, exchange.parts.uri.path(), answer.headers());
-            return pass_on(upstream, answer);
+                .passed(upstream, exchange.parts.uri.path(), &answer);
+            return Ok(answer);
         };
         let (request, noted) = self.note(
             holding,

@@ -136,9 +136,9 @@ impl Proxy {
             let body = body.unwrap_or(RequestBody::Empty);
             answer = self.send(upstream, head.into(), body).await?;
         }
-        self.hints
-            .passed(upstream, head.target.path(), answer.headers());
-        pass_on(upstream, answer)
+        let answer = pass_on(upstream, answer)?;
+        self.hints.passed(upstream, head.target.path(), &answer);
+        Ok(answer)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::Response;
 
 use super::respond::Refusal;
 use super::site::Site;
 use crate::base::seldom::Seldom;
 use crate::domain::{Peer, is_local};
-use crate::stream::{Limit, OpenError};
+use crate::stream::{Body, Limit, OpenError};
 use crate::upstream::Upstream;
 use crate::wire::headers;
 
@@ -57,9 +57,12 @@ impl Hints {
         }
     }
 
-    /// An answer that passes through is perhaps a stream that should not hold a worker.
-    pub(super) fn passed(&self, upstream: &Upstream, path: &str, answer: &HeaderMap) {
-        if !headers::is_event_stream(answer) || !self.streaming.now() {
+    /// An answer that passes through is perhaps a stream that should not hold a worker. One that was there as a whole held
+    /// none.
+    pub(super) fn passed(&self, upstream: &Upstream, path: &str, answer: &Response<Body>) {
+        let is_stream =
+            matches!(answer.body(), Body::Answer(_)) && headers::is_event_stream(answer.headers());
+        if !is_stream || !self.streaming.now() {
             return;
         }
         let settings = upstream.settings();

@@ -53,24 +53,43 @@ pub enum HostError {
 
 /// Reads `name`, `name:port`, `1.2.3.4:port`, `[::1]:port`; `None` for anything else, user information included.
 pub fn parse(text: &str) -> Option<Host> {
+    let (name, port) = read(text)?;
+    let name = match name {
+        Name::V6(address) => format!("[{address}]"),
+        Name::Dns(name) => name.to_ascii_lowercase(),
+    };
+    Some(Host { name, port })
+}
+
+/// The port that `text` names, if it is a host as [`parse`] reads it.
+pub fn port_of(text: &str) -> Result<Option<u16>, HostError> {
+    let (_, port) = read(text).ok_or(HostError::Invalid)?;
+    Ok(port)
+}
+
+enum Name<'t> {
+    V6(Ipv6Addr),
+    Dns(&'t str),
+}
+
+fn read(text: &str) -> Option<(Name<'_>, Option<u16>)> {
     let (name, port) = if let Some(rest) = text.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
-        let address: Ipv6Addr = address.parse().ok()?;
-        (format!("[{address}]"), port)
+        (Name::V6(address.parse().ok()?), port)
     } else {
         let name = text.bytes().position(|b| b == b':').unwrap_or(text.len());
         let (name, port) = text.split_at_checked(name)?;
-        (dns_name(name)?, port)
+        (Name::Dns(dns_name(name)?), port)
     };
     let port = match port.strip_prefix(':') {
         Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
         None if port.is_empty() => None,
         _ => return None,
     };
-    Some(Host { name, port })
+    Some((name, port))
 }
 
-fn dns_name(text: &str) -> Option<String> {
+fn dns_name(text: &str) -> Option<&str> {
     let name = text.strip_suffix('.').unwrap_or(text);
     // Labels, none of them empty, with dots between them.
     let mut before = b'.';
@@ -85,7 +104,7 @@ fn dns_name(text: &str) -> Option<String> {
         }
         before = byte;
     }
-    (name.len() <= LONGEST && before != b'.').then(|| name.to_ascii_lowercase())
+    (name.len() <= LONGEST && before != b'.').then_some(name)
 }
 
 /// Whether the host names this machine itself: `localhost` and below, 127.0.0.0/8, `[::1]`. Other spellings of such an

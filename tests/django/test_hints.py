@@ -7,8 +7,10 @@ from pathlib import Path
 import jwt
 import pytest
 
-from grip_backend import Backend, plain
-from harness import Gateway, until
+from conftest import GatewayMaker
+from grip_backend import Backend
+from harness import Gateway, Site, until
+from streams import Listeners
 from wire import Answer
 
 ITEM = json.dumps({"items": [{"channel": "c", "http-stream": {"content": "x"}}]}).encode()
@@ -75,15 +77,18 @@ def test_a_file_with_which_nobody_can_publish_is_told(front: Maker) -> None:
 
 
 @pytest.mark.parametrize("grip", [True, False])
-def test_a_stream_that_passes_through_is_told_once(front: Maker, backend: Backend, name: str, grip: bool) -> None:
-    backend.on(f"/{name}", plain("data: x\n\n", ("Content-Type", "text/event-stream")))
-    backend.on(f"/{name}-page", plain("a page", ("Content-Type", "text/html")))
-    gateway = front(upstream="grip = true" if grip else "")
-    gateway.get(f"/{name}-page")
+def test_a_stream_that_passes_through_is_told_once(
+    new_gateway: GatewayMaker, site: Site, listeners: Listeners, name: str, grip: bool
+) -> None:
+    gateway = new_gateway(site, upstream="grip = true" if grip else "")
+    assert gateway.get("/").status == 200
     assert BY_ITSELF not in told(gateway)
-    for _ in range(3):
-        assert gateway.get(f"/{name}").status == 200
+    for number in range(2):
+        stream = listeners.open(gateway.http, f"/stream/{name}-{number}/")
+        listeners.until(lambda: stream.data == ["first"], "the first part")
+        site.open_gate(f"{name}-{number}")
+        listeners.until_ended(stream)
     until(lambda: BY_ITSELF in told(gateway), "the hint")
     line = next(line for line in told(gateway).splitlines() if BY_ITSELF in line)
-    assert f"/{name}" in line and ("GripMiddleware" in line) == grip
+    assert f"/stream/{name}-0/" in line and ("GripMiddleware" in line) == grip
     assert told(gateway).count(BY_ITSELF) == 1

@@ -118,16 +118,11 @@ pub fn forwarded(
         told(PROTO)
             .and_then(proto)
             .unwrap_or(if own.tls { Proto::Https } else { Proto::Http });
-    let (host, parsed) = told(HOST)
-        .and_then(|text| Some((text, Some(host::parse(text)?))))
-        .unwrap_or_else(|| (own.host, host::parse(own.host)));
-    let port = told(PORT).and_then(port).unwrap_or_else(|| {
-        let of_host = match parsed {
-            Some(host) => host.port,
-            None => own.local_port,
-        };
-        of_host.unwrap_or_else(|| proto.port())
-    });
+    let (host, of_host) = told(HOST)
+        .and_then(|text| Some((text, host::port_of(text).ok()?)))
+        .unwrap_or_else(|| (own.host, host::port_of(own.host).unwrap_or(own.local_port)));
+    let port = told(PORT).and_then(port);
+    let port = port.or(of_host).unwrap_or_else(|| proto.port());
     Forwarded {
         client,
         chain,
