@@ -49,9 +49,9 @@ enum Who {
         credentials: [Vec<HeaderValue>; 3],
         origin: Vec<HeaderValue>,
     },
-    /// The value of the session cookie, and all credentials; one of them is there. A page sends its origin with a POST and
-    /// none with a GET, so it is no part.
-    Poster(Option<Box<[u8]>>, [Vec<HeaderValue>; 3]),
+    /// The value of the session cookie, or all cookies where there is none, and all credentials. A page sends its origin with
+    /// a POST and none with a GET, so it is no part.
+    Poster(Result<Box<[u8]>, Vec<HeaderValue>>, [Vec<HeaderValue>; 3]),
 }
 
 impl Key {
@@ -92,7 +92,10 @@ impl Key {
         if session.is_none() && credentials.iter().flatten().all(HeaderValue::is_empty) {
             return None;
         }
-        let who = Who::Poster(session.map(Into::into), credentials);
+        // A credential may be that of the page, which everybody has, and the person in a cookie of another name.
+        let session = session.map(Into::into);
+        let session = session.ok_or_else(|| values(&head.headers, &COOKIE));
+        let who = Who::Poster(session, credentials);
         Some(Self::new(head, place, (Method::POST, false), who))
     }
 
@@ -247,5 +250,8 @@ mod tests {
                 "{other:?}"
             );
         }
+        let page = |cookie| of(&[("cookie", cookie), ("x-api-key", "of-the-page")]);
+        assert!(page("jwt=x").is_some() && page("jwt=x") == page("jwt=x"));
+        assert_ne!(page("jwt=x"), page("jwt=y"));
     }
 }

@@ -293,3 +293,23 @@ async fn with_the_end_of_the_session_nobody_gets_the_rest() {
         403
     );
 }
+
+#[tokio::test]
+async fn who_is_told_apart_by_other_cookies_is_another_person() {
+    let gate = Gate::new();
+    let (gateway, _, backend) = recording("", asks(&gate, true)).await;
+    // The key is in the page's own code, so that everybody has it.
+    let alice = "Cookie: access=alice\r\nX-Api-Key: of-the-page\r\n";
+    let mut source = post(&gateway, alice).await;
+    source.data(2).await;
+    for bob in [
+        "Cookie: access=bob\r\nX-Api-Key: of-the-page\r\n",
+        "X-Api-Key: of-the-page\r\n",
+    ] {
+        let refused = rest(&gateway, bob, "v1").await.err().unwrap();
+        assert_eq!((refused.status, refused.text()), (405, "no GET"), "{bob}");
+    }
+    let mut again = rest(&gateway, alice, "v1").await.ok().unwrap();
+    assert_eq!(again.data(2).await, texts(2..=3));
+    assert_eq!(backend.count(), 3);
+}
