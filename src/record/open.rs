@@ -74,15 +74,15 @@ impl Recorder {
             let key = Key::of_post(&head, place, session_cookie);
             return candidate((key, era, session), head, last, None);
         }
+        let key = Key::of(&head, place, settings.per, session_cookie);
         if let Some(last) = &last
-            && let Some(key) = Key::of_post(&head, place, session_cookie)
+            && let Some(posted) = Key::of_post(&head, place, session_cookie)
             && !headers::accepts_a_page(&head.headers)
-            && let Some((recording, present)) = self.find_posted(&key, era, last)
+            && let Some((recording, present)) = self.find_posted((&posted, &key), era, last)
         {
             let cors = recording.cors.clone();
             return Sought::Viewer(self.join(&recording, era, cors, present));
         }
-        let key = Key::of(&head, place, settings.per, session_cookie);
         let mut turn = None;
         if key.is_one_person() {
             match self.find(&key, era, asked.response_timeout).await {
@@ -102,13 +102,13 @@ impl Recorder {
 
     fn find_posted(
         &self,
-        key: &Key,
+        keys: (&Key, &Key),
         era: Era,
         last: &LastEventId,
     ) -> Option<(Arc<Recording>, Present)> {
         let (hub, log) = (&self.0.hub, self.0.hub.log());
         let is_his = |there: &Recording| there.has(log, last);
-        self.0.recordings.find_posted(key, hub, era, is_his)
+        self.0.recordings.find_posted(keys, hub, era, is_his)
     }
 
     /// Looks the recording up; waits for one that is about to begin, but not for a second one after the answer of the

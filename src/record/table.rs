@@ -197,10 +197,11 @@ impl Recordings {
         Some((recording, present))
     }
 
-    /// Joins the one recording of that person's POSTs on which `is_his` place is; `None` if it is on none, or on several.
+    /// Joins the one recording of that person's POSTs on which `is_his` place is; `None` if it is on none, or on several, that
+    /// of the GETs of `shared` among them.
     pub(super) fn find_posted(
         &self,
-        key: &Key,
+        (key, shared): (&Key, &Key),
         hub: &Hub,
         era: Era,
         is_his: impl Fn(&Recording) -> bool,
@@ -210,6 +211,9 @@ impl Recordings {
         let (there, None) = (his.next()?, his.next()) else {
             return None;
         };
+        if matches!(table.shared.get(shared), Some(Entry::Running(other)) if is_his(other)) {
+            return None;
+        }
         // The guard comes before the table is let go, as above.
         let joins = there.is_open(hub, era);
         joins.then(|| (Arc::clone(there), there.presence.enter()))

@@ -313,3 +313,21 @@ async fn who_is_told_apart_by_other_cookies_is_another_person() {
     assert_eq!(again.data(2).await, texts(2..=3));
     assert_eq!(backend.count(), 3);
 }
+
+#[tokio::test]
+async fn an_id_that_the_recording_of_gets_has_as_well_goes_on_there() {
+    for per in ["credentials", "user", "all"] {
+        let record = format!("per = \"{per}\"");
+        let (gateway, _, _backend) = recording(&record, |request| match request.line() {
+            "POST /answer/?a=b" => says("id: v1\ndata: posted\n\ndata: more\n\n").then_hang(),
+            _ => says(&events(1..=3, true)).then_hang(),
+        })
+        .await;
+        let mut news = EventSource::open_with(&gateway.public, TARGET, ALICE).await;
+        news.data(3).await;
+        let mut posted = post(&gateway, ALICE).await;
+        assert_eq!(posted.data(2).await, ["posted", "more"]);
+        let mut again = rest(&gateway, ALICE, "v1").await.ok().unwrap();
+        assert_eq!(again.data(2).await, texts(2..=3), "{per}");
+    }
+}
