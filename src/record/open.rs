@@ -8,6 +8,7 @@ use http::header::{ACCEPT_ENCODING, SET_COOKIE};
 use http::{HeaderMap, Method, Response};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::events::Reading;
 use super::key::Key;
@@ -180,6 +181,7 @@ impl Recorder {
                 session,
                 cors: headers::cors(answer.headers()),
                 presence: Presence::default(),
+                displaced: CancellationToken::new(),
                 state: Mutex::new(Now { era, end: None }),
             })
         };

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use http::HeaderMap;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::key::Key;
 use crate::base::sync::lock;
@@ -35,6 +36,8 @@ pub(super) struct Recording {
     /// The CORS headers of the answer, for those of the same origin.
     pub(super) cors: HeaderMap,
     pub(super) presence: Presence,
+    /// Cancelled when it made room for another: nobody finds it any more, so there is nothing to linger for.
+    pub(super) displaced: CancellationToken,
     pub(super) state: Mutex<Now>,
 }
 
@@ -188,7 +191,7 @@ impl Recordings {
             && all.len() >= MOST_POSTED
         {
             let over = |there: &Arc<Recording>| lock(&there.state).end.is_some();
-            all.remove(all.iter().position(over)?);
+            all.remove(all.iter().position(over)?).displaced.cancel();
         }
         let recording = Arc::new(make()?);
         let all = posted.entry(key.clone()).or_default();

@@ -67,7 +67,8 @@ impl Task {
                     reader.tell_broken();
                 }
                 lock(&recording.state).end = reader.close();
-                sleep(*linger).await;
+                let displaced = &recording.displaced;
+                displaced.run_until_cancelled(sleep(*linger)).await;
                 recordings.remove(key, recording);
                 reason
             }

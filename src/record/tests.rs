@@ -51,6 +51,7 @@ fn recording(session: Option<Session>, era: Era) -> Recording {
         session,
         cors: HeaderMap::new(),
         presence: Presence::default(),
+        displaced: CancellationToken::new(),
         state: Mutex::new(Now { era, end: None }),
     }
 }

@@ -331,3 +331,17 @@ async fn an_id_that_the_recording_of_gets_has_as_well_goes_on_there() {
         assert_eq!(again.data(2).await, texts(2..=3), "{per}");
     }
 }
+
+#[tokio::test]
+async fn one_that_made_room_is_forgotten_at_once() {
+    let (gateway, mut publisher, backend) = recording("", |_| over(says("data: 1\n\n"))).await;
+    for _ in 0..20 {
+        let (events, _, whole) = post(&gateway, ALICE).await.rest().await;
+        assert!(whole && events.len() == 1);
+    }
+    until("those over eight are forgotten", async || {
+        publisher.metric("tidegate_recordings_open").await == 8
+    })
+    .await;
+    assert_eq!(backend.count(), 20);
+}
