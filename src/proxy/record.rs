@@ -1,7 +1,7 @@
 //! Requests on proxied routes whose streams are recorded.
 
 use http::header::ACCEPT_ENCODING;
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response};
 
 use super::forward::pass_on;
 use super::grip::MOST_AGAIN;
@@ -9,7 +9,8 @@ use super::respond::Refusal;
 use super::{Exchange, Kind, Proxy, Recorded};
 use crate::record::{Opened, Replay, Sought, Viewer, Visit, can_be_recorded};
 use crate::stream::{self, Begin, Body, Viewing};
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::{AnswerBody, Upstream, UpstreamError};
+use crate::wire::cookies::{self, Change};
 use crate::wire::grip::is_instruct;
 use crate::wire::headers;
 use crate::wire::last_event_id::{self, LastEventId};
@@ -101,7 +102,10 @@ impl Proxy {
                 let answer = self.send(upstream, request, body).await?;
                 candidate.answered();
                 let is_held = noted.is_some() && is_instruct(answer.headers());
-                if is_held || !can_be_recorded(&answer) {
+                let passes = is_held
+                    || !can_be_recorded(&answer)
+                    || is_post && must_pass(&record.stream, &parts.headers, &answer);
+                if passes {
                     // Nobody waits for a recording that does not come, and what is held has places of its own.
                     drop((candidate, early));
                     return match noted {
@@ -159,4 +163,20 @@ impl Proxy {
             present,
         }
     }
+}
+
+/// Whether the answer to a POST cannot be a stream of the gateway's own: because its request is still being uploaded, which
+/// goes on only while the answer is one as any other; or because the session that it was sent with ends by it, and a stream
+/// with that session, so that its sender would not get what he asked for.
+fn must_pass(
+    stream: &stream::Settings,
+    request: &HeaderMap,
+    answer: &Response<AnswerBody>,
+) -> bool {
+    answer.body().is_before_its_time()
+        || stream.session_cookie.as_deref().is_some_and(|name| {
+            let change = cookies::change(answer.headers(), name);
+            let old = cookies::value(request, name);
+            matches!((change, old), (Some(change), Some(old)) if change != Change::Set(old))
+        })
 }

@@ -159,6 +159,11 @@ impl AnswerBody {
         matches!(self.source, Source::Over)
     }
 
+    /// Whether something of the request was still to be written when it was last read.
+    pub fn is_before_its_time(&self) -> bool {
+        matches!(&self.source, Source::Conn(rest) if rest.sending.is_some())
+    }
+
     /// What is there of it already.
     pub(super) fn take_ready(&mut self) -> Bytes {
         std::mem::take(&mut self.ready)

@@ -1,10 +1,12 @@
 //! What a POST is answered, recorded: for the one who sent it, who may go on with it by GET.
 
+use crate::support::client::{Framing, Piece};
+use crate::support::http2::Http2;
 use crate::support::recording::{
-    ALICE, BOB, events, halves, over, recording, recording_with, says,
+    ALICE, BOB, events, halves, head, more, over, recording, recording_with, says,
 };
 use crate::support::streaming::{is_reset, texts};
-use crate::support::{Answer, Backend, Conn, EventSource, Gate, Gateway, Reply, until};
+use crate::support::{Answer, Backend, Conn, EventSource, Gate, Gateway, Reply, gateway, until};
 
 const TARGET: &str = "/answer/?a=b";
 
@@ -344,4 +346,87 @@ async fn one_that_made_room_is_forgotten_at_once() {
     })
     .await;
     assert_eq!(backend.count(), 20);
+}
+
+#[tokio::test]
+async fn an_answer_that_changes_the_session_is_still_given_to_its_sender() {
+    for cookie in ["sessionid=next", "sessionid=\"\"; Max-Age=0"] {
+        let lines = format!("Set-Cookie: {cookie}\r\n");
+        let (gateway, _, _backend) =
+            recording("", move |_| over(more(head(&lines), &events(1..=3, false)))).await;
+        let source = post(&gateway, ALICE).await;
+        assert_eq!(source.head.header("set-cookie"), Some(cookie));
+        let (events, _, whole) = source.rest().await;
+        let data: Vec<_> = events.into_iter().map(|event| event.data).collect();
+        assert!(whole && data == texts(1..=3), "{cookie}: {data:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_upload_does_not_end_the_upload() {
+    let gate = Gate::new();
+    let view = gate.clone();
+    let backend =
+        Backend::start_early(move |_| over(more(says("data: 1\n\n").wait(&view), "data: 2\n\n")))
+            .await;
+    let gateway = Gateway::start(&format!(
+        "{}[[route]]\npath = \"/<path:rest>\"\nproxy = {{ to = \"django\", record = true }}\n",
+        gateway::upstream(&backend.address, "buffer_request = false"),
+    ))
+    .await;
+    let mut conn = Conn::open(&gateway.public).await;
+    let request = format!(
+        "POST {TARGET} HTTP/1.1\r\nHost: site.test\r\n{ALICE}Content-Length: 100000\r\n\r\nfirst"
+    );
+    conn.send(request).await;
+    let head = conn.head().await;
+    let mut framing = Conn::framing(&head, "POST");
+    let mut text = Vec::new();
+    read_past(&mut conn, &mut framing, &mut text, "data: 1\n\n").await;
+    conn.send(vec![b'x'; 99_995]).await;
+    backend
+        .until("all of the upload", |log| {
+            log.connections[0].bytes.len() > 100_000
+        })
+        .await;
+    gate.open();
+    read_past(&mut conn, &mut framing, &mut text, "data: 2\n\n").await;
+}
+
+async fn read_past(conn: &mut Conn, framing: &mut Framing, text: &mut Vec<u8>, mark: &str) {
+    while !String::from_utf8_lossy(text).contains(mark) {
+        match conn.piece(framing).await {
+            Piece::Data(data) => text.extend(data),
+            other => panic!("{other:?} after {}", String::from_utf8_lossy(text)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn however_it_is_sent_it_is_sent_once_and_whole() {
+    let gate = Gate::new();
+    let (gateway, _, backend) = recording("", asks(&gate, true)).await;
+    let mut conn = Conn::open(&gateway.public).await;
+    let request = format!(
+        "POST {TARGET} HTTP/1.1\r\nHost: site.test\r\n{ALICE}Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
+    conn.send(request).await;
+    conn.send("4\r\nques\r\n4\r\ntion\r\n0\r\n\r\n").await;
+    assert_eq!(conn.head().await.status, 200);
+    assert_eq!(backend.request(0).await.body, b"question");
+
+    let mut http2 = Http2::open(&gateway.public).await;
+    let request = http::Request::post(format!("http://site.test{TARGET}"))
+        .header("cookie", "theme=dark")
+        .header("cookie", "sessionid=alice")
+        .body(bytes::Bytes::from("over 2").into())
+        .unwrap();
+    let answer = http2.begin(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().contains_key("sse-stream"));
+    let asked = backend.request(1).await;
+    assert_eq!((asked.body, backend.count()), (b"over 2".to_vec(), 2));
+    drop((conn, answer, http2));
+    // Both answers have it.
+    assert_eq!(rest(&gateway, ALICE, "v1").await.err().unwrap().status, 405);
 }
