@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::header::{ACCEPT_ENCODING, SET_COOKIE};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, SET_COOKIE};
 use http::{HeaderMap, Method, Response};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -165,7 +165,11 @@ impl Recorder {
         let Some(key) = key else {
             return Opened::Answer(Box::new(answer));
         };
-        let own = own_headers(answer.headers());
+        let own = if key.is_of_post() {
+            senders_headers(answer.headers())
+        } else {
+            own_headers(answer.headers())
+        };
         let (hub, log) = (&self.0.hub, self.0.hub.log());
         let reading = Reading::new(
             ChannelName::of_recording(random::unguessable()),
@@ -285,6 +289,15 @@ fn own_headers(answer: &HeaderMap) -> HeaderMap {
     let mut own = headers::cors(answer);
     let cookies = answer.get_all(SET_COOKIE).iter();
     own.extend(cookies.map(|value| (SET_COOKIE, value.clone())));
+    own
+}
+
+/// The same of the answer to a POST, which is its sender's as a whole: what its page reads out of the head is there. How it
+/// was framed is over.
+fn senders_headers(answer: &HeaderMap) -> HeaderMap {
+    let mut own = answer.clone();
+    headers::strip_response(&mut own);
+    own.remove(CONTENT_LENGTH);
     own
 }
 

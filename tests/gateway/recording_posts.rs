@@ -430,3 +430,26 @@ async fn however_it_is_sent_it_is_sent_once_and_whole() {
     // Both answers have it.
     assert_eq!(rest(&gateway, ALICE, "v1").await.err().unwrap().status, 405);
 }
+
+#[tokio::test]
+async fn what_the_head_of_an_answer_says_beside_reaches_its_sender_alone() {
+    let lines = "Mcp-Session-Id: 7\r\nX-Conversation: 8\r\nKeep-Alive: timeout=5\r\nX-Accel-Expires: 3\r\n\
+                 SSE-Publish: x\r\nCache-Control: private\r\n";
+    let (gateway, _, _backend) = recording("", move |_| {
+        more(head(lines), &events(1..=3, true)).then_hang()
+    })
+    .await;
+    let mut source = post(&gateway, ALICE).await;
+    assert_eq!(source.head.header("mcp-session-id"), Some("7"));
+    assert_eq!(source.head.header("x-conversation"), Some("8"));
+    assert_eq!(source.head.header("sse-publish"), None);
+    assert_eq!(source.head.header("x-accel-expires"), None);
+    assert_eq!(source.head.header("keep-alive"), None);
+    assert_eq!(
+        source.head.header("cache-control"),
+        Some("no-cache, no-transform")
+    );
+    assert_eq!(source.data(3).await, texts(1..=3));
+    let again = rest(&gateway, ALICE, "v1").await.ok().unwrap();
+    assert_eq!(again.head.header("x-conversation"), None);
+}
