@@ -1,6 +1,7 @@
 //! What a POST is answered, recorded: for the one who sent it, who may go on with it by GET.
 
 use crate::support::client::{Framing, Piece};
+use crate::support::grip::poll;
 use crate::support::http2::Http2;
 use crate::support::recording::{
     ALICE, BOB, events, halves, head, more, over, recording, recording_with, says,
@@ -369,11 +370,7 @@ async fn an_answer_before_the_end_of_the_upload_does_not_end_the_upload() {
     let backend =
         Backend::start_early(move |_| over(more(says("data: 1\n\n").wait(&view), "data: 2\n\n")))
             .await;
-    let gateway = Gateway::start(&format!(
-        "{}[[route]]\npath = \"/<path:rest>\"\nproxy = {{ to = \"django\", record = true }}\n",
-        gateway::upstream(&backend.address, "buffer_request = false"),
-    ))
-    .await;
+    let (gateway, _) = recording_over(&backend, "buffer_request = false").await;
     let mut conn = Conn::open(&gateway.public).await;
     let request = format!(
         "POST {TARGET} HTTP/1.1\r\nHost: site.test\r\n{ALICE}Content-Length: 100000\r\n\r\nfirst"
@@ -452,4 +449,50 @@ async fn what_the_head_of_an_answer_says_beside_reaches_its_sender_alone() {
     assert_eq!(source.data(3).await, texts(1..=3));
     let again = rest(&gateway, ALICE, "v1").await.ok().unwrap();
     assert_eq!(again.head.header("x-conversation"), None);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_to_be_held_is_held_and_what_was_posted_is_said_again() {
+    let backend = Backend::start(|request| match request.number {
+        0 => poll("c; prev-id=1", "", "nothing"),
+        1 => Reply::ok("later"),
+        _ => over(says("data: 1\n\n")),
+    })
+    .await;
+    let (gateway, mut publisher) = recording_over(&backend, "grip = true").await;
+    let mut conn = Conn::open(&gateway.public).await;
+    let request = format!(
+        "POST {TARGET} HTTP/1.1\r\nHost: site.test\r\n{ALICE}Content-Length: 8\r\n\r\nquestion"
+    );
+    conn.send(request).await;
+    until("it waits", async || publisher.streams().await == 1).await;
+    publisher
+        .items(&[serde_json::json!({"channel": "c", "http-response": {"body": "stray"}})])
+        .await;
+    assert_eq!(conn.answer().await.text(), "later");
+    for number in 0..2 {
+        let asked = backend.request(number).await;
+        assert_eq!(
+            (asked.line(), &asked.body[..]),
+            ("POST /answer/?a=b", &b"question"[..])
+        );
+        assert!(asked.header("grip-sig").is_some());
+    }
+    let mut source = post(&gateway, ALICE).await;
+    source.data(1).await;
+    let last = end(source).await;
+    assert_eq!(
+        rest(&gateway, ALICE, &last).await.err().unwrap().status,
+        204
+    );
+    assert_eq!(backend.count(), 3);
+}
+
+/// A gateway that records every path, with more keys of its upstream.
+async fn recording_over(backend: &Backend, keys: &str) -> (Gateway, crate::support::Publisher) {
+    let upstream = gateway::upstream(&backend.address, keys);
+    let route = "[[route]]\npath = \"/<path:rest>\"\nproxy = { to = \"django\", record = true }\n";
+    let gateway = Gateway::start(&format!("{upstream}{route}")).await;
+    let publisher = gateway.publisher().await;
+    (gateway, publisher)
 }
