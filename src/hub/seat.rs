@@ -98,6 +98,9 @@ impl PartialEq for ById {
 
 impl Eq for ById {}
 
+/// No ending, and a drain is none either.
+const OUTLASTING: u8 = 4;
+
 impl Listener {
     pub(super) fn new(id: StreamId, about: Option<About>) -> Self {
         Self {
@@ -136,17 +139,28 @@ impl Listener {
             Ending::Logout => 3,
         };
         // The first reason stays.
-        let first = self
-            .ending
-            .compare_exchange(0, code, Ordering::Release, Ordering::Relaxed);
-        if first.is_ok() {
+        let exchange = |from| {
+            let order = (Ordering::Release, Ordering::Relaxed);
+            self.ending.compare_exchange(from, code, order.0, order.1)
+        };
+        let first = exchange(0);
+        if first.is_ok() || ending != Ending::Drain && exchange(OUTLASTING).is_ok() {
             self.bell.insist();
+        }
+    }
+
+    fn outlast_drain(&self) {
+        for from in [0, 1] {
+            let order = (Ordering::AcqRel, Ordering::Relaxed);
+            let _was_kicked = self
+                .ending
+                .compare_exchange(from, OUTLASTING, order.0, order.1);
         }
     }
 
     fn ending(&self) -> Option<Ending> {
         match self.ending.load(Ordering::Acquire) {
-            0 => None,
+            0 | OUTLASTING => None,
             1 => Some(Ending::Drain),
             2 => Some(Ending::Kick),
             _ => Some(Ending::Logout),
@@ -191,6 +205,11 @@ impl Seat {
             table.inboxes.retain(|other| !other.is_closed());
             table.inboxes.push(inbox.clone());
         }
+    }
+
+    /// A drain does not end this stream, nor has it done so: its client could not come back for the rest.
+    pub fn outlast_drain(&self) {
+        self.listener.outlast_drain();
     }
 
     /// Whether the stream is told to end.

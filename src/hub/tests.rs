@@ -123,6 +123,12 @@ fn a_drain_ends_the_open_streams_and_every_later_one() {
     );
     assert!(hub.end(open.id(), Ending::Drain) && open.ending() == Some(Ending::Drain));
     assert_eq!(seat(&hub, 2).ending(), Some(Ending::Drain));
+    let lasting = seat(&hub, 3);
+    lasting.outlast_drain();
+    assert!(hub.end(lasting.id(), Ending::Drain) && lasting.ending().is_none());
+    assert!(hub.end(lasting.id(), Ending::Kick));
+    lasting.outlast_drain();
+    assert_eq!(lasting.ending(), Some(Ending::Kick));
     assert!(!hub.end(StreamId::from_random(9), Ending::Kick));
 }
 

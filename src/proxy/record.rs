@@ -146,6 +146,7 @@ impl Proxy {
             is_first,
             era,
             headers,
+            is_of_post,
             present,
         } = viewer;
         let begin = match replay {
@@ -160,6 +161,7 @@ impl Proxy {
             begin,
             era,
             headers,
+            outlasts: is_of_post,
             present,
         }
     }

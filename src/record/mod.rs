@@ -122,6 +122,8 @@ pub struct Viewer {
     pub era: Era,
     /// What of the viewer's own answer belongs to his stream's head.
     pub headers: HeaderMap,
+    /// Whether it is what a POST was answered.
+    pub is_of_post: bool,
     /// Keeps the recording going.
     pub present: Present,
 }

@@ -180,6 +180,7 @@ impl Recorder {
             slot = Some(self.0.slots.take()?);
             Some(Recording {
                 channel: reading.channel().clone(),
+                is_of_post: key.is_of_post(),
                 start: start(log, &reading)?,
                 since,
                 session,
@@ -310,6 +311,7 @@ fn viewer(recording: &Recording, era: Era, headers: HeaderMap, present: Present)
         is_first: true,
         era,
         headers,
+        is_of_post: recording.is_of_post,
         present,
     }
 }

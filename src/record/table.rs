@@ -27,6 +27,8 @@ pub(super) const MOST_POSTED: usize = 8;
 #[derive(Debug)]
 pub(super) struct Recording {
     pub(super) channel: ChannelName,
+    /// Whether it is what a POST was answered.
+    pub(super) is_of_post: bool,
     /// The place before its first event.
     pub(super) start: Position,
     /// The id of the view after which it begins.

@@ -46,6 +46,7 @@ fn key() -> Key {
 fn recording(session: Option<Session>, era: Era) -> Recording {
     Recording {
         channel: ChannelName::of_recording(7),
+        is_of_post: false,
         start: Position::START,
         since: None,
         session,

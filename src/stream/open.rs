@@ -41,6 +41,8 @@ pub(super) struct Candidate {
     era: Era,
     places: Places,
     head_only: bool,
+    /// Whether it goes on while the gateway drains.
+    outlasts: bool,
     arrival: Arrival,
 }
 
@@ -176,6 +178,7 @@ impl Streams {
             era: hub.era(),
             places,
             head_only: false,
+            outlasts: false,
             arrival: Arrival {
                 now: hub.log().position(),
                 last: None,
@@ -204,6 +207,7 @@ impl Streams {
             now: recorded.begin(),
             last,
         };
+        candidate.outlasts = recorded.outlasts;
         candidate.places.view(recorded.present);
         candidate.begin(&grant, place, Renewal::Never)
     }
@@ -391,6 +395,9 @@ impl Candidate {
 
     pub(super) fn held(self, permission: Permission) -> Held {
         let seat = self.streams.0.hub.seat(self.id, Some(self.about));
+        if self.outlasts {
+            seat.outlast_drain();
+        }
         Held::new(
             seat,
             self.places,

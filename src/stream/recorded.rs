@@ -32,6 +32,8 @@ pub struct Recorded {
     pub era: Era,
     /// More headers of the answer: of the viewer's own answer of Django.
     pub headers: HeaderMap,
+    /// Whether its streams go on while the gateway drains, for nobody can have it again.
+    pub outlasts: bool,
     /// Keeps the recording going.
     pub present: Present,
 }

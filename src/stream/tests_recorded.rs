@@ -54,6 +54,7 @@ impl Site {
             begin: Begin::Start,
             era: self.hub.era(),
             headers: http::HeaderMap::new(),
+            outlasts: false,
             present: self.presence.enter(),
         }
     }

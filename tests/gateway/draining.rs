@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::support::recording;
+use crate::support::streaming::texts;
 use crate::support::{
     Backend, Conn, EventSource, Gate, Gateway, Reply, gateway, get, until, within,
 };
@@ -157,4 +159,38 @@ async fn the_sockets_files_are_gone_afterwards() {
     assert!(path.exists());
     gateway.stop().await;
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_recorded_answer_to_a_post_goes_on_to_its_end() {
+    let gate = Gate::new();
+    let view = gate.clone();
+    let backend = Backend::start(move |_| recording::halves(&view, true)).await;
+    let server = "[server]\ndrain = \"5s\"\ndrain_spread = \"10ms\"";
+    let (gateway, _) = recording::recording_with("", server, &backend).await;
+    let open = EventSource::open_with(&gateway.public, "/", recording::ALICE).await;
+    let posted = EventSource::try_post(&gateway.public, "/", recording::ALICE, "x").await;
+    let mut posted = posted.ok().unwrap();
+    assert_eq!(posted.data(3).await, texts(1..=3));
+    let reading = async {
+        // That of the GET can be had again.
+        assert!(open.rest().await.2);
+        gate.open();
+        assert_eq!(posted.data(3).await, texts(4..=6));
+        posted.ends().await;
+    };
+    tokio::join!(gateway.drain(), reading);
+}
+
+#[tokio::test]
+async fn one_without_an_end_is_cut_off_with_the_requests() {
+    let backend = Backend::start(|_| recording::says("data: 1\n\n").then_hang()).await;
+    let server = "[server]\ndrain = \"200ms\"\ndrain_spread = \"10ms\"";
+    let (gateway, _) = recording::recording_with("", server, &backend).await;
+    let posted = EventSource::try_post(&gateway.public, "/", recording::ALICE, "x").await;
+    let mut posted = posted.ok().unwrap();
+    assert_eq!(posted.data(1).await, ["1"]);
+    gateway.drain().await;
+    let (_, _, whole) = posted.rest().await;
+    assert!(!whole, "its reader knows that there was more");
 }
