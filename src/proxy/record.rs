@@ -1,7 +1,7 @@
 //! Requests on proxied routes whose streams are recorded.
 
 use http::header::ACCEPT_ENCODING;
-use http::{HeaderMap, Method, Response};
+use http::{Method, Response, request};
 
 use super::forward::pass_on;
 use super::grip::MOST_AGAIN;
@@ -102,10 +102,7 @@ impl Proxy {
                 let answer = self.send(upstream, request, body).await?;
                 candidate.answered();
                 let is_held = noted.is_some() && is_instruct(answer.headers());
-                let passes = is_held
-                    || !can_be_recorded(&answer)
-                    || is_post && must_pass(&record.stream, &parts.headers, &answer);
-                if passes {
+                if is_held || passes(&record.stream, &parts, &answer) {
                     // Nobody waits for a recording that does not come, and what is held has places of its own.
                     drop((candidate, early));
                     return match noted {
@@ -167,18 +164,23 @@ impl Proxy {
     }
 }
 
-/// Whether the answer to a POST cannot be a stream of the gateway's own: because its request is still being uploaded, which
-/// goes on only while the answer is one as any other; or because the session that it was sent with ends by it, and a stream
-/// with that session, so that its sender would not get what he asked for.
-fn must_pass(
+/// Whether an answer is passed on as it is. It may be no event stream that can be read. That to a POST cannot be a stream of
+/// the gateway's own while its request is still being uploaded, which goes on only as long as the answer is one as any other;
+/// nor if the session that it was sent with ends by it, and a stream with that session, so that its sender would not get what
+/// he asked for.
+fn passes(
     stream: &stream::Settings,
-    request: &HeaderMap,
+    request: &request::Parts,
     answer: &Response<AnswerBody>,
 ) -> bool {
-    answer.body().is_before_its_time()
-        || stream.session_cookie.as_deref().is_some_and(|name| {
-            let change = cookies::change(answer.headers(), name);
-            let old = cookies::value(request, name);
-            matches!((change, old), (Some(change), Some(old)) if change != Change::Set(old))
-        })
+    let ends_session = |name: &str| {
+        let change = cookies::change(answer.headers(), name);
+        let old = cookies::value(&request.headers, name);
+        matches!((change, old), (Some(change), Some(old)) if change != Change::Set(old))
+    };
+    let is_lost = || {
+        answer.body().is_before_its_time()
+            || stream.session_cookie.as_deref().is_some_and(ends_session)
+    };
+    !can_be_recorded(answer) || request.method == Method::POST && is_lost()
 }
