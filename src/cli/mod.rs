@@ -48,7 +48,14 @@ pub const DEFAULT_FILE: &str = "gateway.toml";
 /// Does what the command line says; the first argument is the program's name.
 pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => dispatch(arguments),
+        Ok(arguments) => {
+            let code = dispatch(arguments);
+            if terminal::is_lost() {
+                Exit::Failed.into()
+            } else {
+                code
+            }
+        }
         Err(error) => {
             // Help and the version are no mistakes: clap says them on standard output and exits with 0.
             drop(error.print());

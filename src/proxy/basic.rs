@@ -56,7 +56,7 @@ pub struct BasicAuthSettings {
 /// Who may see a route.
 #[derive(Debug)]
 pub struct BasicAuth {
-    settings: BasicAuthSettings,
+    pub(super) settings: BasicAuthSettings,
     /// What the logins that are remembered are hashed with; nobody knows it.
     key: hmac::Key,
     remembered: Mutex<HashMap<Digest, Instant>>,

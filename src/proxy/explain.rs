@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, request};
 use prometheus_client::metrics::gauge::Gauge;
 
@@ -124,9 +125,9 @@ impl Explained {
         mut parts: request::Parts,
         conn: &ConnInfo,
     ) -> Result<Outcome, Refusal> {
+        self.host = site.host(&parts).ok().map(|(_, text)| text);
         refuse_what_nobody_serves(&parts)?;
         let (host, text) = site.host(&parts)?;
-        self.host = Some(text.clone());
         let target = target_of(&parts)?;
         let decoded = path::decode(target.path()).map_err(Refusal::Path)?;
         if let Some(answer) = site.to_https(&parts, conn, (&host, &text), &decoded) {
@@ -201,6 +202,10 @@ async fn instead(
     let auth = route.basic_auth.as_ref()?;
     let checks = Checks::new(&Registry::default());
     let admitted = Box::pin(checks.admit(auth, &mut parts.headers, forwarded.client)).await;
+    if !auth.settings.pass_on {
+        // A wrong one as well is not for Django.
+        parts.headers.remove(AUTHORIZATION);
+    }
     admitted.err()
 }
 

@@ -533,3 +533,10 @@ def test_sigterm_ends_the_streams_tells_them_to_come_back_and_exits_0(
         assert gateway.process.popen.wait(15) == 0
     except subprocess.TimeoutExpired:
         pytest.fail("still running")
+
+
+def test_data_that_cannot_be_written_is_a_failure() -> None:
+    with open("/dev/full", "wb") as full:
+        for words in (["version"], ["completions", "bash"]):
+            ran = subprocess.run([gateway_binary(), *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+            assert ran.returncode == 1 and "cannot be written" in ran.stderr, ran

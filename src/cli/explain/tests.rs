@@ -119,6 +119,22 @@ async fn what_django_is_sent_is_told() {
 }
 
 #[tokio::test]
+async fn what_a_client_may_not_say_is_removed_also_if_it_says_the_same() {
+    let said = explained(&["/mine/", "-H", "SSE-Ask: 1"]).await;
+    assert_eq!(said["sent"]["removed"], json!(["sse-ask"]));
+    let headers = said["sent"]["headers"].as_array().unwrap();
+    let asked = headers.iter().find(|header| header["name"] == "sse-ask");
+    assert_eq!(asked.unwrap()["ours"], true);
+}
+
+#[tokio::test]
+async fn a_method_that_nobody_serves_says_nothing_of_the_host() {
+    let said = explained(&["TRACE", "/x"]).await;
+    assert_eq!(said["host"]["served"], true);
+    assert_eq!(said["answer"]["status"], 405);
+}
+
+#[tokio::test]
 async fn a_trusted_proxy_is_believed() {
     let words = ["-H", "X-Forwarded-For: 1.2.3.4", "-H", "X-Request-ID: r-1"];
     let said = explained(&[&["/x", "--from", "10.0.0.1"], &words[..]].concat()).await;

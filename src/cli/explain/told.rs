@@ -308,7 +308,7 @@ impl Sent {
         let kept = |name: &HeaderName| {
             let mut given = given.get_all(name).iter();
             given.all(|value| head.headers.get_all(name).iter().any(|kept| kept == value))
-                && !Vouched::says(name)
+                && !is_gateways(name)
         };
         let removed = given.keys().filter(|name| !kept(name));
         Some(Self {
@@ -330,7 +330,13 @@ impl Sent {
 
 /// Whether a header of the request to Django is not the client's own.
 fn is_ours(name: &HeaderName, value: &HeaderValue, given: &HeaderMap) -> bool {
-    Vouched::says(name) || !given.get_all(name).iter().any(|own| own == value)
+    is_gateways(name) || !given.get_all(name).iter().any(|own| own == value)
+}
+
+/// Whether a header is the gateway's to say: that of a client never reaches Django, also if it says the same.
+fn is_gateways(name: &HeaderName) -> bool {
+    let own = ["sse-", "grip-"];
+    Vouched::says(name) || own.iter().any(|own| name.as_str().starts_with(own))
 }
 
 /// How a body comes to Django.

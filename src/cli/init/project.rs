@@ -12,6 +12,9 @@ use crate::wire::python::Value;
 /// What Django itself lets in while `ALLOWED_HOSTS` is empty and `DEBUG` is on.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
+/// The port at which gunicorn is, unless it is told another.
+const DJANGO: u16 = 8000;
+
 /// What is known of a project.
 #[derive(Debug)]
 pub(super) struct Project {
@@ -103,10 +106,8 @@ impl Project {
             String::new()
         });
         let settings = Settings::of(root, &module);
-        for missing in settings.missing.iter().filter(|name| !name.is_empty()) {
-            doubts.push(format!(
-                "the module {missing:?} is not in the project, and was not read"
-            ));
+        for (missing, why) in settings.missing.iter().filter(|(name, _)| !name.is_empty()) {
+            doubts.push(format!("the module {missing:?} was not read: {why}"));
         }
         let mut project = Self {
             wsgi: wsgi.map(|(module, _)| module),
@@ -142,6 +143,15 @@ impl Project {
         self.hashed = storage
             .and_then(Value::text)
             .is_some_and(|name| name.contains("Manifest"));
+        let unclear = ["STORAGES", "STATICFILES_STORAGE"]
+            .iter()
+            .any(|name| settings.is_unclear(name));
+        if !self.hashed && unclear && settings.says("Manifest") {
+            self.doubt(
+                "STORAGES",
+                "if names have a hash, add hashed = \"1y\" to the static route",
+            );
+        }
         self.grip = self.grip(settings);
         self.redis = self.redis(settings);
         self.session_cookie = match settings.value("SESSION_COOKIE_NAME") {
@@ -167,6 +177,10 @@ impl Project {
     }
 
     fn hosts(&mut self, settings: &Settings) -> Vec<String> {
+        if settings.read.is_empty() {
+            // What they are is not known; that is told already.
+            return Vec::new();
+        }
         let local = || LOCAL.map(str::to_owned).to_vec();
         let hosts = match settings.value("ALLOWED_HOSTS") {
             None => return local(),
@@ -177,13 +191,15 @@ impl Project {
                 return Vec::new();
             }
         };
-        let good = |host: &Value| {
-            let host = host.text()?;
-            HostRule::parse(host).is_ok().then(|| host.to_owned())
-        };
-        let good: Vec<_> = hosts.iter().filter_map(good).collect();
-        if good.len() < hosts.len() {
-            self.doubt("an entry of ALLOWED_HOSTS", "add it to server.hosts");
+        let mut good = Vec::new();
+        for host in hosts {
+            match host.text() {
+                Some(host) if HostRule::parse(host).is_ok() => good.push(host.to_owned()),
+                Some(host) => self.doubts.push(format!(
+                    "{host:?} of ALLOWED_HOSTS is none for server.hosts: add what is meant there"
+                )),
+                None => self.doubt("an entry of ALLOWED_HOSTS", "add it to server.hosts"),
+            }
         }
         good
     }
@@ -218,7 +234,15 @@ impl Project {
             self.doubt(folder_name, "the route is there as a comment");
             return Folder::Nowhere(path);
         };
-        Folder::At(path, root.join(folder))
+        let folder = root.join(folder);
+        let is_in_it = |file: &Path| file.starts_with(&folder);
+        if is_in_it(root) || self.read.iter().any(|file| is_in_it(file)) {
+            self.doubts.push(format!(
+                "{folder_name} holds the project itself, its settings and secrets: the route is there as a comment"
+            ));
+            return Folder::Nowhere(path);
+        }
+        Folder::At(path, folder)
     }
 
     fn grip(&mut self, settings: &Settings) -> Option<Grip> {
@@ -232,7 +256,11 @@ impl Project {
         let is_used = url.is_some()
             || settings.value("GRIP_PROXIES").is_some()
             || has("INSTALLED_APPS", "django_eventstream")
-            || has("MIDDLEWARE", "django_grip");
+            || has("MIDDLEWARE", "django_grip")
+            || (["INSTALLED_APPS", "MIDDLEWARE"]
+                .iter()
+                .any(|name| settings.is_unclear(name))
+                && (settings.says("django_eventstream") || settings.says("django_grip")));
         if !is_used {
             return None;
         }
@@ -258,8 +286,14 @@ impl Project {
                     .to_owned(),
             );
         }
+        let port = parsed.port_u16().filter(|_| local);
+        if port == Some(DJANGO) {
+            self.doubts.push(format!(
+                "GRIP_URL leads to port {DJANGO}, where Django itself is: let it lead to an internal listener"
+            ));
+        }
         Some(Grip {
-            port: parsed.port_u16().filter(|_| local),
+            port: port.filter(|port| *port != DJANGO),
             key,
         })
     }

@@ -103,6 +103,69 @@ fn what_is_not_clear_is_said_and_not_guessed() {
 }
 
 #[test]
+fn what_changes_a_setting_in_another_way_makes_it_unclear() {
+    for change in [
+        "from .hosts import ALLOWED_HOSTS",
+        "ALLOWED_HOSTS = ['a.test']\nALLOWED_HOSTS.append('b.test')",
+        "ALLOWED_HOSTS, DEBUG = ['a.test'], False",
+        "for h in hosts: ALLOWED_HOSTS = [h]",
+        "DEBUG = False; ALLOWED_HOSTS = ['a.test']",
+    ] {
+        let (text, config, project) = made(&with_settings(change));
+        assert_eq!(config.hosts, [HostRule::Any], "{change}");
+        let is_told = |doubt: &String| doubt.contains("ALLOWED_HOSTS");
+        assert!(
+            project.doubts.iter().any(is_told) && text.contains("ALLOWED_HOSTS"),
+            "{change}"
+        );
+    }
+    let (_, config, _) = made(&with_settings("\u{feff}ALLOWED_HOSTS = ['a.test']\n"));
+    assert_eq!(config.hosts, [HostRule::Exact("a.test".into())]);
+    let held = "INSTALLED_APPS = []\nINSTALLED_APPS.append('django_eventstream')\n";
+    let (_, config, _) = made(&with_settings(held));
+    assert!(config.upstreams[0].grip.is_some());
+    let hashed = "STATIC_URL = '/s/'\nSTATIC_ROOT = '/srv/s'\nSTORAGES['staticfiles'] = {'BACKEND': 'x.ManifestStorage'}\n";
+    let (_, _, project) = made(&with_settings(hashed));
+    assert!(
+        project
+            .doubts
+            .iter()
+            .any(|doubt| doubt.contains("STORAGES"))
+    );
+}
+
+#[test]
+fn settings_that_cannot_be_read_are_told_with_the_reason_and_leave_hosts_open() {
+    let folder = with_settings("");
+    fs::write(folder.path().join("mysite/settings.py"), b"A = '\xff'").unwrap();
+    let (_, config, project) = made(&folder);
+    assert_eq!(config.hosts, [HostRule::Any]);
+    assert!(
+        project
+            .doubts
+            .iter()
+            .any(|doubt| doubt.contains("not UTF-8"))
+    );
+}
+
+#[test]
+fn a_folder_that_holds_the_project_is_not_served() {
+    for root in ["BASE_DIR", "BASE_DIR / 'mysite'", "'/'"] {
+        let (text, config, project) = made(&with_settings(&format!(
+            "BASE_DIR = Path(__file__).resolve().parent.parent\nMEDIA_URL = '/m/'\nMEDIA_ROOT = {root}\n"
+        )));
+        assert!(folders(&config).is_empty(), "{text}");
+        assert!(
+            project
+                .doubts
+                .iter()
+                .any(|doubt| doubt.contains("MEDIA_ROOT")),
+            "{root}"
+        );
+    }
+}
+
+#[test]
 fn a_new_project_serves_what_django_serves() {
     let (text, config, _) = made(&with_settings(
         "DEBUG = True\nALLOWED_HOSTS = []\nSTATIC_URL = 'static/'\n",

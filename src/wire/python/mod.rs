@@ -1,6 +1,6 @@
 //! Python as a settings module of Django has it: assignments of plain values. It is read as text and never run.
 //!
-//! `tidegate init` takes a module apart by [`statements`] and reads what is assigned by [`value`]. Read are texts, numbers,
+//! `tidegate init` takes a module apart by [`statements`] and reads what is assigned by [`value()`]. Read are texts, numbers,
 //! lists, tables, names that are known, and paths as `startproject` and its like write them (`BASE_DIR / "static"`). Whatever
 //! else there is, a call above all, is [`Value::Other`]: a value that may be another one when it runs must not be guessed.
 //!
@@ -36,11 +36,75 @@ pub enum Statement<'t> {
     },
     /// `from … import *`; from where.
     ImportAll(&'t str),
+    /// Anything else that may change a name it mentions; a text in which the names stand.
+    Else(&'t str),
 }
 
-/// The statements of a module in their order, those that do not matter left out.
+impl Statement<'_> {
+    /// Whether a statement that is [`Self::Else`] mentions `name`, as a whole word.
+    pub fn mentions(&self, name: &str) -> bool {
+        let Self::Else(text) = self else {
+            return false;
+        };
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        text.match_indices(name).any(|(at, _)| {
+            let (before, rest) = text.split_at(at);
+            let after = rest.get(name.len()..).unwrap_or_default();
+            !before.ends_with(is_part) && !after.starts_with(is_part)
+        })
+    }
+}
+
+/// The statements of a module in their order, without empty lines, comments and texts that stand by themselves.
 pub fn statements(text: &str) -> Vec<Statement<'_>> {
-    lines(text).into_iter().filter_map(statement).collect()
+    // Python takes a mark of the byte order for nothing.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut found = Vec::new();
+    for line in lines(text) {
+        let bare = line.trim();
+        if bare.is_empty() || bare.starts_with(['#', '"', '\'']) {
+            continue;
+        }
+        let read = statement(line).unwrap_or(Statement::Else(bare));
+        found.push(read);
+        // `A = B = 1`, `A = 1; B = 2`: the first name is known, and the others are in what was taken for its value.
+        if let Statement::Assigned { value, .. } = read
+            && assigns(value)
+        {
+            found.push(Statement::Else(value));
+        }
+    }
+    found
+}
+
+/// Whether there is a `=` in a text that is none of `==`, `<=`, `>=`, `!=`, outside of quotes.
+fn assigns(text: &str) -> bool {
+    let (mut at, mut before) = (0, ' ');
+    while let Some(rest) = text.get(at..)
+        && let Some(c) = rest.chars().next()
+    {
+        let after = rest.get(c.len_utf8()..).unwrap_or_default();
+        match c {
+            '"' | '\'' => {
+                at += text::literal(rest).map_or(1, |(_, length)| length);
+                before = c;
+                continue;
+            }
+            '#' => {
+                at += rest.find('\n').unwrap_or(rest.len());
+                continue;
+            }
+            '=' if after.starts_with('=') => {
+                at += 2;
+                continue;
+            }
+            '=' if !matches!(before, '<' | '>' | '!') => return true,
+            _ => {}
+        }
+        before = c;
+        at += c.len_utf8();
+    }
+    false
 }
 
 /// The lines of a module; one that goes on in the next is one.
