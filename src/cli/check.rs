@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::arguments::CheckArgs;
 use super::exit::Exit;
-use super::file;
 use super::terminal::{data, say};
+use super::{file, runtime};
 use crate::acme;
 use crate::config::{self, Config, ConfigError};
 use crate::redis;
@@ -169,10 +169,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 /// Connects to every server of every upstream, one after the other, each within its own `connect_timeout`; then to Redis, and
 /// to the authorities of certificates.
 fn dial(config: &Config) -> io::Result<Vec<Found>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    Ok(runtime.block_on(async {
+    runtime::run(async {
         let mut dialled = Vec::new();
         for settings in &config.upstreams {
             for server in &settings.servers {
@@ -196,7 +193,7 @@ fn dial(config: &Config) -> io::Result<Vec<Found>> {
             dialled.push(Found::dialled(what, result));
         }
         dialled
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub(crate) mod publish;
 pub(crate) mod reload;
 mod remote;
 mod run;
+mod runtime;
 #[cfg(test)]
 mod scripted;
 mod show;

@@ -19,7 +19,7 @@ use super::error::CommandError;
 use super::exit::Exit;
 use super::tail::Source;
 use super::terminal::say;
-use super::{DEFAULT_FILE, file};
+use super::{DEFAULT_FILE, file, runtime};
 use crate::config::{self, Config};
 use crate::domain::{ChannelName, StreamId, UserId};
 use crate::server::{Address, Listen, Role};
@@ -194,22 +194,13 @@ fn asked(
 }
 
 fn finish(command: impl Future<Output = Result<(), CommandError>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
+    match runtime::run(command) {
+        Ok(Ok(())) => Exit::Good.into(),
+        Ok(Err(error)) => failed(&error),
         Err(error) => {
             say(format_args!("no runtime: {error}"));
-            return Exit::Failed.into();
+            Exit::Failed.into()
         }
-    };
-    let result = runtime.block_on(command);
-    // A read of standard input that nobody waits for any more must not keep the process.
-    runtime.shutdown_background();
-    match result {
-        Ok(()) => Exit::Good.into(),
-        Err(error) => failed(&error),
     }
 }
 

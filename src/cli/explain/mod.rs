@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use super::arguments::ExplainArgs;
 use super::error::with_causes;
 use super::exit::Exit;
-use super::file;
 use super::terminal::{data, say};
+use super::{file, runtime};
 use crate::config::{self, Config};
 use crate::{app, proxy};
 use request::Wanted;
@@ -35,19 +35,13 @@ pub(super) fn run(args: &ExplainArgs) -> ExitCode {
         }
     };
     let lines = config::route_lines(&args.file.config);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
+    let told = match runtime::run(told(&config, wanted, &lines)) {
+        Ok(told) => told,
         Err(error) => {
             say(format_args!("no runtime: {error}"));
             return Exit::Failed.into();
         }
     };
-    let told = runtime.block_on(told(&config, wanted, &lines));
-    // A disk that does not answer must not keep the process.
-    runtime.shutdown_background();
     if args.json {
         data(format_args!("{:#}\n", told.as_json()));
     } else {
