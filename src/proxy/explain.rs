@@ -125,9 +125,10 @@ impl Explained {
         mut parts: request::Parts,
         conn: &ConnInfo,
     ) -> Result<Outcome, Refusal> {
-        self.host = site.host(&parts).ok().map(|(_, text)| text);
+        let host = site.host(&parts);
+        self.host = host.as_ref().ok().map(|(_, text)| text.clone());
         refuse_what_nobody_serves(&parts)?;
-        let (host, text) = site.host(&parts)?;
+        let (host, text) = host?;
         let target = target_of(&parts)?;
         let decoded = path::decode(target.path()).map_err(Refusal::Path)?;
         if let Some(answer) = site.to_https(&parts, conn, (&host, &text), &decoded) {

@@ -84,16 +84,12 @@ fn assigns(text: &str) -> bool {
         && let Some(c) = rest.chars().next()
     {
         let after = rest.get(c.len_utf8()..).unwrap_or_default();
+        if let Some(length) = inert(rest) {
+            at += length;
+            before = c;
+            continue;
+        }
         match c {
-            '"' | '\'' => {
-                at += text::literal(rest).map_or(1, |(_, length)| length);
-                before = c;
-                continue;
-            }
-            '#' => {
-                at += rest.find('\n').unwrap_or(rest.len());
-                continue;
-            }
             '=' if after.starts_with('=') => {
                 at += 2;
                 continue;
@@ -107,15 +103,26 @@ fn assigns(text: &str) -> bool {
     false
 }
 
+/// How long the quoted text or the comment is that begins here, if one does: nothing in it has a meaning.
+fn inert(rest: &str) -> Option<usize> {
+    match rest.chars().next()? {
+        '"' | '\'' => Some(text::literal(rest).map_or(1, |(_, length)| length)),
+        '#' => Some(rest.find('\n').unwrap_or(rest.len())),
+        _ => None,
+    }
+}
+
 /// The lines of a module; one that goes on in the next is one.
 fn lines(text: &str) -> Vec<&str> {
     let (mut lines, mut start, mut at, mut depth) = (Vec::new(), 0, 0, 0_usize);
     while let Some(rest) = text.get(at..)
         && let Some(c) = rest.chars().next()
     {
+        if let Some(length) = inert(rest) {
+            at += length;
+            continue;
+        }
         match c {
-            '"' | '\'' => at += text::literal(rest).map_or(1, |(_, length)| length),
-            '#' => at += rest.find('\n').unwrap_or(rest.len()),
             '\\' => {
                 // The character behind it, a line end above all, means nothing.
                 at += 1 + rest.chars().nth(1).map_or(0, char::len_utf8);
