@@ -44,6 +44,11 @@ const OUR_PREFIXES: [&str; 2] = ["x-forwarded", "x-accel-"];
 /// The gateway's own language with Django, in either direction.
 const SPOKEN: [&str; 2] = ["sse-", "grip-"];
 
+/// Whether a header is of the language that the gateway and Django speak: a client has no word in it.
+pub fn is_spoken(name: &str) -> bool {
+    starts_with_any(name, &SPOKEN)
+}
+
 /// Said to or by a proxy. RFC 9110 no longer lists `Proxy-Authorization` and `Proxy-Authenticate` as hop-by-hop, since
 /// in a chain of proxies one may leave them to the next (11.7); the next one here is Django, no proxy, and somebody's
 /// proxy password is none of its business.
@@ -70,7 +75,7 @@ pub fn is_taken(name: &HeaderName) -> bool {
         || text.contains('_')
         || text.starts_with(PROXY_PREFIX)
         || starts_with_any(text, &OUR_PREFIXES)
-        || starts_with_any(text, &SPOKEN)
+        || is_spoken(text)
 }
 
 /// Takes off a request whatever must not reach Django: hop-by-hop headers, those `Connection` names, every name with a
@@ -82,7 +87,7 @@ pub fn strip_request(headers: &mut HeaderMap) {
             || name.as_bytes().contains(&b'_')
             || OURS.contains(&name)
             || starts_with_any(name, &OUR_PREFIXES)
-            || starts_with_any(name, &SPOKEN)
+            || is_spoken(name)
     });
 }
 
@@ -90,9 +95,7 @@ pub fn strip_request(headers: &mut HeaderMap) {
 /// instructions to the gateway.
 pub fn strip_response(headers: &mut HeaderMap) {
     remove_named_by_connection(headers);
-    remove_all(headers, |name| {
-        is_hop_by_hop(name) || starts_with_any(name, &SPOKEN)
-    });
+    remove_all(headers, |name| is_hop_by_hop(name) || is_spoken(name));
 }
 
 /// Takes off what has a proxy, this one or one in front, send a file in place of the body: only Django's own answer may name

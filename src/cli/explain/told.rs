@@ -13,6 +13,7 @@ use crate::proxy::respond::Refusal;
 use crate::routes::Entry;
 use crate::stream::Body;
 use crate::upstream::{Head, Settings, Vouched};
+use crate::wire::headers;
 
 /// Everything that is said.
 #[derive(Debug, Serialize)]
@@ -335,8 +336,7 @@ fn is_ours(name: &HeaderName, value: &HeaderValue, given: &HeaderMap) -> bool {
 
 /// Whether a header is the gateway's to say: that of a client never reaches Django, also if it says the same.
 fn is_gateways(name: &HeaderName) -> bool {
-    let own = ["sse-", "grip-"];
-    Vouched::says(name) || own.iter().any(|own| name.as_str().starts_with(own))
+    Vouched::says(name) || headers::is_spoken(name.as_str())
 }
 
 /// How a body comes to Django.
