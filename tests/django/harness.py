@@ -37,20 +37,27 @@ def until(condition: Callable[[], T], what: str, timeout: float = TIMEOUT) -> T:
     return result
 
 
+# What free_port() has given: it may be asked for several before the first of them is bound.
+GIVEN_PORTS: set[int] = set()
+
+
 def free_port() -> int:
-    """A port that nobody listens on.
+    """A port that nobody listens on, and that nobody else was given.
 
     It is below the range out of which the kernel picks the ports of clients: between a kill and the restart on the
     same port a client could get it otherwise, and a retry to it could even connect to itself.
     """
     while True:
         port = random.randrange(20_000, 32_000)
+        if port in GIVEN_PORTS:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        GIVEN_PORTS.add(port)
+        return port
 
 
 def gateway_binary() -> str:

@@ -61,7 +61,9 @@ def backend() -> Iterator[Backend]:
 def tidegate(folder: Path, backend: Backend) -> Iterator[TidegateTls]:
     place = folder / "hostile-floods"
     place.mkdir()
-    with front(lambda *them: TidegateTls(*them, limits='body_idle = "1s"'), place, backend) as running:
+    # By default the pages that nobody takes would wait in memory: 80 MB, of the 256 that the site allows for it.
+    limits = 'body_idle = "1s"\nbuffers_memory = "8MiB"'
+    with front(lambda *them: TidegateTls(*them, limits=limits), place, backend) as running:
         assert isinstance(running, TidegateTls)
         yield running
 
