@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use crate::base::access::Destination;
 use crate::config::Config;
+use crate::history::Reach;
 use crate::proxy::{AccessSettings, Finish, Trust};
 use crate::server::{Listen, Role};
 use crate::upstream::Room;
 use crate::wire::forwarded::ClientIpHeader;
 use crate::wire::reload::Reloaded;
-use crate::{history, publish, server, tls, upstream};
+use crate::{publish, server, stream, tls, upstream};
 
 /// Makes `wanted` what can be in force without a restart, and tells what of it is new, and what had to stay. `opened` is
 /// where access lines can go.
@@ -81,8 +82,9 @@ pub(super) fn settle(
     told.now("publish.tokens", same);
     named(&running.upstreams, upstreams, &mut told);
     told.now("route", running.routes == *routes);
-    told.now("sse", running.stream == *stream);
-    kept_events(&running.history, history, &mut told);
+    streams(&running.stream, stream, &mut told);
+    let same = running.history.memory == history.memory;
+    told.now("sse.history_memory", same);
     told.later("sse.notify", kept(&running.notify, notify));
     told.later("redis", kept(&running.redis, redis));
     told.now("log.level", running.log.level == log.level);
@@ -259,19 +261,23 @@ fn publishing(running: &publish::Settings, wanted: &publish::Settings, told: &mu
     told.now("publish.ndjson_idle", same);
 }
 
-fn kept_events(running: &history::Settings, wanted: &history::Settings, told: &mut Told) {
-    let history::Settings {
+fn streams(running: &stream::Settings, wanted: &stream::Settings, told: &mut Told) {
+    let Reach {
         events,
         age,
-        memory,
         lag,
         closed_for,
-    } = wanted;
-    let same = running.events == *events && running.age == *age;
+    } = wanted.reach;
+    let known = running.reach;
+    let same = known.events == events && known.age == age;
     told.now("sse.history", same);
-    told.now("sse.history_memory", running.memory == *memory);
-    told.now("sse.client_buffer", running.lag == *lag);
-    told.now("sse.closed_for", running.closed_for == *closed_for);
+    told.now("sse.client_buffer", known.lag == lag);
+    told.now("sse.closed_for", known.closed_for == closed_for);
+    let rest = stream::Settings {
+        reach: wanted.reach,
+        ..running.clone()
+    };
+    told.now("sse", rest == *wanted);
 }
 
 /// Its lines may take another shape, or stop; where they go is opened at the start.

@@ -252,10 +252,10 @@ fn build(document: &mut Section<'_>) -> Config {
     let upstreams = upstream::upstreams(document, &site.hosts);
     let Sse {
         stream,
-        history,
+        memory,
         notify,
     } = sse::sse(document, &upstreams);
-    let publish = publish::publish(document, body, history.memory);
+    let publish = publish::publish(document, body, memory);
     let redis = redis::redis(document, publish.settings.max_event);
     let certificates = tls::certificates(document);
     let listen = listen::listeners(document, publish.written, &certificates);
@@ -281,8 +281,8 @@ fn build(document: &mut Section<'_>) -> Config {
         console,
         buffers,
         upstreams,
+        history: sse::history(memory, &stream, &routes),
         routes,
-        history,
         stream,
         notify,
         publish: publish.settings,

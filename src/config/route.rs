@@ -93,7 +93,7 @@ impl<'a> Shared<'_, 'a> {
         let mut cors = section
             .table("cors", "route[].cors", sse::cors_rules)
             .flatten();
-        if let Some(stream) = held.as_mut().and_then(RouteKind::stream) {
+        if let Some(stream) = held.as_mut().and_then(RouteKind::stream_mut) {
             stream.cors = cors.take().or_else(|| stream.cors.take());
         }
         let files = section
@@ -324,7 +324,16 @@ pub(super) fn are_of_the_path<'v>(
 
 impl RouteKind {
     /// How the stream of an `sse` route behaves.
-    const fn stream(&mut self) -> Option<&mut stream::Settings> {
+    pub(super) const fn stream(&self) -> Option<&stream::Settings> {
+        match self {
+            Self::Ask { stream, .. } | Self::Token { stream, .. } | Self::Public { stream, .. } => {
+                Some(stream)
+            }
+            Self::Proxy { .. } | Self::Redirect(_) | Self::Respond(_) | Self::Static { .. } => None,
+        }
+    }
+
+    const fn stream_mut(&mut self) -> Option<&mut stream::Settings> {
         match self {
             Self::Ask { stream, .. } | Self::Token { stream, .. } | Self::Public { stream, .. } => {
                 Some(stream)

@@ -322,7 +322,9 @@ fn overrides(
 }
 
 /// The keys that `[sse]` and a route have in common, with their values as TOML.
-fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 11] {
+fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 14] {
+    let reach = &settings.reach;
+    let (events, age) = (reach.events, duration_text(reach.age));
     let event = |name: Option<&EventName>| quoted(name.map_or("", EventName::as_str));
     [
         ("heartbeat", quoted(&duration_text(settings.heartbeat))),
@@ -342,6 +344,12 @@ fn stream_keys(settings: &stream::Settings) -> [(&'static str, String); 11] {
             "recheck",
             quoted(&duration_text(settings.recheck.unwrap_or_default())),
         ),
+        (
+            "history",
+            format!("{{ events = {events}, age = {} }}", quoted(&age)),
+        ),
+        ("client_buffer", quoted(&reach.lag.to_string())),
+        ("closed_for", quoted(&duration_text(reach.closed_for))),
     ]
 }
 
@@ -362,8 +370,6 @@ pub(super) fn number(limit: Option<NonZeroUsize>) -> String {
 }
 
 fn sse(out: &mut String, config: &Config) -> fmt::Result {
-    let history = &config.history;
-    let (events, age) = (history.events, duration_text(history.age));
     writeln!(out, "\n[sse]")?;
     for (key, value) in stream_keys(&config.stream) {
         writeln!(out, "{key} = {value}")?;
@@ -371,14 +377,7 @@ fn sse(out: &mut String, config: &Config) -> fmt::Result {
     if let Some(rules) = &config.stream.cors {
         writeln!(out, "cors = {}", cors(rules))?;
     }
-    writeln!(out, "history = {{ events = {events}, age = \"{age}\" }}")?;
-    writeln!(out, "history_memory = \"{}\"", history.memory)?;
-    writeln!(out, "client_buffer = \"{}\"", history.lag)?;
-    writeln!(
-        out,
-        "closed_for = \"{}\"",
-        duration_text(history.closed_for)
-    )?;
+    writeln!(out, "history_memory = \"{}\"", config.history.memory)?;
     let Some(notify) = &config.notify else {
         return Ok(());
     };

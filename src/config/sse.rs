@@ -2,14 +2,17 @@
 
 use std::num::NonZeroUsize;
 
+use super::RouteTarget;
 use super::notify::{self, Notify};
 use super::reader::Section;
 use super::scalar::Text;
 use super::site::MOST;
 use crate::domain::{ByteSize, EventName};
+use crate::history::{self, Reach};
+use crate::routes::Table;
 use crate::stream::{BackendDown, Beat, Settings, SlowClient};
+use crate::upstream;
 use crate::wire::cors::{self, InvalidOrigin, Origin};
-use crate::{history, upstream};
 
 /// The longest data of a heartbeat that is an event, in bytes.
 const LONGEST_BEAT: usize = 1024;
@@ -26,37 +29,39 @@ pub(super) const DOWN: [(&str, BackendDown); 3] = [
 ];
 
 /// What `[sse]` says.
-#[derive(Default)]
 pub(super) struct Sse {
     pub(super) stream: Settings,
-    pub(super) history: history::Settings,
+    /// `history_memory`.
+    pub(super) memory: ByteSize,
     pub(super) notify: Option<Notify>,
 }
 
 /// `[sse]`.
 pub(super) fn sse(document: &mut Section<'_>, upstreams: &[upstream::Settings]) -> Sse {
-    let Sse {
-        mut stream,
-        mut history,
-        mut notify,
-    } = Sse::default();
+    let mut stream = Settings::default();
+    let mut memory = history::Settings::default().memory;
+    let mut notify = None;
     document.table("sse", "sse", |section| {
         stream = overrides(section, &stream);
-        section.table("history", "sse.history", |section| {
-            section.count("events", 1..=1_000_000, &mut history.events);
-            section.some_time("age", &mut history.age);
-        });
-        let memory = ByteSize::kib(4)..=MOST;
-        section.size("history_memory", memory, &mut history.memory);
-        section.size("client_buffer", ByteSize::bytes(0)..=MOST, &mut history.lag);
-        section.duration("closed_for", &mut history.closed_for);
+        section.size("history_memory", ByteSize::kib(4)..=MOST, &mut memory);
         notify = notify::notify(section, upstreams);
     });
     Sse {
         stream,
-        history,
+        memory,
         notify,
     }
+}
+
+/// What the log retains: as much as the streams want that want most.
+pub(super) fn history(
+    memory: ByteSize,
+    stream: &Settings,
+    routes: &Table<RouteTarget>,
+) -> history::Settings {
+    let kinds = routes.entries().iter().map(|route| &route.target.kind);
+    let reaches = kinds.filter_map(|kind| kind.stream()).map(|own| own.reach);
+    history::Settings::new(memory, reaches.fold(stream.reach, Reach::or_more))
 }
 
 /// An event name; the empty text is none.
@@ -111,6 +116,13 @@ pub(super) fn overrides(section: &mut Section<'_>, defaults: &Settings) -> Setti
         }
         stream.session_cookie = Some(text.value.as_str().into()).filter(|_| !text.value.is_empty());
     }
+    let reach = &mut stream.reach;
+    section.table("history", "sse.history", |section| {
+        section.count("events", 1..=1_000_000, &mut reach.events);
+        section.some_time("age", &mut reach.age);
+    });
+    section.size("client_buffer", ByteSize::bytes(0)..=MOST, &mut reach.lag);
+    section.duration("closed_for", &mut reach.closed_for);
     stream.beat = beat(section, &stream.beat);
     let slow = section.choice("slow_client", &SLOW);
     stream.slow_client = slow.unwrap_or(stream.slow_client);

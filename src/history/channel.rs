@@ -282,6 +282,12 @@ impl Channel {
         self.kept.range(first_after(&self.kept, position)..)
     }
 
+    /// The kept entries after `position` that trail behind the window.
+    pub(super) fn trail_after(&self, position: Position) -> Iter<'_, Arc<Entry>> {
+        let first = first_after(&self.kept, position);
+        self.kept.range(first.min(self.trail())..self.trail())
+    }
+
     /// The kept entries after `position` that can be resumed from.
     pub(super) fn window_after(&self, position: Position) -> Iter<'_, Arc<Entry>> {
         let first = first_after(&self.kept, position);

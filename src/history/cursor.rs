@@ -9,7 +9,7 @@ use super::Log;
 use super::reading::At;
 use crate::base::keys::Keys;
 use crate::base::sync::lock;
-use crate::domain::{ChannelName, Frame, Position, StreamId};
+use crate::domain::{ByteSize, ChannelName, Frame, Position, StreamId};
 
 /// What one read came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,7 @@ struct Remembered {
     /// By name, for a key may be that of another channel by now.
     channels: Arc<[ChannelName]>,
     from: Position,
+    lag: usize,
     to: Position,
     progress: Progress,
     frames: Vec<Frame>,
@@ -65,8 +66,19 @@ impl Cursor {
             log,
             channels,
             keys,
-            at: At { position, opened },
+            at: At {
+                position,
+                opened,
+                lag: usize::MAX,
+            },
         }
+    }
+
+    /// For a stream that may lag no more than `lag` behind the window of a channel, whatever the log would allow.
+    #[must_use]
+    pub fn lagging(mut self, lag: ByteSize) -> Self {
+        self.at.lag = lag.as_len();
+        self
     }
 
     /// Appends up to `most` frames to `out` and moves past them. Events that are not for `stream` are passed over.
@@ -109,6 +121,7 @@ impl Cursor {
             head,
             channels: Arc::clone(&self.channels),
             from,
+            lag: self.at.lag,
             to: read.position,
             progress: read.progress,
             frames: out.range(before..).cloned().collect(),
@@ -152,6 +165,7 @@ impl Cursor {
 impl Remembered {
     fn is_of(&self, cursor: &Cursor) -> bool {
         self.from == cursor.at.position
+            && self.lag == cursor.at.lag
             && self.channels == cursor.channels
             && self.head == cursor.log.position()
     }

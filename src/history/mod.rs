@@ -22,10 +22,12 @@ mod state;
 mod tests;
 #[cfg(test)]
 mod tests_kept;
+#[cfg(test)]
+mod tests_reach;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
@@ -37,7 +39,7 @@ use crate::domain::{
 };
 
 pub use cursor::{Cursor, Memo, Progress};
-pub use settings::Settings;
+pub use settings::{Reach, Settings};
 use state::State;
 
 /// More than an event of one channel counts for beside its frame.
@@ -191,9 +193,10 @@ impl Log {
         state.doubts.after(channels.iter(), position).is_some()
     }
 
-    /// Whether no event after `position` has been dropped, whatever its channel, and none is in doubt.
-    pub fn is_whole_since(&self, position: Position) -> bool {
-        lock(&self.0.state).is_whole_since(position, Instant::now())
+    /// Whether every event after `position` is within `reach`, whatever its channel, and none is in doubt. No, where only a
+    /// look at each channel could tell.
+    pub fn is_whole_since(&self, position: Position, reach: &Reach) -> bool {
+        lock(&self.0.state).is_whole_since(position, reach, Instant::now())
     }
 
     /// Gives `events` their places, all or none, and keeps them. `encode` makes the frame of one event, whose own id
@@ -239,14 +242,19 @@ impl Log {
         lock(&self.0.state).newest(channel, Instant::now())
     }
 
-    /// Whether events of `channels` after `position` have been dropped, or it is in doubt whether there were more.
-    pub fn has_gap(&self, channels: &[ChannelName], position: Position) -> bool {
-        lock(&self.0.state).has_gap(channels, position, Instant::now())
+    /// Whether events of `channels` after `position` are not within `reach`, or it is in doubt whether there were more.
+    pub fn has_gap(&self, channels: &[ChannelName], position: Position, reach: &Reach) -> bool {
+        lock(&self.0.state).has_gap(channels, position, reach, Instant::now())
     }
 
-    /// Whether every one of `channels` is closed and a reader at `position` has seen each closing event.
-    pub fn has_seen_the_end(&self, channels: &[ChannelName], position: Position) -> bool {
-        lock(&self.0.state).has_seen_the_end(channels, position, Instant::now())
+    /// Whether every one of `channels` was closed within `closed_for`, and a reader at `position` has seen each closing event.
+    pub fn has_seen_the_end(
+        &self,
+        channels: &[ChannelName],
+        position: Position,
+        closed_for: Duration,
+    ) -> bool {
+        lock(&self.0.state).has_seen_the_end(channels, position, closed_for, Instant::now())
     }
 
     /// The newest events of `channels` up to `position` of which the last of each name is kept, for a stream that begins

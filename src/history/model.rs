@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::{Instant, advance};
 
-use super::tests::{channel, event, log, number, read};
+use super::tests::{ALL, channel, event, log, number, read};
 use super::*;
 use crate::domain::{ByteSize, EventName, Keep};
 
@@ -245,7 +245,7 @@ fn run_kept(steps: Vec<KeepStep>, settings: &Settings) {
                     let names: Vec<_> = channels.iter().map(|c| channel(NAMES[*c])).collect();
                     let from = Position::after(log.position().seq().saturating_sub(back));
                     // As a stream does: who has a gap begins at the end instead.
-                    let from = if log.has_gap(&names, from) {
+                    let from = if log.has_gap(&names, from, &ALL) {
                         log.position()
                     } else {
                         from

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::channel::{Channel, Entry};
 use super::state::State;
-use super::{Depth, Found, Kept, Page, Progress, Told};
+use super::{Depth, Found, Kept, Page, Progress, Reach, Told};
 use crate::domain::{ChannelName, EventId, Frame, Position, PublisherId, StreamId};
 
 /// The time over which a channel's rate is measured.
@@ -20,11 +20,12 @@ const RATE_TIME: Duration = Duration::from_secs(60);
 /// reader's client takes to read them, whatever the log drops meanwhile.
 const MOST_BYTES: usize = 64 << 10;
 
-/// A reader's place: after `position`, of a stream that began when the log ended at `opened`.
+/// A reader's place: after `position`, of a stream that began when the log ended at `opened` and may lag so many bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At {
     pub(super) position: Position,
     pub(super) opened: Position,
+    pub(super) lag: usize,
 }
 
 /// What a read came to.
@@ -45,6 +46,25 @@ impl Channel {
         self.freed() > at.position
             || self.faded() > at.position.max(at.opened)
             || (replays && self.stateless() > at.position)
+            || self.lags_too_far(at)
+    }
+
+    /// Whether a reader at `at` has more before it of what is there for open streams only than it may have.
+    fn lags_too_far(&self, at: At) -> bool {
+        // Almost nobody: a channel with more than that is rare.
+        if self.trailing().1 <= at.lag {
+            return false;
+        }
+        let passing = self.passing_after(at.position.max(at.opened));
+        let unread = self.trail_after(at.position).chain(passing);
+        unread.map(|entry| entry.frame.len()).sum::<usize>() > at.lag
+    }
+
+    /// Whether a reader of `reach` that comes back to `position` has missed something the log still has.
+    fn is_beyond(&self, reach: &Reach, position: Position, now: Instant) -> bool {
+        let mut after = self.kept_after(position);
+        let is_old = |entry: &Arc<Entry>| now.saturating_duration_since(entry.at) >= reach.age;
+        !self.whole && (after.len() > reach.events || after.next().is_some_and(is_old))
     }
 
     /// What a reader at `at` is given: what was kept; from before it began, states; from after, also what only passes.
@@ -204,26 +224,42 @@ impl State {
         }
     }
 
-    /// Whether an event of any of `channels` after `position` has been dropped, or may never have come.
+    /// Whether an event of any of `channels` after `position` is not within `reach`, or may never have come.
     pub(super) fn has_gap(
         &mut self,
         channels: &[ChannelName],
         position: Position,
+        reach: &Reach,
         now: Instant,
     ) -> bool {
         self.trim(now);
-        let dropped = |name| {
-            self.channels
-                .get(name)
-                .map_or_else(|| self.floor(name), Channel::dropped)
+        let lacks = |name| match self.channels.get(name) {
+            None => self.floor(name) > position,
+            Some(channel) => {
+                channel.dropped() > position || channel.is_beyond(reach, position, now)
+            }
         };
-        channels.iter().any(|name| dropped(name) > position)
-            || self.doubts.after(channels.iter(), position).is_some()
+        channels.iter().any(lacks) || self.doubts.after(channels.iter(), position).is_some()
     }
 
-    pub(super) fn is_whole_since(&mut self, position: Position, now: Instant) -> bool {
+    /// Whether every event after `position` is within `reach`, whatever its channel; no, if that is not easily told.
+    pub(super) fn is_whole_since(
+        &mut self,
+        position: Position,
+        reach: &Reach,
+        now: Instant,
+    ) -> bool {
         self.trim(now);
-        self.dropped <= position && !self.doubts.any_after(position)
+        if self.dropped > position || self.doubts.any_after(position) {
+            return false;
+        }
+        let mut after = self.events.range(position.next().seq()..);
+        let oldest = after.clone().next().map(|(_, stored)| stored.entry.at);
+        let old = reach.age < self.settings.age
+            && oldest.is_some_and(|at| now.saturating_duration_since(at) >= reach.age);
+        // Of all channels together, which is more than any of them has.
+        let many = reach.events < self.settings.events && after.nth(reach.events).is_some();
+        !old && !many
     }
 
     pub(super) fn read_all(&self, from: Position, most: usize) -> Option<(Vec<Told>, Position)> {
@@ -285,12 +321,13 @@ impl State {
         &self,
         channels: &[ChannelName],
         position: Position,
+        closed_for: Duration,
         now: Instant,
     ) -> bool {
         let seen = |name| {
             let closed = self.channels.get(name).and_then(Channel::closed);
             closed.is_some_and(|(end, at)| {
-                end <= position && now.saturating_duration_since(at) < self.settings.closed_for
+                end <= position && now.saturating_duration_since(at) < closed_for
             })
         };
         !channels.is_empty() && channels.iter().all(seen)

@@ -1,4 +1,4 @@
-//! What history retains.
+//! What history retains, and how far back one reader may go in it.
 
 use std::time::Duration;
 
@@ -19,6 +19,56 @@ pub struct Settings {
     pub closed_for: Duration,
 }
 
+/// What a reader is given of the log, which may retain more for the sake of others. For the reader it is as if the log
+/// retained no more than this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// The newest events of each channel that can be resumed from. Default 256.
+    pub events: usize,
+    /// How old they may be. Default 10 minutes.
+    pub age: Duration,
+    /// What it may lag behind the window of a channel while it is open. Default 256 KiB.
+    pub lag: ByteSize,
+    /// How long the end of a channel is remembered. Default 10 minutes.
+    pub closed_for: Duration,
+}
+
+impl Settings {
+    /// A log that retains what a reader of `reach` may be given, within `memory`.
+    pub const fn new(memory: ByteSize, reach: Reach) -> Self {
+        Self {
+            events: reach.events,
+            age: reach.age,
+            memory,
+            lag: reach.lag,
+            closed_for: reach.closed_for,
+        }
+    }
+
+    /// All that the log retains.
+    pub const fn reach(&self) -> Reach {
+        Reach {
+            events: self.events,
+            age: self.age,
+            lag: self.lag,
+            closed_for: self.closed_for,
+        }
+    }
+}
+
+impl Reach {
+    /// What is needed for a reader of this and for one of `other`.
+    #[must_use]
+    pub fn or_more(self, other: Self) -> Self {
+        Self {
+            events: self.events.max(other.events),
+            age: self.age.max(other.age),
+            lag: self.lag.max(other.lag),
+            closed_for: self.closed_for.max(other.closed_for),
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -28,5 +78,11 @@ impl Default for Settings {
             lag: ByteSize::kib(256),
             closed_for: Duration::from_secs(600),
         }
+    }
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Settings::default().reach()
     }
 }

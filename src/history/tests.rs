@@ -10,6 +10,15 @@ use super::*;
 use crate::domain::{ByteSize, Keep, StreamId};
 
 const STREAM: StreamId = StreamId::from_random(1);
+/// A reader that may be given whatever the log has.
+pub(super) const ALL: Reach = Reach {
+    events: usize::MAX,
+    age: Duration::MAX,
+    lag: ByteSize::bytes(u64::MAX),
+    closed_for: CLOSED_FOR,
+};
+/// For how long a reader wants to be told of the end of a channel.
+const CLOSED_FOR: Duration = Duration::from_secs(600);
 
 pub(super) fn channel(name: &str) -> ChannelName {
     ChannelName::parse(name).unwrap()
@@ -81,16 +90,16 @@ fn a_place_in_doubt_is_told_once_and_costs_nothing_that_is_there() {
     // Also a channel of which the log knows nothing.
     for (name, in_doubt) in [("a-2", true), ("c", true), ("b", false)] {
         let channels = [channel(name)];
-        assert_eq!(log.has_gap(&channels, before), in_doubt, "{name}");
+        assert_eq!(log.has_gap(&channels, before, &ALL), in_doubt, "{name}");
         assert_eq!(log.is_in_doubt(&channels, before), in_doubt);
-        assert!(!log.has_gap(&channels, before.next()));
+        assert!(!log.has_gap(&channels, before.next(), &ALL));
         assert_eq!(
             log.history(&channels[0], Some(before), 10).is_none(),
             in_doubt
         );
         assert!(log.history(&channels[0], None, 10).is_some());
     }
-    assert!(!log.is_whole_since(before) && log.is_whole_since(before.next()));
+    assert!(!log.is_whole_since(before, &ALL) && log.is_whole_since(before.next(), &ALL));
     // Only the newest place is kept for each pattern.
     log.doubt(&patterns);
     assert_eq!(read(&mut live, 10), (vec![], Progress::Doubt));
@@ -98,7 +107,7 @@ fn a_place_in_doubt_is_told_once_and_costs_nothing_that_is_there() {
     // Nobody outside publishes to the channel of a user.
     let user = ChannelName::of_user(&crate::domain::UserId::parse("a-1").unwrap());
     log.doubt(&[ChannelPattern::parse("*").unwrap()]);
-    assert!(!log.has_gap(&[user], Position::START));
+    assert!(!log.has_gap(&[user], Position::START, &ALL));
 }
 
 #[test]
@@ -122,12 +131,12 @@ fn a_reader_stops_at_the_closing_event_and_whoever_saw_it_has_seen_the_end() {
         .unwrap();
     assert_eq!(read(&mut cursor, 10), (vec![1, 2], Progress::Closed));
     assert!(
-        log.has_seen_the_end(&a, Position::after(2))
-            && !log.has_seen_the_end(&a, Position::after(1))
+        log.has_seen_the_end(&a, Position::after(2), CLOSED_FOR)
+            && !log.has_seen_the_end(&a, Position::after(1), CLOSED_FOR)
     );
     publish(&log, &["a"]);
     assert!(
-        !log.has_seen_the_end(&a, Position::after(2)),
+        !log.has_seen_the_end(&a, Position::after(2), CLOSED_FOR),
         "publishing again opens it again"
     );
 }
@@ -144,9 +153,9 @@ async fn a_closed_channel_is_remembered_for_closed_for_even_without_readers() {
     log.append(&[event(&["a"], true)], number).unwrap();
     advance(closed_for.saturating_sub(Duration::from_millis(1))).await;
     log.observe();
-    assert!(log.has_seen_the_end(&a, Position::after(1)));
+    assert!(log.has_seen_the_end(&a, Position::after(1), closed_for));
     advance(Duration::from_millis(1)).await;
-    assert!(!log.has_seen_the_end(&a, Position::after(1)));
+    assert!(!log.has_seen_the_end(&a, Position::after(1), closed_for));
 }
 
 #[test]
@@ -179,7 +188,9 @@ fn more_events_than_a_channel_keeps_are_a_gap_for_who_was_before_them() {
     assert_eq!(read(&mut early, 10), (vec![], Progress::Gap));
     let mut late = log.cursor(vec![channel("a")], Position::after(1));
     assert_eq!(read(&mut late, 10), (vec![2, 3, 4], Progress::UpToDate));
-    assert!(log.is_whole_since(Position::after(1)) && !log.is_whole_since(Position::START));
+    assert!(
+        log.is_whole_since(Position::after(1), &ALL) && !log.is_whole_since(Position::START, &ALL)
+    );
     assert!(!early.skip());
     assert_eq!(read(&mut early, 10), (vec![], Progress::UpToDate));
 }
@@ -194,8 +205,13 @@ fn a_burst_longer_than_the_window_reaches_who_was_there_and_is_a_gap_for_who_com
     let mut open = log.cursor(a.to_vec(), Position::START);
     let burst: Vec<_> = (0..20).map(|_| event(&["a"], false)).collect();
     log.append(&burst, number).unwrap();
-    assert!(log.has_gap(&a, Position::after(16)) && !log.has_gap(&a, Position::after(17)));
-    assert!(!log.is_whole_since(Position::after(16)) && log.is_whole_since(Position::after(17)));
+    assert!(
+        log.has_gap(&a, Position::after(16), &ALL) && !log.has_gap(&a, Position::after(17), &ALL)
+    );
+    assert!(
+        !log.is_whole_since(Position::after(16), &ALL)
+            && log.is_whole_since(Position::after(17), &ALL)
+    );
     assert_eq!(log.depths()[0].events, 3);
     assert_eq!(
         read(&mut open, 100),
@@ -343,7 +359,7 @@ fn a_quiet_channel_does_not_report_the_gaps_of_others_when_its_client_comes_back
         publish(&log, &[&format!("job-{n}")]);
     }
     drop(cursor);
-    assert!(!log.has_gap(&quiet, Position::START));
+    assert!(!log.has_gap(&quiet, Position::START, &ALL));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::rules::{Heard, Rules};
 use super::*;
 use crate::base::metrics::Registry;
 use crate::domain::{ByteSize, ChannelName, Epoch, Event, Position};
-use crate::history::{self, Kept, Log};
+use crate::history::{self, Kept, Log, Reach};
 use crate::routes::ChannelTemplate;
 use crate::wire::redis::Format;
 
@@ -217,10 +217,13 @@ async fn an_outage_puts_the_channels_in_doubt_and_nothing_else() {
     here.metric("redis_messages_total 2").await;
     here.metric("redis_reconnects_total 1").await;
     let log = here.hub.log();
-    assert!(log.has_gap(&[channel("user-1")], before));
-    assert!(!log.has_gap(&[channel("other")], before));
-    assert!(!log.has_gap(&[channel("user-2")], before.next()));
-    assert!(!log.is_whole_since(before) && log.is_whole_since(before.next()));
+    assert!(log.has_gap(&[channel("user-1")], before, &Reach::default()));
+    assert!(!log.has_gap(&[channel("other")], before, &Reach::default()));
+    assert!(!log.has_gap(&[channel("user-2")], before.next(), &Reach::default()));
+    assert!(
+        !log.is_whole_since(before, &Reach::default())
+            && log.is_whole_since(before.next(), &Reach::default())
+    );
     assert_eq!(here.kept("user-2")[0].place.position, before.next().next());
     subscriber.stop(PATIENCE).await;
 }

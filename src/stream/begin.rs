@@ -67,7 +67,10 @@ impl Held {
             Place::Over => return self.end("closed"),
         };
         // A stream that was held for long may have lost even the place it came with.
-        let (position, reset) = if self.log().has_gap(hearing.all(), position) {
+        let (position, reset) = if self
+            .log()
+            .has_gap(hearing.all(), position, &self.settings.reach)
+        {
             let reason = Reason::of_gap(self.log(), hearing.all(), position);
             (self.log().position(), Some(reason))
         } else {
@@ -75,6 +78,7 @@ impl Held {
         };
         let membership = self.join(grant, &hearing);
         let cursor = self.log().cursor(Arc::clone(hearing.all()), position);
+        let cursor = cursor.lagging(self.settings.reach.lag);
         self.seat.note(position, 0);
         self.reading = Reading::Channels(cursor, membership);
         // Who was kicked since the permission was asked for gets nothing of what it would have allowed.
@@ -91,7 +95,12 @@ impl Held {
             told,
         );
         // Who missed the closing event is told that something is missing, and then nothing more comes.
-        if reset.is_some() && self.log().has_seen_the_end(hearing.named(), position) {
+        let closed_for = self.settings.reach.closed_for;
+        if reset.is_some()
+            && self
+                .log()
+                .has_seen_the_end(hearing.named(), position, closed_for)
+        {
             return self.end("closed");
         }
         // What was dropped since a moment ago is a reset as well, not a slow client.

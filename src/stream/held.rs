@@ -262,6 +262,7 @@ impl Held {
                     let asking = asking.clone();
                     self.permission = Permission::Asked(asking.until_clear(
                         self.streams.0.hub.clone(),
+                        self.settings.reach,
                         self.facts(),
                         false,
                     ));
@@ -318,6 +319,7 @@ impl Held {
                 &Hearing::of(&grant.terms),
                 arrival.last.as_ref(),
                 arrival.now,
+                &self.settings.reach,
             );
             let told = matches!(place, Place::At(position) if position == arrival.now && arrival.last.is_none())
                 && grant.initial.is_empty();

@@ -202,7 +202,7 @@ impl Streams {
         let mut candidate = self.candidate(settings, places, client, session);
         let grant = recorded.grant();
         let hearing = Hearing::of(&grant.terms);
-        let place = recorded.place(self.0.hub.log(), &hearing, last.as_ref());
+        let place = recorded.place(self.0.hub.log(), &hearing, last.as_ref(), &settings.reach);
         candidate.arrival = Arrival {
             now: recorded.begin(),
             last,
@@ -327,7 +327,11 @@ impl Candidate {
     }
 
     fn facts(&self) -> Facts {
-        let whole = place::is_whole_since(self.streams.0.hub.log(), self.arrival.last.as_ref());
+        let whole = place::is_whole_since(
+            self.streams.0.hub.log(),
+            self.arrival.last.as_ref(),
+            &self.settings.reach,
+        );
         Facts {
             stream: self.id,
             last: self.arrival.last.clone(),
@@ -351,6 +355,7 @@ impl Candidate {
             &Hearing::of(&grant.terms),
             self.arrival.last.as_ref(),
             self.arrival.now,
+            &self.settings.reach,
         );
         Ok(self.begin(grant, place, renewal))
     }
@@ -375,8 +380,9 @@ impl Candidate {
             return respond::stream(self.id, HeaderMap::new(), Body::empty());
         }
         let id = self.id;
-        let hub = self.streams.0.hub.clone();
-        let mut held = self.held(Permission::Asked(asking.until_clear(hub, facts, in_vain)));
+        let (hub, reach) = (self.streams.0.hub.clone(), self.settings.reach);
+        let answering = asking.until_clear(hub, reach, facts, in_vain);
+        let mut held = self.held(Permission::Asked(answering));
         held.wait_for_permission();
         respond::stream(id, HeaderMap::new(), held.into())
     }

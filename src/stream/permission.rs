@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::place;
 use crate::ask::{Asker, Facts, Refused, Verdict};
+use crate::history::Reach;
 use crate::hub::Hub;
 use crate::upstream::{Backoff, Head, RequestBody};
 use crate::wire::grip::is_instruct;
@@ -98,6 +99,7 @@ impl Asking {
     pub(super) fn until_clear(
         self: Box<Self>,
         hub: Hub,
+        reach: Reach,
         mut facts: Facts,
         in_vain: bool,
     ) -> Answering {
@@ -110,7 +112,7 @@ impl Asking {
                 let turn = self.asker.turn().await;
                 // Much may have happened since the last try.
                 let log = hub.log();
-                facts.whole = place::is_whole_since(log, facts.last.as_ref());
+                facts.whole = place::is_whole_since(log, facts.last.as_ref(), &reach);
                 facts.era = hub.era().0;
                 let mut head = self.head.clone();
                 head.tell_cursor(log.id(log.position()));

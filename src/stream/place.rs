@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::{ChannelName, EventId, Position, PublisherId};
-use crate::history::{Found, Log};
+use crate::history::{Found, Log, Reach};
 use crate::wire::ask::Terms;
 use crate::wire::last_event_id::LastEventId;
 
@@ -89,6 +89,7 @@ pub(super) fn find(
     hearing: &Hearing,
     last: Option<&LastEventId>,
     now: Position,
+    reach: &Reach,
 ) -> Place {
     let channels = hearing.all();
     let found = match last {
@@ -98,8 +99,10 @@ pub(super) fn find(
         Some(LastEventId::Own(id)) => own(log, channels, *id),
     };
     match found {
-        Ok(position) if log.has_seen_the_end(hearing.named(), position) => Place::Over,
-        Ok(position) if log.has_gap(channels, position) => {
+        Ok(position) if log.has_seen_the_end(hearing.named(), position, reach.closed_for) => {
+            Place::Over
+        }
+        Ok(position) if log.has_gap(channels, position, reach) => {
             Place::Unknown(Reason::of_gap(log, channels, position))
         }
         Ok(position) => Place::At(position),
@@ -107,13 +110,13 @@ pub(super) fn find(
     }
 }
 
-/// Whether nothing after the place of `last` has been dropped from the log. Which place a publisher's id stands for is
+/// Whether nothing after the place of `last` is missing within `reach`. Which place a publisher's id stands for is
 /// known only with the channels.
-pub(super) fn is_whole_since(log: &Log, last: Option<&LastEventId>) -> bool {
+pub(super) fn is_whole_since(log: &Log, last: Option<&LastEventId>, reach: &Reach) -> bool {
     match last {
         Some(LastEventId::Own(id)) => log
             .place(*id)
-            .is_some_and(|place| log.is_whole_since(place)),
+            .is_some_and(|place| log.is_whole_since(place, reach)),
         None | Some(LastEventId::Foreign(_) | LastEventId::Unusable) => false,
     }
 }

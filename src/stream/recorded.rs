@@ -9,7 +9,7 @@ use http::HeaderMap;
 use super::place::{self, Hearing, Place, Reason};
 use crate::ask::Grant;
 use crate::domain::{ChannelName, Position};
-use crate::history::Log;
+use crate::history::{Log, Reach};
 use crate::hub::{Era, Session};
 use crate::limits::Present;
 use crate::wire::ask::Terms;
@@ -86,7 +86,13 @@ impl Recorded {
     }
 
     /// Where a viewer begins who says that he was at `last`.
-    pub(super) fn place(&self, log: &Log, hearing: &Hearing, last: Option<&LastEventId>) -> Place {
+    pub(super) fn place(
+        &self,
+        log: &Log,
+        hearing: &Hearing,
+        last: Option<&LastEventId>,
+        reach: &Reach,
+    ) -> Place {
         // What was sent before the recording began was sent by another one, which is gone.
         let before = |place: Position| place < self.start;
         match last {
@@ -99,7 +105,7 @@ impl Recorded {
             }
             _ => {}
         }
-        match (place::find(log, hearing, last, self.begin()), last) {
+        match (place::find(log, hearing, last, self.begin(), reach), last) {
             // The view was told this very id and has gone on from there.
             (Place::Unknown(Reason::UnknownId), Some(LastEventId::Foreign(id)))
                 if self.since.as_ref() == Some(id) =>

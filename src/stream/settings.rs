@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{EventName, Frame};
+use crate::history::Reach;
 use crate::wire::{cors, sse};
 
 /// What a stream does whose place the log has dropped.
@@ -92,6 +93,8 @@ pub struct Settings {
     pub per_ip: Option<NonZeroUsize>,
     /// Open streams of one user, as named by `SSE-User`. Default 20; unset: no limit.
     pub per_user: Option<NonZeroUsize>,
+    /// What of the log its streams are given: `history`, `client_buffer` and `closed_for`.
+    pub reach: Reach,
     /// How often Django is asked again for an open stream whose answer had no `SSE-Expires`. Unset: never.
     pub recheck: Option<Duration>,
     /// Which pages of other origins may read the route's answers. Unset: as Django says in its answer to the ask.
@@ -113,6 +116,7 @@ impl Default for Settings {
             backend_down: BackendDown::Hold,
             per_ip: NonZeroUsize::new(100),
             per_user: NonZeroUsize::new(20),
+            reach: Reach::default(),
             recheck: None,
             cors: None,
             longest_initial_state: 1 << 20,

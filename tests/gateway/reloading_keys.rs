@@ -89,10 +89,15 @@ async fn every_key_is_put_in_force_or_said_to_need_a_restart() {
         ("limits", "rate = \"1/s\"", "limits.rate", ""),
         ("limits", "body = \"1KiB\"", "limits.body route", ""),
         ("sse", "heartbeat = \"1s\"", "route sse", ""),
-        ("sse", "history = { events = 1 }", "sse.history", ""),
+        ("sse", "history = { events = 1 }", "route sse.history", ""),
         ("sse", "history_memory = \"1MiB\"", "sse.history_memory", ""),
-        ("sse", "client_buffer = \"1MiB\"", "sse.client_buffer", ""),
-        ("sse", "closed_for = \"1m\"", "sse.closed_for", ""),
+        (
+            "sse",
+            "client_buffer = \"1MiB\"",
+            "route sse.client_buffer",
+            "",
+        ),
+        ("sse", "closed_for = \"1m\"", "route sse.closed_for", ""),
         (
             "sse",
             "notify = { to = \"django\", path = \"/in/\" }\n\

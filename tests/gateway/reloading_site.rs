@@ -290,7 +290,7 @@ async fn channels_keep_what_the_file_says_now() {
         ids.push(publisher.text("news", &number.to_string()).await);
     }
     let reloaded = gateway.reload(&keeping(2)).await.unwrap();
-    assert_eq!(reloaded.changed, ["sse.history"]);
+    assert_eq!(reloaded.changed, ["route", "sse.history"]);
     publisher.text("news", "8").await;
     let mut source = EventSource::resume(&gateway.public, "/events/", &ids[6]).await;
     assert_eq!(source.data(2).await, ["7", "8"]);

@@ -90,6 +90,33 @@ async fn a_stream_is_left_out_where_the_event_says_so() {
 }
 
 #[tokio::test]
+async fn a_route_may_let_its_streams_lag_less_than_others() {
+    let route = "[[route]]\npath = \"/near/\"\nsse = { channels = [\"news\"], public = true, client_buffer = \"64KiB\" }\n";
+    let (gateway, mut publisher) = site(&format!(
+        "history = {{ events = 1 }}\nclient_buffer = \"64MiB\"\n{route}"
+    ))
+    .await;
+    let mut near = EventSource::open(&gateway.public, "/near/").await;
+    let mut quick = EventSource::open(&gateway.public, "/events/").await;
+    let big = "x".repeat(100_000);
+    for number in 0..200 {
+        publisher
+            .publish(json!({"channel": "news", "data": format!("{number} {big}")}))
+            .await;
+        assert!(quick.next().await.data.starts_with(&format!("{number} ")));
+    }
+    assert!(publisher.metric("tidegate_history_memory_bytes").await > 1 << 20);
+    let mut seen = 0;
+    while near.try_next().await.is_some() {
+        seen += 1;
+    }
+    assert!(
+        seen < 200,
+        "it is sent away, while the log has all of it: {seen}"
+    );
+}
+
+#[tokio::test]
 async fn a_listener_that_does_not_read_delays_nobody_and_costs_no_memory() {
     let (gateway, mut publisher) =
         site("history = { events = 16 }\nhistory_memory = \"1MiB\"\nclient_buffer = \"64KiB\"")

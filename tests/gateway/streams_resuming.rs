@@ -226,3 +226,56 @@ async fn the_end_is_forgotten_after_closed_for() {
     publisher.text("news", "on").await;
     assert_eq!(source.next().await.data, "on");
 }
+
+/// Routes onto one channel that are given different parts of its history.
+const REACHES: &str = "\
+    [[route]]\npath = \"/short/\"\nsse = { channels = [\"news\"], public = true, history = { events = 2 }, closed_for = \"0s\" }\n\
+    [[route]]\npath = \"/long/\"\nsse = { channels = [\"news\"], public = true, history = { events = 500 } }\n\
+    [[route]]\npath = \"/young/\"\nsse = { channels = [\"news\"], public = true, history = { age = \"1s\" } }\n\
+    [sse]\nper_ip = 0\nhistory = { events = 4 }\n";
+
+#[tokio::test]
+async fn each_route_gives_back_what_it_says() {
+    let gateway = Gateway::start(&format!(
+        "{REACHES}[[route]]\npath = \"/events/\"\nsse = {{ channels = [\"news\"], public = true }}\n"
+    ))
+    .await;
+    let mut publisher = gateway.publisher().await;
+    let ids = numbers(&mut publisher, 1..=10).await;
+    // The place of `ids[n]` has 9 - n events after it.
+    for (path, most) in [
+        ("/short/", 2),
+        ("/events/", 4),
+        ("/young/", 4),
+        ("/long/", 9),
+    ] {
+        let mut fits = EventSource::resume(&gateway.public, path, &ids[9 - most]).await;
+        let first = u32::try_from(11 - most).unwrap();
+        assert_eq!(fits.data(most).await, texts(first..=10), "{path}");
+        if most < 9 {
+            let mut beyond = EventSource::resume(&gateway.public, path, &ids[8 - most]).await;
+            is_reset(&mut beyond, "history").await;
+        }
+    }
+    // An open stream is given all, however short its history.
+    let mut open = EventSource::open(&gateway.public, "/short/").await;
+    open.read_past("\n\n").await;
+    let batch: Vec<_> = (11..=30)
+        .map(|number| json!({"channel": "news", "data": number.to_string()}))
+        .collect();
+    publisher.publish(json!(batch)).await;
+    assert_eq!(open.data(20).await, texts(11..=30));
+    crate::support::pass(Duration::from_millis(1050)).await;
+    let mut old = EventSource::resume(&gateway.public, "/young/", &ids[8]).await;
+    is_reset(&mut old, "history").await;
+    let end = publisher
+        .publish(json!({"channel": "news", "close": true}))
+        .await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(get_with(&gateway, "/long/", &end).await.status, 204);
+    let mut again = EventSource::resume(&gateway.public, "/short/", &end).await;
+    publisher.text("news", "on").await;
+    assert_eq!(again.next().await.data, "on");
+}

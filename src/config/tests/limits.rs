@@ -1,15 +1,23 @@
 //! Who may listen from where and how often, and heartbeats that are events.
 
+use std::time::Duration;
+
 use super::{SHORT, good, problems};
 use crate::config::{RouteKind, show};
+use crate::domain::ByteSize;
+use crate::history::{self, Reach};
 use crate::stream::{Beat, Settings};
 use crate::wire::cors::Rules;
 
+/// A file whose only route is public, with these keys.
+fn with(route: &str) -> String {
+    let sse = format!("sse = {{ channels = [\"a\"], public = true, {route} }}");
+    SHORT.replace("proxy = \"django\"", &sse)
+}
+
 /// The settings of a public route with these keys under `[sse]` and in the route.
 fn stream(defaults: &str, route: &str) -> Settings {
-    let sse = format!("sse = {{ channels = [\"a\"], public = true, {route} }}");
-    let text = SHORT.replace("proxy = \"django\"", &sse);
-    let config = good(&format!("{text}[sse]\n{defaults}\n"));
+    let config = good(&format!("{}[sse]\n{defaults}\n", with(route)));
     let (entry, _) = config.routes.find("/").unwrap();
     match &entry.target.kind {
         RouteKind::Public { stream, .. } => stream.clone(),
@@ -47,6 +55,37 @@ fn a_route_may_have_another_heartbeat() {
     assert_eq!(beat(ping, "heartbeat_data = \"\""), named("ping", ""));
     assert_eq!(beat(ping, "heartbeat_event = \"p\""), named("p", "1"));
     assert_eq!(stream(ping, "heartbeat_event = \"\"").beat, Beat::comment());
+}
+
+#[test]
+fn a_route_may_be_given_less_or_more_of_the_log() {
+    let route =
+        "history = { events = 9, age = \"1h\" }, client_buffer = \"1MiB\", closed_for = \"0s\"";
+    let own = Reach {
+        events: 9,
+        age: Duration::from_secs(3600),
+        lag: ByteSize::mib(1),
+        closed_for: Duration::ZERO,
+    };
+    assert_eq!(stream("", "").reach, Reach::default());
+    assert_eq!(stream("", route).reach, own);
+    let events = stream("history = { age = \"2h\" }", "history = { events = 5 }").reach;
+    assert_eq!(
+        (events.events, events.age),
+        (5, Duration::from_secs(7200)),
+        "key by key"
+    );
+    // The log keeps what is asked of it most.
+    let config = good(&with(route));
+    let kept = Reach::default().or_more(own);
+    assert_eq!((kept.events, kept.age), (256, own.age));
+    let expected = history::Settings::new(ByteSize::mib(256), kept);
+    assert_eq!(config.history, expected);
+    let shown = show(&config);
+    assert!(shown.contains(
+        "history = { events = 9, age = \"1h\" }, client_buffer = \"1MiB\", closed_for = \"0s\" }\n"
+    ));
+    assert!(shown.contains("\nhistory = { events = 256, age = \"10m\" }\n"));
 }
 
 #[test]

@@ -87,6 +87,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "proxy = \"django\"",
+        "sse = { ask = \"django\", history = { events = 0 } }",
+        "8:46: route[0].sse.history.events: expected a whole number from 1 to 1000000",
+    ),
+    (
+        "proxy = \"django\"",
+        "sse = { ask = \"django\", history_memory = \"1MiB\" }",
+        "8:25: route[0].sse.history_memory: unknown key \"history_memory\"",
+    ),
+    (
+        "proxy = \"django\"",
         "proxy = { to = \"django\", record = 7 }",
         "8:35: route[0].proxy.record: expected true or false, found an integer",
     ),
