@@ -114,7 +114,7 @@ pub struct Config {
     pub request_id: HeaderName,
     /// `[metrics]`.
     pub metrics: MetricsSettings,
-    /// `console.enabled`: whether `/` of an internal listener answers. Default yes.
+    /// `console.enabled`: whether there is a console at `/` of an internal listener. Default yes.
     pub console: bool,
     /// `[log]` without `access` and `request_id`.
     pub log: log::Settings,

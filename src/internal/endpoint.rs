@@ -52,7 +52,7 @@ pub(super) enum Endpoint {
 pub struct Places {
     /// Where the metrics are. Default `/metrics`.
     pub metrics: String,
-    /// Whether `/` answers. Default yes.
+    /// Whether `/` answers, and the console may call. Default yes.
     pub here: bool,
 }
 

@@ -1,12 +1,14 @@
 //! The internal service: Django publishes here, the operator looks here.
 //!
 //! `server` calls it for each request on an internal listener. It decides who is there (a bearer token; or, where there
-//! are none, a program on this machine or one with a certificate, and no web page), finds the endpoint, and turns
-//! problems into answers.
+//! are none, a program on this machine or one with a certificate, and of web pages the console alone), finds the endpoint,
+//! and turns problems into answers.
 
 mod body;
+mod callers;
 mod endpoint;
 mod grip;
+mod page;
 mod publish;
 pub mod reload;
 mod respond;
@@ -15,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, ORIGIN};
 use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 
@@ -25,19 +26,21 @@ use crate::base::metrics::{Registry, StatusCounters};
 use crate::base::random;
 use crate::base::seldom::Seldom;
 use crate::console::{Console, NoPage, Wanted, Which};
-use crate::domain::{ByteSize, ChannelName, ConnInfo, Peer, RequestId};
+use crate::domain::{ByteSize, ChannelName, ConnInfo, RequestId};
 use crate::publish::{Publisher, gather};
 use crate::tokens::{Grant, Tokens};
 use crate::wire::grip::signature::Key;
+use crate::wire::headers;
 use crate::wire::kick::{self, Target};
 use crate::wire::openapi::{self, Verb};
 use crate::wire::parameters::Parameters;
 use crate::wire::problem::Problem;
-use crate::wire::{headers, host};
 
 pub use body::Body;
+use callers::Browsers;
 use endpoint::Endpoint;
 pub use endpoint::Places;
+use page::Page;
 use reload::Reloads;
 
 /// How often the log says that items are refused.
@@ -54,7 +57,7 @@ const MOST_STREAMS: usize = u32::MAX as usize;
 #[derive(Debug)]
 pub struct Access {
     /// What callers show; if there are none, anybody may call who is on this machine or has a
-    /// certificate that the listener asks for, but no web page.
+    /// certificate that the listener asks for, but no web page other than the console.
     pub tokens: Tokens,
     /// What the control endpoint takes in place of a token.
     pub keys: Vec<Key>,
@@ -67,6 +70,7 @@ pub struct Access {
 pub struct Internal {
     access: Live<Access>,
     places: Places,
+    page: Page,
     publisher: Publisher,
     console: Console,
     reloads: Reloads,
@@ -90,6 +94,7 @@ impl Internal {
         );
         Self {
             access: Live::new(access),
+            page: Page::new(&places.metrics),
             places,
             publisher,
             console,
@@ -116,6 +121,7 @@ impl Internal {
             (Endpoint::Events | Endpoint::ChannelEvents(_), Verb::Post) => access.signed(&parts)?,
             _ => None,
         };
+        let authenticate = || access.authenticate(&parts, conn, self.browsers(&endpoint, verb));
         let grant = match endpoint {
             Endpoint::Here | Endpoint::Health | Endpoint::Ready => None,
             // The body will say who it is.
@@ -124,18 +130,18 @@ impl Internal {
             Endpoint::Metrics if !access.tokens.is_empty() => None,
             Endpoint::Items | Endpoint::Recover if access.shows_key(&parts) => None,
             Endpoint::Items => {
-                let grant = access.authenticate(&parts, conn);
+                let grant = authenticate();
                 self.look_at_key(&access, &parts, grant.is_ok());
                 grant?
             }
-            _ => access.authenticate(&parts, conn)?,
+            _ => authenticate()?,
         };
         let grant = grant.as_ref();
         let (console, places) = (&self.console, &self.places);
         let template = endpoint.template();
         let asked = || Parameters::read(parts.uri.query(), openapi::parameters(verb, template));
         let json = match &endpoint {
-            Endpoint::Here => return Ok(respond::text("tidegate\n")),
+            Endpoint::Here => return Ok(respond::here(&self.page, &parts.headers)),
             Endpoint::Items => return self.items(&parts, body, grant).await,
             Endpoint::Recover => return self.recover(&parts.headers, grant),
             Endpoint::Health => return Ok(respond::text("ok\n")),
@@ -185,6 +191,18 @@ impl Internal {
             }
         };
         Ok(respond::json(json))
+    }
+
+    /// Which browsers may call without a token. What is made to be read may be opened by its address: nothing happens by it, and
+    /// no page sees the answer.
+    const fn browsers(&self, endpoint: &Endpoint, verb: Verb) -> Browsers {
+        Browsers {
+            console: self.places.here,
+            address_bar: matches!(
+                (endpoint, verb),
+                (Endpoint::Metrics | Endpoint::Document, Verb::Get)
+            ),
+        }
     }
 
     fn tap(
@@ -242,9 +260,10 @@ impl Access {
         &self,
         parts: &request::Parts,
         conn: &ConnInfo,
+        browsers: Browsers,
     ) -> Result<Option<Grant>, Problem> {
         if self.tokens.is_empty() {
-            return no_web_page(parts, conn).map(|()| None);
+            return callers::let_in(parts, conn, browsers).map(|()| None);
         }
         let Some(shown) = headers::bearer(&parts.headers) else {
             return Err(Problem::unauthorized(
@@ -255,29 +274,6 @@ impl Access {
         grant
             .map(Some)
             .ok_or_else(|| Problem::unauthorized("the bearer token is not known here".to_owned()))
-    }
-}
-
-/// Without tokens a browser must not be able to call: not from a page of any site (those send `Origin` or
-/// `Sec-Fetch-Site`), nor by a name that somebody made point to this machine.
-fn no_web_page(parts: &request::Parts, conn: &ConnInfo) -> Result<(), Problem> {
-    let refuse = |detail: &str| Err(Problem::forbidden(detail.to_owned()));
-    if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key("sec-fetch-site") {
-        return refuse(
-            "a web page may not call the internal listener; set [publish] tokens to allow it",
-        );
-    }
-    // A browser cannot reach a unix socket, nor take a certificate for one of another name; programs put any name there.
-    if (conn.peer == Peer::Unix || conn.certified)
-        && parts.headers.get_all(HOST).iter().count() <= 1
-    {
-        return Ok(());
-    }
-    match host::of_request(parts) {
-        Ok((host, _)) if host::is_loopback(&host) => Ok(()),
-        _ => {
-            refuse("without [publish] tokens the internal listener answers only to a loopback Host")
-        }
     }
 }
 

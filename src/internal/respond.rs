@@ -2,28 +2,48 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::Body;
+use super::page::Page;
 use crate::console::Tap;
 use crate::domain::{ConnInfo, RequestId};
 use crate::publish::Published;
+use crate::wire::conditional;
 use crate::wire::idempotency::REPLAYED;
 use crate::wire::problem::{self, Problem};
 
 /// When to try again what is refused for now, in seconds.
 const SOON: u64 = 5;
+/// What browsers may do with the page beside what its policy says: nobody frames it, loads it as a part of something else, or
+/// keeps a hold on its window. It is asked for anew each time, for a new version may be there.
+static OF_THE_PAGE: [(HeaderName, &str); 5] = [
+    (CACHE_CONTROL, "no-cache"),
+    (REFERRER_POLICY, "no-referrer"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
 
 fn answer(content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Data of publishers is in many answers: no browser is to take one for something that runs.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -32,6 +52,29 @@ pub(super) fn text(text: &'static str) -> Response<Body> {
         "text/plain; charset=utf-8",
         Body::Text(Bytes::from_static(text.as_bytes())),
     )
+}
+
+/// The console.
+pub(super) fn here(page: &Page, asked: &HeaderMap) -> Response<Body> {
+    let etag = page.etag.to_str().unwrap_or_default();
+    let is_known = conditional::is_known(asked, etag);
+    let body = if is_known {
+        Bytes::new()
+    } else {
+        page.text.clone()
+    };
+    let mut response = answer("text/html; charset=utf-8", Body::Text(body));
+    let headers = response.headers_mut();
+    for (name, value) in &OF_THE_PAGE {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(ETAG, page.etag.clone());
+    headers.insert(CONTENT_SECURITY_POLICY, page.policy.clone());
+    if is_known {
+        headers.remove(CONTENT_TYPE);
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    response
 }
 
 /// One line, as clients of the control endpoint expect it.

@@ -54,6 +54,11 @@ pub fn evaluate(headers: &HeaderMap, validators: Validators<'_>) -> Verdict {
     Verdict::Proceed
 }
 
+/// Whether `If-None-Match` names what has this entity tag: for what has no date beside it.
+pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    names(headers, &IF_NONE_MATCH, etag, Comparison::Weak)
+}
+
 /// Whether a `Range` counts: without `If-Range` it does, with one only if that names what there is.
 pub fn range_counts(headers: &HeaderMap, validators: Validators<'_>) -> bool {
     let mut lines = headers.get_all(IF_RANGE).iter();

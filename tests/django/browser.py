@@ -36,6 +36,8 @@ def start(folder: Path) -> Chrome:
     options.accept_insecure_certs = True
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # which refuses to work for root
+    # What a page's policy refuses is told there and nowhere else.
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = Service(executable_path=CHROMEDRIVER, log_output=str(folder / "chromedriver.log"))
     return Chrome(options=options, service=service)
 

@@ -149,7 +149,8 @@ BROWSERS = [
     {"Origin": "http://localhost:3000"},
     {"Origin": "null"},
     {"Sec-Fetch-Site": "cross-site"},
-    {"Sec-Fetch-Site": "same-origin"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},
 ]
 
 

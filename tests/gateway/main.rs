@@ -33,6 +33,8 @@ mod buffering;
 mod compressing;
 // How many connections one client may have.
 mod connections_per_client;
+// The page of an internal listener, and which browsers may call it.
+mod console;
 // Which pages of other origins may read a stream.
 mod cors;
 // Which pages of other origins may read anything else.

@@ -80,6 +80,7 @@ fn requests(ids: &[String], long: &str) -> Vec<(&'static str, String, &'static s
     let event = |data: &str| json!({"channel": "news", "data": data}).to_string();
     let mut requests: Vec<(&str, String, &str, String)> = [
         ("GET", "/", "", ""),
+        ("GET", "/", "If-None-Match: *\r\n", ""),
         ("POST", "/publish/", TYPED, r#"{"items":[]}"#),
         ("POST", "/publish/", TYPED, "{}"),
         ("POST", "/publish/", PICKY, r#"{"items":[]}"#),

@@ -90,9 +90,9 @@ pub struct Operation {
 enum Access {
     /// Everybody.
     All,
-    /// Everybody but, without tokens, a web page.
+    /// Everybody but, without tokens, a web page other than the console.
     NoPage,
-    /// Whoever shows a token; without tokens, everybody but a web page.
+    /// Whoever shows a token; without tokens, everybody but a web page other than the console.
     Token,
     /// As before, or whoever signs the request.
     Signed,

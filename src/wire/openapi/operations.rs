@@ -10,6 +10,7 @@ use crate::wire::problem::Problem;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
+const HTML: &str = "text/html";
 const OPEN_METRICS: &str = "application/openmetrics-text";
 const LINES: &str = "application/x-ndjson";
 const PATTERN: Schema = Schema::Form("^[A-Za-z0-9_.:@/*-]{1,200}$");
@@ -81,6 +82,19 @@ const READY_ANSWERS: [Answer; 2] = [
     },
 ];
 
+const HERE_ANSWERS: [Answer; 2] = [
+    good(
+        &[(HTML, Schema::Text)],
+        "The page. It shows nothing by itself: it asks what is here, with the token it is given.",
+    ),
+    Answer {
+        status: 304,
+        about: "The console is as `If-None-Match` knows it.",
+        content: &[],
+        header: None,
+    },
+];
+
 const BAD_ITEMS: Answer = Answer {
     status: 400,
     about: "Nothing is taken; why, in one line.",
@@ -98,8 +112,8 @@ const NOT_ACCEPTABLE: Answer = Answer {
 pub static OPERATIONS: [Operation; 18] = [
     Operation {
         access: Access::All,
-        answers: &[good(&[(TEXT, Schema::OneOf(&["tidegate\n"]))], "It is.")],
-        ..on(Verb::Get, HERE, "here", "Whether anybody is here")
+        answers: &HERE_ANSWERS,
+        ..on(Verb::Get, HERE, "here", "The console")
     },
     Operation {
         body: Some(Body {
