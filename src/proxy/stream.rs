@@ -91,7 +91,9 @@ impl Proxy {
             ..
         } = exchange;
         let (limit, upstream) = (route.body_limit, asker.upstream());
-        let body = Self::take_body(site, &parts.headers, unread, limit, 0, upstream).await?;
+        // Whole, whatever the upstream buffers: of a client whose stream is held nothing is read any more.
+        let whole = limit.get();
+        let body = Self::take_body(site, &parts.headers, unread, limit, whole, upstream).await?;
         self.open(
             &parts,
             client,

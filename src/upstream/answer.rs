@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::ahead::Ahead;
+use super::body::Upload;
 use super::conn::Conn;
 use super::error::AnswerError;
 use super::exchange::{Answered, SendError, Sending};
@@ -36,6 +37,8 @@ pub struct AnswerBody {
     /// What is to be given after that.
     next: Bytes,
     source: Source,
+    /// What the client is still sending of its request though the answer is whole.
+    upload: Option<Upload>,
 }
 
 /// Where the rest comes from; boxed, because most answers come whole.
@@ -55,6 +58,8 @@ struct Rest {
     end: End,
     /// What of the request is still to be written.
     sending: Option<Box<Sending>>,
+    /// What the client is still sending though nobody writes it any more.
+    upload: Option<Upload>,
     can_be_kept: bool,
     room: usize,
     _turn: Option<Slot>,
@@ -98,6 +103,7 @@ impl AnswerBody {
             head,
             lease,
             sending,
+            upload,
             is_whole,
         } = answered;
         let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -112,6 +118,7 @@ impl AnswerBody {
             lease,
             end,
             sending,
+            upload,
             room: LEAST_ROOM,
             // A connection that was handed over keeps no turn.
             _turn: turn.filter(|_| !switched),
@@ -135,8 +142,9 @@ impl AnswerBody {
             ready = data;
         }
         if rest.is_over() {
-            rest.finish(now);
-            return Self::new(ready, Source::Over);
+            let mut whole = Self::new(ready, Source::Over);
+            whole.upload = rest.finish(now);
+            return whole;
         }
         Self::new(ready, Source::Conn(Box::new(rest)))
     }
@@ -146,6 +154,7 @@ impl AnswerBody {
             ready,
             next: Bytes::new(),
             source,
+            upload: None,
         }
     }
 
@@ -159,9 +168,17 @@ impl AnswerBody {
         matches!(self.source, Source::Over)
     }
 
-    /// Whether something of the request was still to be written when it was last read.
+    /// Whether something of the request was still to be written when it was last read, or to be sent by the client.
     pub fn is_before_its_time(&self) -> bool {
-        matches!(&self.source, Source::Conn(rest) if rest.sending.is_some())
+        match &self.source {
+            Source::Conn(rest) => rest.sending.is_some() || rest.upload.is_some(),
+            Source::Over | Source::Ahead(_) => self.upload.is_some(),
+        }
+    }
+
+    /// What the client is still sending of its request, once the answer was read to its end.
+    pub fn take_upload(&mut self) -> Option<Upload> {
+        self.upload.take()
     }
 
     /// What is there of it already.
@@ -216,7 +233,7 @@ impl AnswerBody {
 
     fn finish(&mut self) {
         if let Source::Conn(rest) = std::mem::replace(&mut self.source, Source::Over) {
-            rest.finish(Instant::now());
+            self.upload = rest.finish(Instant::now());
         }
     }
 }
@@ -238,10 +255,14 @@ impl Rest {
         }
     }
 
-    fn finish(self, now: Instant) {
+    /// Lets go of the connection; what the client is still sending of its request.
+    fn finish(self, now: Instant) -> Option<Upload> {
         if self.can_be_kept && self.sending.is_none() {
             self.lease.give_back(now);
+            return None;
         }
+        let sending = self.sending.and_then(|sending| sending.into_upload());
+        sending.or(self.upload)
     }
 
     /// Writes what is left of the request. A server that has answered need not read it.
@@ -252,7 +273,11 @@ impl Rest {
         match sending.poll(&mut self.lease.conn, cx) {
             Poll::Pending => return Ok(()),
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(SendError::Socket(_))) => self.can_be_kept = false,
+            Poll::Ready(Err(SendError::Socket(_))) => {
+                self.can_be_kept = false;
+                let given_up = self.sending.take();
+                self.upload = given_up.and_then(|sending| sending.into_upload());
+            }
             Poll::Ready(Err(SendError::Body(error))) => return Err(AnswerError::Request(error)),
         }
         self.sending = None;

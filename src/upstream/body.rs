@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 use super::buffers::TempFile;
-use super::error::RequestBodyError;
+use super::error::{RequestBodyError, RequestBodyFault};
 
 /// How much of a temp file is read at once.
 pub(super) const READ: usize = 64 << 10;
@@ -54,6 +55,26 @@ pub struct Streamed {
     /// Made at the first pause.
     pause: Option<Pin<Box<Sleep>>>,
     pausing: bool,
+}
+
+/// What a client is still sending of a body that its server does not read any more.
+#[derive(Debug)]
+pub struct Upload(Box<Streamed>);
+
+impl Upload {
+    /// Reads it to its end, for nobody. Bounds: the length that the request said it has, and pauses of `body_idle`.
+    pub async fn throw_away(self) -> Result<(), RequestBodyFault> {
+        let mut body = RequestBody::Streamed(self.0);
+        while let Some(frame) = body.frame().await {
+            frame.map_err(|error| error.fault())?;
+        }
+        Ok(())
+    }
+
+    /// The body itself.
+    pub fn into_incoming(self) -> Incoming {
+        self.0.incoming
+    }
 }
 
 impl RequestBody {
@@ -101,6 +122,14 @@ impl RequestBody {
                 reading: None,
             })),
             Self::Streamed(_) => None,
+        }
+    }
+
+    /// What the client is still sending of it.
+    pub(super) fn into_upload(self) -> Option<Upload> {
+        match self {
+            Self::Streamed(streamed) => Some(Upload(streamed)),
+            Self::Empty | Self::Memory(_) | Self::File(_) => None,
         }
     }
 

@@ -18,7 +18,7 @@ use http_body::Body as _;
 use std::pin::Pin;
 use tokio::time::Instant;
 
-use super::body::RequestBody;
+use super::body::{RequestBody, Upload};
 use super::conn::Conn;
 use super::error::{RequestBodyError, UpstreamError};
 use super::head::Head;
@@ -40,6 +40,8 @@ pub(super) struct Exchange {
     sending: Option<Sending>,
     /// Why writing was given up, while there may still be an answer.
     broken: Option<io::Error>,
+    /// What the client was still sending then.
+    upload: Option<Upload>,
     to_head: bool,
     /// How much of what was read is known to hold no end of a head.
     seen: usize,
@@ -55,6 +57,8 @@ pub(super) struct Answered {
     pub(super) lease: Lease,
     /// What of the request is still to be written.
     pub(super) sending: Option<Box<Sending>>,
+    /// What the client is still sending though nobody writes it any more.
+    pub(super) upload: Option<Upload>,
     /// Whether the request was, or can still be, written as it should.
     pub(super) is_whole: bool,
 }
@@ -97,6 +101,7 @@ impl Exchange {
             lease,
             sending: Some(Sending::new(body)),
             broken: None,
+            upload: None,
             to_head: head.method == Method::HEAD,
             seen: 0,
             interim: 0,
@@ -152,7 +157,7 @@ impl Exchange {
             }
             Poll::Ready(Err(SendError::Socket(error))) => {
                 self.broken = Some(error);
-                self.sending = None;
+                self.upload = self.sending.take().and_then(Sending::into_upload);
             }
         }
         Ok(())
@@ -193,6 +198,7 @@ impl Exchange {
             head,
             lease: self.lease,
             sending: self.sending.map(Box::new),
+            upload: self.upload,
             is_whole: self.broken.is_none(),
         }
     }
@@ -264,6 +270,11 @@ impl Sending {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// What the client is still sending, once nobody writes it any more.
+    pub(super) fn into_upload(self) -> Option<Upload> {
+        (self.left > 0).then(|| self.body.into_upload()).flatten()
     }
 
     const fn is_untouched(&self) -> bool {

@@ -281,3 +281,21 @@ async fn an_answer_before_the_end_of_a_request_is_not_lost_with_a_reset() {
     let reset = frames.last().unwrap();
     assert_eq!((reset.stream, &*reset.payload), (3, &[0, 0, 0, 0][..]));
 }
+
+#[tokio::test]
+async fn nor_is_that_of_django_to_an_upload_that_it_does_not_read() {
+    let backend = Backend::start_early(|_| Reply::ok("enough").then_hang()).await;
+    let gateway = Gateway::before(&backend.address, "buffer_request = false").await;
+    let mut conn = open(&gateway, b"").await;
+    let mut post = REQUEST.to_vec();
+    post[0].1 = "POST";
+    post.push(("content-length", "100000"));
+    conn.send(frame(HEADERS, END_HEADERS, 1, &fields(&post)))
+        .await;
+    let answer = until_frame(&mut conn, DATA).await;
+    assert_eq!(answer.last().unwrap().flags & END_STREAM, END_STREAM);
+    let rest = frame(DATA, 0, 1, &[b'x'; 16000]).repeat(2);
+    conn.send([rest, frame(PING, 0, 0, &[0; 8])].concat()).await;
+    let frames = until_frame(&mut conn, PING).await;
+    assert!(frames.iter().all(|frame| frame.kind != RST_STREAM));
+}

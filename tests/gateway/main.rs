@@ -50,6 +50,7 @@ mod grip_edges;
 mod grip_polls;
 // Streams that Django opens by its answer, in the way of GRIP.
 mod grip_streams;
+mod grip_uploads;
 // Messages that could be read in two ways.
 mod hostile;
 mod hostile_floods;

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use crate::domain::Frame;
-use crate::upstream::{AnswerBody, AnswerError};
+use crate::upstream::{AnswerBody, AnswerError, Upload};
 use crate::wire::grip::{BadInstruct, Instruct, has_instruct_body};
 
 /// The most bytes of a body that is held, or appended to a stream.
@@ -56,14 +56,14 @@ pub enum Unreadable {
     Coding,
 }
 
-/// All of an answer, with its instructions.
+/// All of an answer, with its instructions; and what the client is still sending of its request.
 pub(super) async fn read(
     answer: Response<AnswerBody>,
     patience: Duration,
-) -> Result<Held, Unreadable> {
+) -> Result<(Held, Option<Upload>), Unreadable> {
     let (parts, body) = answer.into_parts();
     let gathered = timeout(patience, gather(body)).await;
-    let mut body = gathered.map_err(|_| Unreadable::Endless)??;
+    let (mut body, upload) = gathered.map_err(|_| Unreadable::Endless)??;
     let (mut status, mut headers) = (parts.status, parts.headers);
     if let Some(coding) = headers.remove(CONTENT_ENCODING) {
         body = decode(coding.as_bytes(), body)?;
@@ -79,18 +79,20 @@ pub(super) async fn read(
     } else {
         Instruct::of_headers(&headers)?
     };
-    Ok(Held {
+    let held = Held {
         status: instruct.status.unwrap_or(status),
         instruct,
         headers,
         body,
         frame: OnceLock::new(),
-    })
+    };
+    Ok((held, upload))
 }
 
-async fn gather(mut body: AnswerBody) -> Result<Bytes, Unreadable> {
+async fn gather(mut body: AnswerBody) -> Result<(Bytes, Option<Upload>), Unreadable> {
+    let upload = body.take_upload();
     body = match body.into_whole() {
-        Ok(whole) if whole.len() <= MOST_BODY => return Ok(whole),
+        Ok(whole) if whole.len() <= MOST_BODY => return Ok((whole, upload)),
         Ok(_) => return Err(Unreadable::Endless),
         Err(body) => body,
     };
@@ -102,7 +104,7 @@ async fn gather(mut body: AnswerBody) -> Result<Bytes, Unreadable> {
         }
         gathered.extend_from_slice(&data);
     }
-    Ok(gathered.freeze())
+    Ok((gathered.freeze(), body.take_upload()))
 }
 
 /// Held bodies are never compressed; but Django may have compressed one before anybody knew.

@@ -366,9 +366,10 @@ impl Links {
         let held = match answer.await {
             Err(error) => Err(LinkError::Down(error)),
             Ok(answer) if !answer.status().is_success() => Err(LinkError::Refused(answer.status())),
-            Ok(answer) => read(answer, self.patience())
-                .await
-                .map_err(LinkError::Unreadable),
+            Ok(answer) => {
+                let read = read(answer, self.patience()).await;
+                read.map(|(held, _)| held).map_err(LinkError::Unreadable)
+            }
         };
         self.0.metrics.count(match &held {
             Ok(_) => "answered",

@@ -18,7 +18,7 @@ use crate::hub::{Era, Session};
 use crate::stream::open::Candidate;
 use crate::stream::permission::Permission;
 use crate::stream::{Body, OpenError, Settings, Streams};
-use crate::upstream::AnswerBody;
+use crate::upstream::{AnswerBody, Upload, UpstreamError};
 use crate::wire::grip::{Instruct, Mode, clean, has_instruct_body};
 use crate::wire::headers;
 
@@ -116,7 +116,7 @@ impl Streams {
             }
         }
         let read = answer::read(answer, links.patience()).await;
-        let mut held = read.map_err(OpenError::Unreadable)?;
+        let (mut held, upload) = read.map_err(OpenError::Unreadable)?;
         headers::strip_response(&mut held.headers);
         clean(&mut held.headers, &held.instruct);
         let said = Said {
@@ -136,19 +136,30 @@ impl Streams {
         if instruct.mode == Some(Mode::Response) {
             let prefix = &links.grip().prefix;
             let poll = Poll::new(candidate, prefix, instruct, said, caller);
+            finish(upload).await?;
             return Ok(poll.wait().await);
         }
         if has_no_body(said.status) {
             return Ok(Heeded::Answer(said.into()));
         }
         let hold = Hold::new(links, caller, instruct, &self.0.hub);
-        Ok(Heeded::Answer(if hold.is_over(instruct.mode) {
+        if hold.is_over(instruct.mode) {
             let body = hold.never_was(&held).to_bytes();
-            Said { body, ..said }.into()
-        } else {
-            stream(candidate, hold, said, &held)
-        }))
+            return Ok(Heeded::Answer(Said { body, ..said }.into()));
+        }
+        finish(upload).await?;
+        Ok(Heeded::Answer(stream(candidate, hold, said, &held)))
     }
+}
+
+/// Lets the client send the rest of its request, which Django has answered without. Many clients read nothing before they have
+/// sent everything, and of one whose stream is held nothing is read any more. What is published meanwhile waits in the log.
+async fn finish(upload: Option<Upload>) -> Result<(), OpenError> {
+    let Some(upload) = upload else {
+        return Ok(());
+    };
+    let thrown_away = upload.throw_away().await;
+    thrown_away.map_err(|fault| OpenError::Down(UpstreamError::RequestBody(fault)))
 }
 
 /// A stream, on its channels before anybody gets a byte of it.
