@@ -20,9 +20,10 @@ use crate::record::{self, Recorder};
 use crate::redis::Subscriber;
 use crate::routes::{Entry, Table};
 use crate::tls::{Challenge, Challenges};
+use crate::tokens::keys::{Keyed, Keys};
 use crate::upstream::Room;
 use crate::wire::host::HostRule;
-use crate::{server, stream, tls, upstream};
+use crate::{server, stream, tls};
 
 /// Connections to internal listeners, whose callers are few.
 const INTERNAL_CONNECTIONS: usize = 4096;
@@ -140,14 +141,16 @@ pub(super) fn ordered(config: &Config) -> Vec<(Arc<tls::Settings>, Vec<Challenge
 
 /// Who may call on internal listeners.
 pub(super) fn admitted(config: &Config) -> Access {
-    let key = |settings: &upstream::Settings| settings.grip.as_ref()?.key.clone();
+    let held = config.upstreams.iter().filter_map(|settings| {
+        let grip = settings.grip.as_ref()?;
+        Some(Keyed {
+            prefix: grip.prefix.as_str().into(),
+            key: grip.key.clone(),
+        })
+    });
     Access {
         tokens: config.tokens.clone(),
-        keys: config.upstreams.iter().filter_map(key).collect(),
-        holds: config
-            .upstreams
-            .iter()
-            .any(|upstream| upstream.grip.is_some()),
+        keys: Keys::new(held),
     }
 }
 

@@ -9,6 +9,7 @@
 mod kicks;
 mod listeners;
 mod presence;
+mod recoveries;
 mod seat;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,6 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -38,6 +38,8 @@ pub use kicks::{Era, Session, Whom};
 use listeners::Listeners;
 pub use presence::Changes;
 use presence::Presence;
+use recoveries::Recoveries;
+pub use recoveries::Recovery;
 pub use seat::{About, Ending, Identity, Membership, Seat};
 use seat::{ById, Joined, Listener};
 
@@ -54,7 +56,7 @@ struct Inner {
     table: Mutex<Table>,
     /// Makes sessions of cookies.
     hasher: RandomState,
-    recoveries: AtomicU64,
+    recoveries: Recoveries,
     metrics: Metrics,
 }
 
@@ -145,7 +147,7 @@ impl Hub {
             log,
             table: Mutex::default(),
             hasher: RandomState::new(),
-            recoveries: AtomicU64::new(0),
+            recoveries: Recoveries::default(),
             metrics,
         }))
     }
@@ -220,14 +222,14 @@ impl Hub {
         streams
     }
 
-    /// How often all streams were told that they may have missed something.
-    pub fn recoveries(&self) -> u64 {
-        self.0.recoveries.load(Ordering::Acquire)
+    /// How often streams were told that they may have missed something, whose channels' names begin with `prefix`.
+    pub fn recovery(&self, prefix: &str) -> Recovery {
+        self.0.recoveries.of(prefix)
     }
 
-    /// Tells all streams that they may have missed something that the log knows nothing of.
-    pub fn recover(&self) {
-        self.0.recoveries.fetch_add(1, Ordering::AcqRel);
+    /// Tells the streams of such prefixes that they may have missed something that the log knows nothing of.
+    pub fn recover(&self, is_meant: impl Fn(&str) -> bool) {
+        self.0.recoveries.tell(is_meant);
         let table = lock(&self.0.table);
         let mut peal = Peal::default();
         for ById(listener) in &table.streams {

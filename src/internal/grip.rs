@@ -1,7 +1,8 @@
 //! The control endpoint of GRIP: `POST /publish/` and `POST /recover/`, answered in lines of text as its clients expect.
 //!
 //! Where there are tokens, one is needed; or, in its place, the key that signs what Django is told, or a JWT signed with it:
-//! that is what the publishers' library has. Where there are none, whatever they show is not looked at.
+//! that is what the publishers' library has. A key is good for the channels of its upstream, also where no token is needed;
+//! whatever else is shown there is not looked at.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,10 +11,11 @@ use http::{HeaderMap, Response, StatusCode, request};
 use hyper::body::Incoming;
 
 use super::body::Body;
+use super::endpoint::Endpoint;
 use super::{Access, Internal, good_for_all, respond};
 use crate::publish::grip::NotTaken;
 use crate::tokens::Grant;
-use crate::wire::grip::signature::Key;
+use crate::tokens::keys::Reach;
 use crate::wire::headers;
 use crate::wire::problem::Problem;
 
@@ -31,11 +33,12 @@ impl Internal {
         parts: &request::Parts,
         body: Incoming,
         grant: Option<&Grant>,
+        reach: Option<&Reach>,
     ) -> Result<Response<Body>, Problem> {
         let Some(media) = Media::wanted(&parts.headers) else {
             return Ok(not_acceptable());
         };
-        match self.publisher.items(body, grant).await {
+        match self.publisher.items(body, grant, reach).await {
             Ok(()) => Ok(media.answer("Published")),
             Err(NotTaken::Bad(bad)) => Ok(bad_request(&bad.to_string())),
             // A body that is too large is a bad request there.
@@ -45,38 +48,51 @@ impl Internal {
             Err(NotTaken::Refused(problem)) if problem.status == StatusCode::BAD_REQUEST => {
                 Ok(bad_request(&problem.detail))
             }
-            Err(NotTaken::Refused(problem)) => Err(problem),
+            Err(NotTaken::Refused(problem)) => {
+                if reach.is_some() && problem.status == StatusCode::FORBIDDEN && self.hints.now() {
+                    let hint = "the names of channels at /publish/ begin with the prefix of the upstream whose key it is";
+                    tracing::warn!(hint, "Items refused for channels of another upstream");
+                }
+                Err(problem)
+            }
         }
     }
 
-    /// Has all who are held ask Django anew.
+    /// Has all who are held, as far as the key reaches, ask Django anew.
     pub(super) fn recover(
         &self,
         headers: &HeaderMap,
         grant: Option<&Grant>,
+        reach: Option<&Reach>,
     ) -> Result<Response<Body>, Problem> {
         let Some(media) = Media::wanted(headers) else {
             return Ok(not_acceptable());
         };
         good_for_all(grant)?;
-        self.publisher.recover_items();
+        self.publisher.recover_items(reach);
         Ok(media.answer("Updated"))
     }
 
     /// Tells the operator what else follows from what a publisher shows, for their libraries tell nobody: that its items are
     /// refused; or that Django has another key than the gateway, and so believes no signature of it.
-    pub(super) fn look_at_key(&self, access: &Access, parts: &request::Parts, is_taken: bool) {
-        let shown = headers::bearer(&parts.headers);
-        let is_foreign = |shown: &[u8]| access.tokens.is_empty() && !access.is_keyed(shown);
+    pub(super) fn look_at_key(
+        &self,
+        access: &Access,
+        parts: &request::Parts,
+        reach: Option<&Reach>,
+        is_taken: bool,
+    ) {
+        let is_shown = headers::bearer(&parts.headers).is_some();
+        let is_foreign = is_shown && reach.is_none() && access.tokens.is_empty();
         let (hint, message) = if !is_taken {
             let hint = "does GRIP_URL have the key that grip.key has?";
             (hint, "Items refused for want of a token")
-        } else if !access.holds {
+        } else if access.keys.is_empty() {
             (
                 "`grip = true` of an upstream has its answers held",
                 "Items published, and no upstream has `grip`",
             )
-        } else if shown.is_some_and(is_foreign) {
+        } else if is_foreign {
             let hint = "GRIP_URL needs the key that grip.key has, or none if that has none; so Django does not know that it \
                         is behind a proxy, and holds a worker for each stream";
             (hint, "Items signed with another key than Grip-Sig")
@@ -90,13 +106,15 @@ impl Internal {
 }
 
 impl Access {
-    /// Whether `shown` is the key of an upstream, or signed with it.
-    pub(super) fn is_keyed(&self, shown: &[u8]) -> bool {
+    /// How far the key reaches that is shown to the control endpoint, or that has signed what is shown; `None` if it is that
+    /// of no upstream.
+    pub(super) fn reach(&self, endpoint: &Endpoint, parts: &request::Parts) -> Option<Reach> {
+        if !matches!(endpoint, Endpoint::Items | Endpoint::Recover) {
+            return None;
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.unwrap_or_default().as_secs();
-        let text = std::str::from_utf8(shown).unwrap_or_default();
-        let opens = |key: &Key| key.opens(text, now);
-        self.keys.iter().any(opens)
+        self.keys.verify(headers::bearer(&parts.headers)?, now)
     }
 }
 

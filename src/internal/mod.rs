@@ -28,8 +28,8 @@ use crate::base::seldom::Seldom;
 use crate::console::{Console, NoPage, Wanted, Which};
 use crate::domain::{ByteSize, ChannelName, ConnInfo, RequestId};
 use crate::publish::{Publisher, gather};
+use crate::tokens::keys::Keys;
 use crate::tokens::{Grant, Tokens};
-use crate::wire::grip::signature::Key;
 use crate::wire::headers;
 use crate::wire::kick::{self, Target};
 use crate::wire::openapi::{self, Verb};
@@ -60,9 +60,7 @@ pub struct Access {
     /// certificate that the listener asks for, but no web page other than the console.
     pub tokens: Tokens,
     /// What the control endpoint takes in place of a token.
-    pub keys: Vec<Key>,
-    /// Whether any upstream has its answers held, so that somebody may be held on items.
-    pub holds: bool,
+    pub keys: Keys,
 }
 
 /// The internal service.
@@ -122,28 +120,29 @@ impl Internal {
             _ => None,
         };
         let authenticate = || access.authenticate(&parts, conn, self.browsers(&endpoint, verb));
+        let reach = access.reach(&endpoint, &parts);
         let grant = match endpoint {
             Endpoint::Here | Endpoint::Health | Endpoint::Ready => None,
             // The body will say who it is.
             _ if signed.is_some() => None,
             // No token, but not for web pages either.
             Endpoint::Metrics if !access.tokens.is_empty() => None,
-            Endpoint::Items | Endpoint::Recover if access.shows_key(&parts) => None,
+            _ if reach.is_some() && !access.tokens.is_empty() => None,
             Endpoint::Items => {
                 let grant = authenticate();
-                self.look_at_key(&access, &parts, grant.is_ok());
+                self.look_at_key(&access, &parts, reach.as_ref(), grant.is_ok());
                 grant?
             }
             _ => authenticate()?,
         };
-        let grant = grant.as_ref();
+        let (grant, reach) = (grant.as_ref(), reach.as_ref());
         let (console, places) = (&self.console, &self.places);
         let template = endpoint.template();
         let asked = || Parameters::read(parts.uri.query(), openapi::parameters(verb, template));
         let json = match &endpoint {
             Endpoint::Here => return Ok(respond::here(&self.page, &parts.headers)),
-            Endpoint::Items => return self.items(&parts, body, grant).await,
-            Endpoint::Recover => return self.recover(&parts.headers, grant),
+            Endpoint::Items => return self.items(&parts, body, grant, reach).await,
+            Endpoint::Recover => return self.recover(&parts.headers, grant, reach),
             Endpoint::Health => return Ok(respond::text("ok\n")),
             Endpoint::Ready if console.is_ready() => return Ok(respond::text("ready\n")),
             Endpoint::Ready => return Ok(respond::not_ready()),
@@ -249,12 +248,6 @@ impl Internal {
 }
 
 impl Access {
-    /// Whether a token is needed, and what is shown in its place opens the control endpoint.
-    fn shows_key(&self, parts: &request::Parts) -> bool {
-        let shown = headers::bearer(&parts.headers);
-        !self.tokens.is_empty() && shown.is_some_and(|shown| self.is_keyed(shown))
-    }
-
     /// The grant of the token that was shown; `None` where no token is needed.
     fn authenticate(
         &self,

@@ -79,7 +79,7 @@ impl Proxy {
                 session: self.session(&head.headers, &holding.stream),
                 asked: self.hub.log().position(),
                 era: self.hub.era(),
-                recoveries: self.hub.recoveries(),
+                recovery: self.hub.recovery(&holding.links.grip().prefix),
                 site,
                 target: head.target.clone(),
                 repeats: body.as_ref().map_or(Repeats::Never, |_| Repeats::First),
@@ -124,7 +124,7 @@ impl Proxy {
             sent = Instant::now();
             caller.repeats = Repeats::Again;
             caller.asked = from;
-            caller.recoveries = self.hub.recoveries();
+            caller.recovery.note();
             caller.era = self.hub.era();
             let mut head = head.clone();
             head.tell_cursor(self.hub.log().id(self.hub.log().position()));

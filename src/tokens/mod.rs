@@ -1,10 +1,12 @@
-//! Who may publish: bearer tokens, webhook secrets, and what each is good for; in [`passwords`], who may see a route.
+//! Who may publish: bearer tokens, webhook secrets, and what each is good for; in [`keys`], what the keys of GRIP are good for; in
+//! [`passwords`], who may see a route.
 //! Floor 2.
 //!
 //! Asked by `publish` for each request. A presented token is compared with every token there is, in constant time: how
 //! long the answer takes says neither which token it was nor how much of it was right. It may say how long the secrets
 //! are, which is nothing to hide.
 
+pub mod keys;
 pub mod passwords;
 
 use std::fmt;

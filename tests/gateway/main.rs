@@ -47,6 +47,7 @@ mod error_pages;
 mod failing;
 // Requests that are answered later, and the control endpoint of GRIP.
 mod grip_edges;
+mod grip_keys;
 mod grip_polls;
 // Streams that Django opens by its answer, in the way of GRIP.
 mod grip_streams;

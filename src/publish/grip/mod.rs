@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use super::{Publisher, gather};
 use crate::domain::ChannelName;
 use crate::tokens::Grant;
+use crate::tokens::keys::Reach;
 use crate::wire::grip::{BadItems, Item, read};
 use crate::wire::problem::Problem;
 
@@ -30,16 +31,31 @@ pub enum NotTaken {
 }
 
 impl Publisher {
-    /// `POST /publish/`: a batch of items.
-    pub async fn items(&self, body: Incoming, grant: Option<&Grant>) -> Result<(), NotTaken> {
+    /// `POST /publish/`: a batch of items, within what the token or the key that was shown is good for.
+    pub async fn items(
+        &self,
+        body: Incoming,
+        grant: Option<&Grant>,
+        reach: Option<&Reach>,
+    ) -> Result<(), NotTaken> {
         let body = gather(body, self.0.rules.load().settings.max_body).await;
-        self.take_items(&body.map_err(NotTaken::Refused)?, grant)?;
+        self.take_items(&body.map_err(NotTaken::Refused)?, grant, reach)?;
         self.0.hub.caught_up().await;
         Ok(())
     }
 
-    fn take_items(&self, body: &Bytes, grant: Option<&Grant>) -> Result<(), NotTaken> {
+    fn take_items(
+        &self,
+        body: &Bytes,
+        grant: Option<&Grant>,
+        reach: Option<&Reach>,
+    ) -> Result<(), NotTaken> {
         let items = read(body)?;
+        let foreign = |item: &&Item| reach.is_some_and(|reach| !reach.has(&item.channel));
+        if let Some(item) = items.iter().find(foreign) {
+            let detail = format!("this key may not publish to {}", item.channel);
+            return Err(NotTaken::Refused(Problem::forbidden(detail)));
+        }
         let forbidden = |item: &&Item| {
             grant.is_some_and(|grant| !grant.allows(&ChannelName::of_foreign(&item.channel)))
         };
@@ -56,9 +72,10 @@ impl Publisher {
     }
 
     /// Takes the next item of each channel as it comes, whatever was published before it; and has all who were held on
-    /// items ask Django anew.
-    pub fn recover_items(&self) {
-        self.0.items.forget_order();
-        self.0.hub.recover();
+    /// items ask Django anew. Only the channels that the key reaches, if one was shown.
+    pub fn recover_items(&self, reach: Option<&Reach>) {
+        self.0.items.forget_order(reach);
+        let is_meant = |prefix: &str| reach.is_none_or(|reach| reach.has_all_of(prefix));
+        self.0.hub.recover(is_meant);
     }
 }

@@ -23,6 +23,7 @@ use crate::base::sync::lock;
 use crate::domain::{ChannelName, Event, Keep, Position, PublisherId};
 use crate::history::AppendError;
 use crate::hub::Hub;
+use crate::tokens::keys::Reach;
 use crate::wire::grip::Item;
 
 /// How long an item waits for the one before it.
@@ -34,6 +35,8 @@ const MOST_WAITING: usize = 10_000;
 /// The content of all that wait.
 const MOST_BYTES: usize = 16 << 20;
 const MOST_SEEN: usize = 100_000;
+/// Keys whose channels' order was forgotten; a reload may make others of them, and the oldest go.
+const MOST_REACHES: usize = 64;
 
 /// Takes items in order. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -63,6 +66,8 @@ struct State {
     is_watched: bool,
     /// Items up to here do not count as the one before.
     forgotten: Position,
+    /// The same, of the channels that a key reaches.
+    forgotten_of: VecDeque<(Reach, Position)>,
 }
 
 /// A moment, and a number that tells those of one moment apart.
@@ -209,9 +214,17 @@ impl Sequencer {
         counter.get()
     }
 
-    /// From now on the next item of each channel is taken as it comes.
-    pub(in crate::publish) fn forget_order(&self) {
-        lock(&self.0.state).forgotten = self.0.hub.log().position();
+    /// From now on the next item of each channel, or of each that a key reaches, is taken as it comes.
+    pub(in crate::publish) fn forget_order(&self, reach: Option<&Reach>) {
+        let mut state = lock(&self.0.state);
+        let position = self.0.hub.log().position();
+        let Some(reach) = reach else {
+            state.forgotten = position;
+            return state.forgotten_of.clear();
+        };
+        state.forgotten_of.retain(|(other, _)| other != reach);
+        state.forgotten_of.truncate(MOST_REACHES - 1);
+        state.forgotten_of.push_front((reach.clone(), position));
     }
 
     /// Has somebody look for what has waited long enough, if anything waits.
@@ -272,7 +285,12 @@ impl State {
     /// The id of the newest item of a channel; `None` if it is not known.
     fn newest(&self, hub: &Hub, channel: &ChannelName) -> Option<Box<str>> {
         let (position, id) = hub.log().newest(channel)?;
-        (position > self.forgotten).then_some(())?;
+        let name = channel.foreign().unwrap_or_default();
+        let is_forgotten =
+            |(reach, until): &(Reach, Position)| position <= *until && reach.has(name);
+        if position <= self.forgotten || self.forgotten_of.iter().any(is_forgotten) {
+            return None;
+        }
         id.map(|id| id.as_str().into())
     }
 

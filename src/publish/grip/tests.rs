@@ -8,6 +8,8 @@ use crate::base::metrics::Registry;
 use crate::domain::{Epoch, Position, StreamId};
 use crate::history::{self, Log};
 use crate::hub::{Era, Hub, Membership, Seat};
+use crate::tokens::keys::{Keyed, Keys};
+use crate::wire::grip::signature::Key;
 use crate::wire::grip::{Action, Stored};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -190,7 +192,7 @@ async fn nothing_waits_where_nobody_listens_or_the_order_is_not_known() {
         ["7", "-", "9"],
         "an item without an id says nothing"
     );
-    site.items.forget_order();
+    site.items.forget_order(None);
     site.take("12 after 11");
     assert_eq!(site.ids().last().unwrap(), "12");
 }
@@ -230,4 +232,21 @@ async fn at_the_end_everything_goes_on() {
     site.take("1, 3 after 2");
     site.items.close(Duration::from_secs(1)).await;
     assert_eq!(site.ids(), ["1", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_has_only_its_own_order_forgotten() {
+    let keyed = |prefix: &str| Keyed {
+        prefix: prefix.into(),
+        key: Some(Key::parse("key").unwrap()),
+    };
+    for (prefix, ids) in [("other-", ["1", "2", "9"].as_slice()), ("", &["1", "9"])] {
+        let site = Site::new(true);
+        site.take("1");
+        let reach = Keys::new(std::iter::once(keyed(prefix))).verify(b"key", 0);
+        site.items.forget_order(reach.as_ref());
+        site.take("9 after 2");
+        site.take("2 after 1");
+        assert_eq!(site.ids(), ids, "{prefix:?}");
+    }
 }

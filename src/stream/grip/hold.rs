@@ -20,7 +20,7 @@ use super::tracking::{Instructed, Tracking, When};
 use crate::base::random;
 use crate::domain::{ChannelName, Frame, Position, StreamId};
 use crate::history::Log;
-use crate::hub::{Era, Hub};
+use crate::hub::{Era, Hub, Recovery};
 use crate::wire::grip::{BadLink, Instruct, KeepAlive, KeepAliveMode, Link, Mode, Stored, resolve};
 
 /// How often a link that failed is followed again before the stream ends.
@@ -49,7 +49,7 @@ pub(in crate::stream) struct Hold {
     era: Era,
     failures: u8,
     /// Those it knows of.
-    recoveries: u64,
+    recovery: Recovery,
     /// The end of the log before Django was asked for the first time.
     since: Position,
     /// When a link was followed last because something was missing.
@@ -113,7 +113,7 @@ impl Hold {
             era,
             site,
             target,
-            recoveries,
+            recovery,
             ..
         } = caller;
         let (asked, era) = (*asked, *era);
@@ -129,7 +129,7 @@ impl Hold {
             asked,
             era,
             failures: 0,
-            recoveries: *recoveries,
+            recovery: recovery.clone(),
             since: asked,
             needed: None,
         };
@@ -352,8 +352,8 @@ impl Hold {
         now: Instant,
         hub: &Hub,
     ) -> Looked {
-        if hub.recoveries() != self.recoveries && !self.awaits() && !self.need(now) {
-            self.recoveries = hub.recoveries();
+        if self.recovery.is_news() && !self.awaits() && !self.need(now) {
+            self.recovery.note();
         }
         let turn = match &mut self.turn {
             Turn::Never => return Looked::Free,
@@ -382,7 +382,7 @@ impl Hold {
             return Looked::Free;
         };
         (self.asked, self.era) = (hub.log().position(), hub.era());
-        self.recoveries = hub.recoveries();
+        self.recovery.note();
         let needed = turn.is_none();
         if needed {
             self.needed = Some(now);

@@ -14,7 +14,7 @@ use super::hold::Hold;
 use super::links::{Links, Site};
 use super::poll::Poll;
 use crate::domain::Position;
-use crate::hub::{Era, Session};
+use crate::hub::{Era, Recovery, Session};
 use crate::stream::open::Candidate;
 use crate::stream::permission::Permission;
 use crate::stream::{Body, OpenError, Settings, Streams};
@@ -35,8 +35,8 @@ pub struct Caller {
     pub asked: Position,
     /// When Django was asked, counted in kicks.
     pub era: Era,
-    /// How often all were told that they may have missed something, by then.
-    pub recoveries: u64,
+    /// How often those of its upstream were told that they may have missed something, by then.
+    pub recovery: Recovery,
     /// What Django is told of the request when a link is followed.
     pub site: Site,
     /// Path and query, to which links are relative.

@@ -20,7 +20,7 @@ use super::open::{Caller, Heeded, Repeats, Said};
 use super::tracking::{Instructed, Judged, Tracking, When};
 use crate::domain::{Frame, Position};
 use crate::history::{Cursor, Progress};
-use crate::hub::{Hub, Membership, Seat};
+use crate::hub::{Hub, Membership, Recovery, Seat};
 use crate::stream::open::{Candidate, Sitting};
 use crate::stream::places::Places;
 use crate::wire::grip::{self, Action, Instruct, ResponseFormat, Stored};
@@ -44,8 +44,8 @@ pub(super) struct Poll {
     /// Whether Django should be asked again at once, and whether it can be asked again at all.
     is_doubtful: bool,
     repeats: Repeats,
-    /// How often all were told that they may have missed something, when it began.
-    recoveries: u64,
+    /// How often those of its upstream were told that they may have missed something, when it began.
+    recovery: Recovery,
     hub: Hub,
     seat: Seat,
     /// Held for their drop.
@@ -70,7 +70,7 @@ impl Poll {
         said: Said,
         caller: &Caller,
     ) -> Self {
-        let (repeats, recoveries) = (caller.repeats, caller.recoveries);
+        let repeats = caller.repeats;
         let Sitting {
             hub,
             seat,
@@ -102,7 +102,7 @@ impl Poll {
             // Once asked again, Django knows best.
             is_doubtful: is_doubtful && repeats == Repeats::First,
             repeats,
-            recoveries,
+            recovery: caller.recovery.clone(),
             seat,
             hub,
             _occupied: (membership, places),
@@ -134,7 +134,7 @@ impl Poll {
             if self.seat.ending().is_some() {
                 return Ready::Ready(End::Said);
             }
-            if self.hub.recoveries() != self.recoveries {
+            if self.recovery.is_news() {
                 return Ready::Ready(End::Again);
             }
             let (mut items, stream) = (VecDeque::new(), self.seat.id());

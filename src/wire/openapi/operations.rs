@@ -133,7 +133,7 @@ pub static OPERATIONS: [Operation; 18] = [
             Verb::Post,
             "/publish/",
             "publishItems",
-            "Publish items in the way of GRIP; the key of an upstream, or a JWT signed with it, is as good as a token",
+            "Publish items in the way of GRIP; the key of an upstream, or a JWT signed with it, is as good as a token for its channels",
         )
     },
     Operation {
