@@ -19,13 +19,14 @@ use crate::limits::{Budget, ClientLimit, ClientRate};
 use crate::proxy::{AccessLog, BasicAuth, Maintenance, Route, Site};
 use crate::routes::{Entry, Table};
 use crate::stream::grip::{self, Links};
-use crate::upstream::{Buffers, Families, Room, Upstream};
+use crate::upstream::{Buffers, Families, Room, Switch, Upstream};
 
 /// What is made once and serves every configuration: metrics can be registered only once.
 #[derive(Debug)]
 pub(super) struct Lasting {
     families: Families,
     buffers: Buffers,
+    maintenance: Switch,
     pub(super) asks: ask::Metrics,
     links: grip::Metrics,
     pub(super) files: Files,
@@ -58,6 +59,7 @@ impl Lasting {
         Self {
             families: Families::new(registry),
             buffers: Buffers::new(room, registry),
+            maintenance: Switch::new(registry),
             asks: ask::Metrics::new(registry),
             links: grip::Metrics::new(registry),
             // Temp files have half of the descriptors that are not for clients, these a quarter.
@@ -79,6 +81,9 @@ impl Lasting {
 impl InForce {
     /// What `config` is made into, with what stays of `before`.
     pub(super) fn new(config: Config, lasting: &Lasting, before: Option<&Self>) -> Self {
+        let when = config.maintenance.as_ref();
+        let when = when.map(|maintenance| maintenance.when_file.clone());
+        lasting.maintenance.configure(when);
         let upstreams = upstreams(&config, lasting, before);
         let rate = config.rate.map(|rate| {
             let known = before.filter(|before| before.config.rate == Some(rate));
@@ -101,6 +106,9 @@ impl InForce {
     pub(super) fn site(&self, lasting: &Lasting) -> Site {
         let access = self.config.access.as_ref().zip(lasting.lines.as_ref());
         let mut entries = self.routes.entries().iter();
+        let maintenance = self.config.maintenance.clone();
+        let maintenance =
+            maintenance.map(|settings| Maintenance::new(settings, lasting.maintenance.clone()));
         Site {
             settings: build::proxy(&self.config),
             has_internal: entries.any(|entry| entry.target.internal),
@@ -108,7 +116,7 @@ impl InForce {
             rate: self.rate.clone(),
             access: access.map(|(settings, lines)| AccessLog::new(lines.clone(), settings.format)),
             finish: self.config.finish.clone(),
-            maintenance: self.config.maintenance.clone().map(Maintenance::new),
+            maintenance,
         }
     }
 
@@ -193,7 +201,15 @@ fn upstreams(
     let upstreams = config.upstreams.iter().map(|settings| {
         let known = before.and_then(|before| before.upstreams.get(&settings.name));
         let known = known.filter(|known| known.settings() == settings);
-        let new = || Upstream::new(settings.clone(), &lasting.families, &lasting.buffers);
+        let new = || {
+            let Lasting {
+                families,
+                buffers,
+                maintenance,
+                ..
+            } = lasting;
+            Upstream::new(settings.clone(), families, buffers, maintenance)
+        };
         (settings.name.clone(), known.cloned().unwrap_or_else(new))
     });
     upstreams.collect()

@@ -136,7 +136,12 @@ impl Telling {
         let stop = self.stop.clone();
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
+            let maintenance = self.upstream.maintenance();
+            stop.run_until_cancelled(maintenance.over()).await;
             let last = stop.is_cancelled();
+            if last && maintenance.is_on().await {
+                return false;
+            }
             match self.send(&id, body.clone()).await {
                 Ok(()) => {
                     self.heard(changes.len());

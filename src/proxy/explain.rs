@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, request};
-use prometheus_client::metrics::gauge::Gauge;
 
 use super::basic::Checks;
 use super::body::length_of;
@@ -196,7 +195,7 @@ async fn instead(
 ) -> Option<Refusal> {
     if let Some(maintenance) = &site.maintenance
         && route.kind.needs_django()
-        && maintenance.is_on(&Gauge::default()).await
+        && maintenance.is_on().await
     {
         return Some(Refusal::Maintenance(maintenance.settings.retry_after));
     }

@@ -121,6 +121,13 @@ impl Proxy {
             if caller.repeats == Repeats::Again {
                 sleep_until(sent + PAUSE).await;
             }
+            // As for any request that comes now: nothing of it has been answered.
+            let site = self.site.load();
+            if let Some(maintenance) = &site.maintenance
+                && maintenance.is_on().await
+            {
+                return maintenance.answer(&head.method, &head.headers);
+            }
             sent = Instant::now();
             caller.repeats = Repeats::Again;
             caller.asked = from;

@@ -31,7 +31,6 @@ use std::time::Duration;
 
 use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
-use prometheus_client::metrics::gauge::Gauge;
 
 use crate::ask::{Asker, TokenCheck};
 use crate::base::handler::{Handler, MOST_FIELDS};
@@ -185,7 +184,6 @@ struct Metrics {
     answered: StatusCounters,
     failed: CounterBy,
     limited: CounterBy,
-    maintenance: Gauge,
 }
 
 /// A request that may be served.
@@ -225,7 +223,6 @@ impl Proxy {
                 "requests_limited",
                 "Requests refused because their client comes too often, by whose rate",
             ),
-            maintenance: registry.gauge("maintenance", "Whether there is maintenance: 1 or 0"),
         };
         let site = Live::new(site);
         Self {
@@ -246,9 +243,6 @@ impl Proxy {
 
     /// What requests find that come from now on is this.
     pub fn replace(&self, site: Site) {
-        if site.maintenance.is_none() {
-            self.metrics.maintenance.set(0);
-        }
         self.site.set(site);
     }
 
@@ -389,7 +383,7 @@ impl Proxy {
     ) -> Result<Option<Response<Body>>, Refusal> {
         if let Some(maintenance) = &site.maintenance
             && route.kind.needs_django()
-            && maintenance.is_on(&self.metrics.maintenance).await
+            && maintenance.is_on().await
         {
             told.shown.clone_from(&maintenance.settings.page);
             return maintenance.answer(&parts.method, &parts.headers).map(Some);

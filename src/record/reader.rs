@@ -148,13 +148,17 @@ impl Reader {
     /// Asks for the rest until there is an answer. Viewers stay meanwhile.
     pub(super) async fn ask_again(&mut self) -> Result<AnswerBody, Outcome> {
         let now = Instant::now();
-        let (since, mut backoff) = self
+        let (mut since, mut backoff) = self
             .lost
             .take()
             .unwrap_or_else(|| (now, Backoff::new(PAUSES.0, PAUSES.1)));
         let head = self.rest();
         while since.elapsed() < PATIENCE {
             sleep(backoff.pause()).await;
+            // However long that takes, it does not count.
+            let waited = Instant::now();
+            self.upstream.maintenance().over().await;
+            since += waited.elapsed();
             let answer = self
                 .upstream
                 .send(&head, RequestBody::Empty, Duration::ZERO);

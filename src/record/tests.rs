@@ -16,7 +16,7 @@ use crate::domain::{Epoch, Position};
 use crate::history::{self, Log};
 use crate::hub::Whom;
 use crate::limits::Presence;
-use crate::upstream::{Buffers, Families, Room, Server, Upstream};
+use crate::upstream::{Buffers, Families, Room, Server, Switch, Upstream};
 
 const PATIENCE: Duration = Duration::from_secs(65);
 
@@ -104,7 +104,8 @@ async fn a_view_that_cannot_be_asked_again_is_given_up() {
     let settings = crate::upstream::Settings::new("django", vec![server]);
     let registry = Registry::default();
     let buffers = Buffers::new(&Room::default(), &registry);
-    let upstream = Upstream::new(settings, &Families::new(&registry), &buffers);
+    let (families, switch) = (Families::new(&registry), Switch::new(&registry));
+    let upstream = Upstream::new(settings, &families, &buffers, &switch);
     let reading = Reading::new(ChannelName::of_recording(7), 100);
     let mut reader = Reader::new(recorder.0.hub.clone(), upstream, head(), reading);
     let began = Instant::now();

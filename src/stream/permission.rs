@@ -110,6 +110,7 @@ impl Asking {
             }
             loop {
                 let turn = self.asker.turn().await;
+                self.asker.upstream().maintenance().over().await;
                 // Much may have happened since the last try.
                 let log = hub.log();
                 facts.whole = place::is_whole_since(log, facts.last.as_ref(), &reach);

@@ -20,7 +20,7 @@ use crate::domain::Epoch;
 use crate::history::{self, Log};
 use crate::hub::Ending;
 use crate::limits::Budget;
-use crate::upstream::{self, Buffers, Families, Head, RequestBody, Room, Server, Upstream};
+use crate::upstream::{self, Buffers, Families, Head, RequestBody, Room, Server, Switch, Upstream};
 use crate::wire::last_event_id;
 
 /// Longer than anything here takes.
@@ -68,7 +68,8 @@ impl Django {
         let registry = Registry::default();
         let buffers = Buffers::new(&Room::default(), &registry);
         let settings = upstream::Settings::new("django", servers);
-        Upstream::new(settings, &Families::new(&registry), &buffers)
+        let (families, switch) = (Families::new(&registry), Switch::new(&registry));
+        Upstream::new(settings, &families, &buffers, &switch)
     }
 }
 

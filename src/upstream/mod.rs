@@ -28,6 +28,7 @@ mod send;
 mod settings;
 mod standing;
 mod succession;
+mod switch;
 mod switched;
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,7 @@ use queue::Queue;
 pub use send::Sent;
 pub use settings::{Balance, Health, MOST_SERVERS, Server, Settings};
 use standing::Standing;
+pub use switch::Switch;
 pub use switched::Switched;
 pub use vouched::{CURSOR, Rebuilt, Vouched};
 
@@ -89,6 +91,7 @@ struct Inner {
     successor: ArcSwapOption<Self>,
     /// The room for bodies that wait.
     buffers: Buffers,
+    maintenance: Switch,
     metrics: Metrics,
 }
 
@@ -147,8 +150,13 @@ impl Families {
 
 impl Upstream {
     /// An upstream without any connection yet. With `health` its servers are asked from now on, by tasks of the runtime
-    /// this is called in. The buffers are those of all upstreams.
-    pub fn new(settings: Settings, families: &Families, buffers: &Buffers) -> Self {
+    /// this is called in. The buffers and the switch are those of all upstreams.
+    pub fn new(
+        settings: Settings,
+        families: &Families,
+        buffers: &Buffers,
+        maintenance: &Switch,
+    ) -> Self {
         let metrics = families.of(&settings.name);
         let pools: Box<[_]> = settings
             .servers
@@ -180,6 +188,7 @@ impl Upstream {
             checks,
             successor: ArcSwapOption::empty(),
             buffers: buffers.clone(),
+            maintenance: maintenance.clone(),
             metrics,
         }))
     }
@@ -187,6 +196,11 @@ impl Upstream {
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// Whether it is to be left alone. Who asks it by itself, and not for a client that waits, waits until it is over.
+    pub fn maintenance(&self) -> &Switch {
+        &self.0.maintenance
     }
 
     fn buffers(&self) -> &Buffers {

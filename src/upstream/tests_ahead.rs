@@ -15,7 +15,8 @@ use tokio::time::sleep;
 use super::buffers::Whose;
 use super::tests::{OK, Site, get};
 use super::{
-    AnswerBody, AnswerError, Buffers, Families, RequestBody, Room, Server, Settings, Upstream,
+    AnswerBody, AnswerError, Buffers, Families, RequestBody, Room, Server, Settings, Switch,
+    Upstream,
 };
 use crate::base::metrics::Registry;
 use crate::domain::ByteSize;
@@ -38,7 +39,9 @@ fn upstream(buffer: u64, buffers: &Buffers) -> Upstream {
     let servers = vec![Server::Tcp("unused".to_owned())];
     let mut settings = Settings::new("django", servers);
     settings.buffer_response = Some(ByteSize::bytes(buffer));
-    Upstream::new(settings, &Families::new(&Registry::default()), buffers)
+    let registry = Registry::default();
+    let (families, switch) = (Families::new(&registry), Switch::new(&registry));
+    Upstream::new(settings, &families, buffers, &switch)
 }
 
 /// Lets everybody do what can be done: the clock goes on only when nobody has anything to do.
@@ -288,7 +291,9 @@ async fn some_answers_are_passed_on_as_they_come() {
         let site = Site::new();
         let mut settings = Settings::new("django", Vec::new());
         settings.buffer_response = buffer.map(ByteSize::bytes);
-        let upstream = Upstream::new(settings, &Families::new(&Registry::default()), &buffers);
+        let registry = Registry::default();
+        let (families, switch) = (Families::new(&registry), Switch::new(&registry));
+        let upstream = Upstream::new(settings, &families, &buffers, &switch);
         let (_answer, mut far) = begun(&site, &upstream, head).await;
         let body = bytes(100_000);
         let sent = tokio::time::timeout(Duration::from_secs(1), far.write_all(&body)).await;

@@ -74,6 +74,7 @@ mod logout;
 mod limits_rates;
 // A file that keeps requests from Django.
 mod maintenance;
+mod maintenance_streams;
 // Who comes and who leaves is told to Django.
 mod notify;
 // Channels, stats, metrics, health and the tap of the internal listener.

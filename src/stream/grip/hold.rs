@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use super::answer::Held;
 use super::catching_up::{CatchingUp, Caught};
 use super::items;
-use super::links::{LinkError, Links, Outcome, Question, Site, Turning, Waiting, grip_last};
+use super::links::{LinkError, Links, Outcome, Question, Site, grip_last};
 use super::open::Caller;
 use super::tracking::{Instructed, Tracking, When};
+use super::waiting::{Turning, Waiting};
 use crate::base::random;
 use crate::domain::{ChannelName, Frame, Position, StreamId};
 use crate::history::Log;
@@ -435,6 +436,15 @@ impl Hold {
 
     fn failed(&mut self, error: &LinkError, needed: bool, now: Instant) -> Looked {
         let is_clear = match error {
+            // It waits for its turn again, until there is none.
+            LinkError::Maintenance => {
+                self.turn = if needed {
+                    Turn::Needed(now + SHORTEST)
+                } else {
+                    Turn::Due(now)
+                };
+                return Looked::Changed;
+            }
             // Django restarts, say: a client that was sent away now would find nobody.
             LinkError::Down(_) => false,
             LinkError::Refused(_) | LinkError::Unreadable(_) => true,

@@ -6,9 +6,7 @@
 //! beyond, they are dropped and counted.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue};
@@ -16,10 +14,11 @@ use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::answer::{Held, Unreadable, read};
+use super::waiting::{Offer, Turning, Waiting};
 use crate::base::metrics::{CounterBy, Registry};
 use crate::base::seldom::Seldom;
 use crate::base::sync::lock;
@@ -30,8 +29,6 @@ use crate::wire::forwarded::HOST as HOST_ASKED;
 use crate::wire::grip::{GRIP_LAST, last};
 use crate::wire::path::target_without_prefix;
 
-/// How long a place waits for a stream that is not looked at.
-const OFFERED: Duration = Duration::from_secs(1);
 /// Farewells that wait or are on their way.
 const MOST_GONE: usize = 1024;
 /// Different things of which many streams may have the same.
@@ -112,55 +109,9 @@ pub(super) enum LinkError {
     /// What it answers cannot be held.
     #[error("the answer to the link cannot be read")]
     Unreadable(#[source] Unreadable),
-}
-
-/// A place that is offered for a while.
-#[derive(Debug, Default)]
-struct Offer {
-    slot: Mutex<Option<Slot>>,
-    waker: Mutex<Option<Waker>>,
-}
-
-impl Offer {
-    fn make(&self, slot: Slot) {
-        *lock(&self.slot) = Some(slot);
-        let waker = lock(&self.waker).take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-/// A turn to come; given up when it is dropped.
-#[derive(Debug)]
-pub(super) struct Turning {
-    offer: Arc<Offer>,
-    _task: Waiting<()>,
-}
-
-impl Turning {
-    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Slot> {
-        // Before the look, so that one of the two sees the other.
-        *lock(&self.offer.waker) = Some(cx.waker().clone());
-        lock(&self.offer.slot)
-            .take()
-            .map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-/// What is to come; given up when it is dropped.
-#[derive(Debug)]
-pub(super) struct Waiting<T>(AbortOnDropHandle<T>);
-
-impl<T> Waiting<T> {
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        match ready!(Pin::new(&mut self.0).poll(cx)) {
-            Ok(value) => Poll::Ready(value),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime ends, and this with it.
-            Err(_) => Poll::Pending,
-        }
-    }
+    /// It was not asked.
+    #[error("there is maintenance")]
+    Maintenance,
 }
 
 impl Metrics {
@@ -315,17 +266,8 @@ impl Links {
     /// Waits until a stream that misses nothing may ask, in the order of waiting.
     pub(super) fn turn(&self) -> Turning {
         let (slots, offer) = (self.0.idle_at_once.clone(), Arc::new(Offer::default()));
-        let offered = Arc::clone(&offer);
-        let task = self.task(async move {
-            loop {
-                offered.make(slots.wait().await);
-                sleep(OFFERED).await;
-                // A client that does not read does not look: others first.
-                if lock(&offered.slot).take().is_none() {
-                    return;
-                }
-            }
-        });
+        let offering = Arc::clone(&offer).a_place(slots, self.0.upstream.maintenance().clone());
+        let task = self.task(offering);
         Turning { offer, _task: task }
     }
 
@@ -337,24 +279,35 @@ impl Links {
         Waiting(AbortOnDropHandle::new(self.0.tasks.spawn(work)))
     }
 
-    /// Asks, in the order of asking. `turn` is kept until there is an answer.
+    /// Asks, in the order of asking. `turn` is kept until there is an answer; who has none misses something, and waits for the
+    /// end of maintenance.
     pub(super) fn follow(&self, question: Question, turn: Option<Slot>) -> Waiting<Outcome> {
         let links = self.clone();
         self.task(async move {
-            let outcome = links.ask(question).await;
+            let outcome = links.ask(question, turn.is_some()).await;
             drop(turn);
             outcome
         })
     }
 
-    async fn ask(&self, question: Question) -> Outcome {
+    async fn ask(&self, question: Question, misses_nothing: bool) -> Outcome {
         // If the one who waits for a place leaves, the next one takes over.
         let waits = Waits::new(self, &question);
         let answer = async {
             let _slot = self.0.at_once.wait().await;
+            let maintenance = self.0.upstream.maintenance();
+            // Such a stream delivers things meanwhile, but not while it waits here.
+            let leaves = misses_nothing && maintenance.is_on().await;
+            if !leaves {
+                maintenance.over().await;
+            }
             // Who comes from now on may know of what this answer does not.
             lock(&self.0.waiting).remove(&question);
-            Arc::new(self.send(&question).await)
+            Arc::new(if leaves {
+                Err(LinkError::Maintenance)
+            } else {
+                self.send(&question).await
+            })
         };
         Arc::clone(waits.answer.get_or_init(|| answer).await)
     }
@@ -376,6 +329,7 @@ impl Links {
             Err(LinkError::Down(_)) => "down",
             Err(LinkError::Refused(_)) => "refused",
             Err(LinkError::Unreadable(_)) => "unreadable",
+            Err(LinkError::Maintenance) => "maintenance",
         });
         held
     }
@@ -393,6 +347,7 @@ impl Links {
         let task = async move {
             let _turn = links.0.idle_at_once.wait().await;
             let _slot = links.0.at_once.wait().await;
+            links.0.upstream.maintenance().over().await;
             let mut head = links.head(Method::POST, &question);
             head.headers.insert(CONTENT_LENGTH, 0.into());
             let answer = links

@@ -17,6 +17,7 @@ mod poll;
 #[cfg(test)]
 mod tests;
 mod tracking;
+mod waiting;
 
 pub use answer::Unreadable;
 pub(in crate::stream) use hold::Hold;
