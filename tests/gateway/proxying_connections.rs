@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate::server::Address;
 
 use crate::support::recording::says;
-use crate::support::{Backend, Conn, EventSource, Gateway, Reply, get, until};
+use crate::support::{Backend, Conn, EventSource, Gate, Gateway, Reply, get, until};
 
 #[tokio::test]
 async fn an_idle_connection_is_used_again_for_get_and_not_for_post() {
@@ -180,4 +180,45 @@ async fn a_server_that_is_gone_in_the_midst_of_an_event_stream_is_noticed() {
         is_probed(&backend.address)
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_a_server_says_after_its_answer_to_a_head_answers_nobody() {
+    const FORGED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
+    for lines in [
+        // As gunicorn answers for a view that streams, and as older ones do.
+        "Connection: keep-alive\r\n",
+        "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Type: text/event-stream\r\n",
+        "Content-Length: 44\r\n",
+    ] {
+        for late in [false, true] {
+            let gate = Gate::new();
+            let view = gate.clone();
+            let backend = Backend::start(move |request| {
+                let head = Reply::raw(format!("HTTP/1.1 200 OK\r\n{lines}\r\n"));
+                match request.line() {
+                    "HEAD /stream" if late => head.wait(&view).then(FORGED),
+                    "HEAD /stream" => head.then(FORGED),
+                    _ => Reply::ok("page"),
+                }
+            })
+            .await;
+            let gateway = Gateway::before(&backend.address, "").await;
+            let mut conn = Conn::open(&gateway.public).await;
+            conn.send("HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            assert_eq!(conn.answer_to("HEAD").await.status, 200);
+            // A server that writes to it notices that nobody listens.
+            backend
+                .until("the end of that connection", |log| {
+                    log.connections[0].closed || !late
+                })
+                .await;
+            gate.open();
+            for _ in 0..5 {
+                assert_eq!(get(&gateway.public, "/page").await.text(), "page");
+            }
+            assert_eq!(backend.request(5).await.conn, 1, "the other one is kept");
+        }
+    }
 }
