@@ -15,7 +15,7 @@ use super::endpoint::Endpoint;
 use super::{Access, Internal, good_for_all, respond};
 use crate::publish::grip::NotTaken;
 use crate::tokens::Grant;
-use crate::tokens::keys::Reach;
+use crate::tokens::keys::Scope;
 use crate::wire::headers;
 use crate::wire::problem::Problem;
 
@@ -33,12 +33,12 @@ impl Internal {
         parts: &request::Parts,
         body: Incoming,
         grant: Option<&Grant>,
-        reach: Option<&Reach>,
+        scope: Option<&Scope>,
     ) -> Result<Response<Body>, Problem> {
         let Some(media) = Media::wanted(&parts.headers) else {
             return Ok(not_acceptable());
         };
-        match self.publisher.items(body, grant, reach).await {
+        match self.publisher.items(body, grant, scope).await {
             Ok(()) => Ok(media.answer("Published")),
             Err(NotTaken::Bad(bad)) => Ok(bad_request(&bad.to_string())),
             // A body that is too large is a bad request there.
@@ -49,7 +49,7 @@ impl Internal {
                 Ok(bad_request(&problem.detail))
             }
             Err(NotTaken::Refused(problem)) => {
-                if reach.is_some() && problem.status == StatusCode::FORBIDDEN && self.hints.now() {
+                if scope.is_some() && problem.status == StatusCode::FORBIDDEN && self.hints.now() {
                     let hint = "the names of channels at /publish/ begin with the prefix of the upstream whose key it is";
                     tracing::warn!(hint, "Items refused for channels of another upstream");
                 }
@@ -63,13 +63,13 @@ impl Internal {
         &self,
         headers: &HeaderMap,
         grant: Option<&Grant>,
-        reach: Option<&Reach>,
+        scope: Option<&Scope>,
     ) -> Result<Response<Body>, Problem> {
         let Some(media) = Media::wanted(headers) else {
             return Ok(not_acceptable());
         };
         good_for_all(grant)?;
-        self.publisher.recover_items(reach);
+        self.publisher.recover_items(scope);
         Ok(media.answer("Updated"))
     }
 
@@ -79,11 +79,11 @@ impl Internal {
         &self,
         access: &Access,
         parts: &request::Parts,
-        reach: Option<&Reach>,
+        scope: Option<&Scope>,
         is_taken: bool,
     ) {
         let is_shown = headers::bearer(&parts.headers).is_some();
-        let is_foreign = is_shown && reach.is_none() && access.tokens.is_empty();
+        let is_foreign = is_shown && scope.is_none() && access.tokens.is_empty();
         let (hint, message) = if !is_taken {
             let hint = "does GRIP_URL have the key that grip.key has?";
             (hint, "Items refused for want of a token")
@@ -108,7 +108,7 @@ impl Internal {
 impl Access {
     /// How far the key reaches that is shown to the control endpoint, or that has signed what is shown; `None` if it is that
     /// of no upstream.
-    pub(super) fn reach(&self, endpoint: &Endpoint, parts: &request::Parts) -> Option<Reach> {
+    pub(super) fn scope(&self, endpoint: &Endpoint, parts: &request::Parts) -> Option<Scope> {
         if !matches!(endpoint, Endpoint::Items | Endpoint::Recover) {
             return None;
         }

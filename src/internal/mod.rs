@@ -120,29 +120,29 @@ impl Internal {
             _ => None,
         };
         let authenticate = || access.authenticate(&parts, conn, self.browsers(&endpoint, verb));
-        let reach = access.reach(&endpoint, &parts);
+        let scope = access.scope(&endpoint, &parts);
         let grant = match endpoint {
             Endpoint::Here | Endpoint::Health | Endpoint::Ready => None,
             // The body will say who it is.
             _ if signed.is_some() => None,
             // No token, but not for web pages either.
             Endpoint::Metrics if !access.tokens.is_empty() => None,
-            _ if reach.is_some() && !access.tokens.is_empty() => None,
+            _ if scope.is_some() && !access.tokens.is_empty() => None,
             Endpoint::Items => {
                 let grant = authenticate();
-                self.look_at_key(&access, &parts, reach.as_ref(), grant.is_ok());
+                self.look_at_key(&access, &parts, scope.as_ref(), grant.is_ok());
                 grant?
             }
             _ => authenticate()?,
         };
-        let (grant, reach) = (grant.as_ref(), reach.as_ref());
+        let (grant, scope) = (grant.as_ref(), scope.as_ref());
         let (console, places) = (&self.console, &self.places);
         let template = endpoint.template();
         let asked = || Parameters::read(parts.uri.query(), openapi::parameters(verb, template));
         let json = match &endpoint {
             Endpoint::Here => return Ok(respond::here(&self.page, &parts.headers)),
-            Endpoint::Items => return self.items(&parts, body, grant, reach).await,
-            Endpoint::Recover => return self.recover(&parts.headers, grant, reach),
+            Endpoint::Items => return self.items(&parts, body, grant, scope).await,
+            Endpoint::Recover => return self.recover(&parts.headers, grant, scope),
             Endpoint::Health => return Ok(respond::text("ok\n")),
             Endpoint::Ready if console.is_ready() => return Ok(respond::text("ready\n")),
             Endpoint::Ready => return Ok(respond::not_ready()),

@@ -21,7 +21,7 @@ pub struct Keyed {
 
 /// The channels that a key is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reach {
+pub struct Scope {
     /// What the names begin with of the upstreams that have the key.
     own: Vec<Box<str>>,
     /// The same of all others.
@@ -40,7 +40,7 @@ impl Keys {
     }
 
     /// How far `shown` reaches, at `now_unix`; `None` if it is neither a key of an upstream nor signed with one.
-    pub fn verify(&self, shown: &[u8], now_unix: u64) -> Option<Reach> {
+    pub fn verify(&self, shown: &[u8], now_unix: u64) -> Option<Scope> {
         let shown = std::str::from_utf8(shown).ok()?;
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for Keyed { prefix, key } in &self.0 {
@@ -48,11 +48,11 @@ impl Keys {
             let prefixes = if is_opened { &mut own } else { &mut others };
             prefixes.push(prefix.clone());
         }
-        (!own.is_empty()).then_some(Reach { own, others })
+        (!own.is_empty()).then_some(Scope { own, others })
     }
 }
 
-impl Reach {
+impl Scope {
     /// Whether the channel that the control endpoint calls `name` is of an upstream with this key.
     pub fn has(&self, name: &str) -> bool {
         let longest = |prefixes: &[Box<str>]| {
@@ -101,16 +101,16 @@ mod tests {
             (&[("x-", a), ("x-", b)], "a", "x-1", true),
         ];
         for (upstreams, key, name, has) in cases {
-            let reach = keys(upstreams).verify(key.as_bytes(), 0).unwrap();
-            assert_eq!(reach.has(name), has, "{upstreams:?} {key} {name}");
+            let scope = keys(upstreams).verify(key.as_bytes(), 0).unwrap();
+            assert_eq!(scope.has(name), has, "{upstreams:?} {key} {name}");
         }
     }
 
     #[test]
     fn anything_else_reaches_nothing() {
         for wrong in ["", "b", "a ", "x-"] {
-            let reach = keys(&[("x-", Some("a")), ("", None)]).verify(wrong.as_bytes(), 0);
-            assert_eq!(reach, None, "{wrong}");
+            let scope = keys(&[("x-", Some("a")), ("", None)]).verify(wrong.as_bytes(), 0);
+            assert_eq!(scope, None, "{wrong}");
         }
         assert!(keys(&[]).is_empty() && keys(&[]).verify(b"a", 0).is_none());
     }

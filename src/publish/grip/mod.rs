@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use super::{Publisher, gather};
 use crate::domain::ChannelName;
 use crate::tokens::Grant;
-use crate::tokens::keys::Reach;
+use crate::tokens::keys::Scope;
 use crate::wire::grip::{BadItems, Item, read};
 use crate::wire::problem::Problem;
 
@@ -36,10 +36,10 @@ impl Publisher {
         &self,
         body: Incoming,
         grant: Option<&Grant>,
-        reach: Option<&Reach>,
+        scope: Option<&Scope>,
     ) -> Result<(), NotTaken> {
         let body = gather(body, self.0.rules.load().settings.max_body).await;
-        self.take_items(&body.map_err(NotTaken::Refused)?, grant, reach)?;
+        self.take_items(&body.map_err(NotTaken::Refused)?, grant, scope)?;
         self.0.hub.caught_up().await;
         Ok(())
     }
@@ -48,10 +48,10 @@ impl Publisher {
         &self,
         body: &Bytes,
         grant: Option<&Grant>,
-        reach: Option<&Reach>,
+        scope: Option<&Scope>,
     ) -> Result<(), NotTaken> {
         let items = read(body)?;
-        let foreign = |item: &&Item| reach.is_some_and(|reach| !reach.has(&item.channel));
+        let foreign = |item: &&Item| scope.is_some_and(|scope| !scope.has(&item.channel));
         if let Some(item) = items.iter().find(foreign) {
             let detail = format!("this key may not publish to {}", item.channel);
             return Err(NotTaken::Refused(Problem::forbidden(detail)));
@@ -73,9 +73,9 @@ impl Publisher {
 
     /// Takes the next item of each channel as it comes, whatever was published before it; and has all who were held on
     /// items ask Django anew. Only the channels that the key reaches, if one was shown.
-    pub fn recover_items(&self, reach: Option<&Reach>) {
-        self.0.items.forget_order(reach);
-        let is_meant = |prefix: &str| reach.is_none_or(|reach| reach.has_all_of(prefix));
+    pub fn recover_items(&self, scope: Option<&Scope>) {
+        self.0.items.forget_order(scope);
+        let is_meant = |prefix: &str| scope.is_none_or(|scope| scope.has_all_of(prefix));
         self.0.hub.recover(is_meant);
     }
 }

@@ -23,7 +23,7 @@ use crate::base::sync::lock;
 use crate::domain::{ChannelName, Event, Keep, Position, PublisherId};
 use crate::history::AppendError;
 use crate::hub::Hub;
-use crate::tokens::keys::Reach;
+use crate::tokens::keys::Scope;
 use crate::wire::grip::Item;
 
 /// How long an item waits for the one before it.
@@ -36,7 +36,7 @@ const MOST_WAITING: usize = 10_000;
 const MOST_BYTES: usize = 16 << 20;
 const MOST_SEEN: usize = 100_000;
 /// Keys whose channels' order was forgotten; a reload may make others of them, and the oldest go.
-const MOST_REACHES: usize = 64;
+const MOST_SCOPES: usize = 64;
 
 /// Takes items in order. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ struct State {
     /// Items up to here do not count as the one before.
     forgotten: Position,
     /// The same, of the channels that a key reaches.
-    forgotten_of: VecDeque<(Reach, Position)>,
+    forgotten_of: VecDeque<(Scope, Position)>,
 }
 
 /// A moment, and a number that tells those of one moment apart.
@@ -215,16 +215,16 @@ impl Sequencer {
     }
 
     /// From now on the next item of each channel, or of each that a key reaches, is taken as it comes.
-    pub(in crate::publish) fn forget_order(&self, reach: Option<&Reach>) {
+    pub(in crate::publish) fn forget_order(&self, scope: Option<&Scope>) {
         let mut state = lock(&self.0.state);
         let position = self.0.hub.log().position();
-        let Some(reach) = reach else {
+        let Some(scope) = scope else {
             state.forgotten = position;
             return state.forgotten_of.clear();
         };
-        state.forgotten_of.retain(|(other, _)| other != reach);
-        state.forgotten_of.truncate(MOST_REACHES - 1);
-        state.forgotten_of.push_front((reach.clone(), position));
+        state.forgotten_of.retain(|(other, _)| other != scope);
+        state.forgotten_of.truncate(MOST_SCOPES - 1);
+        state.forgotten_of.push_front((scope.clone(), position));
     }
 
     /// Has somebody look for what has waited long enough, if anything waits.
@@ -287,7 +287,7 @@ impl State {
         let (position, id) = hub.log().newest(channel)?;
         let name = channel.foreign().unwrap_or_default();
         let is_forgotten =
-            |(reach, until): &(Reach, Position)| position <= *until && reach.has(name);
+            |(scope, until): &(Scope, Position)| position <= *until && scope.has(name);
         if position <= self.forgotten || self.forgotten_of.iter().any(is_forgotten) {
             return None;
         }

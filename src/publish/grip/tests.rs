@@ -243,8 +243,8 @@ async fn a_key_has_only_its_own_order_forgotten() {
     for (prefix, ids) in [("other-", ["1", "2", "9"].as_slice()), ("", &["1", "9"])] {
         let site = Site::new(true);
         site.take("1");
-        let reach = Keys::new(std::iter::once(keyed(prefix))).verify(b"key", 0);
-        site.items.forget_order(reach.as_ref());
+        let scope = Keys::new(std::iter::once(keyed(prefix))).verify(b"key", 0);
+        site.items.forget_order(scope.as_ref());
         site.take("9 after 2");
         site.take("2 after 1");
         assert_eq!(site.ids(), ids, "{prefix:?}");
