@@ -95,7 +95,7 @@ impl Registry {
         lock(&self.0).register(name, help, info);
     }
 
-    /// Everything, as OpenMetrics text, which is also valid Prometheus text.
+    /// Everything, as OpenMetrics text.
     pub fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &lock(&self.0)).expect("writing into a string cannot fail");

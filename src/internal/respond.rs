@@ -15,6 +15,7 @@ use crate::domain::{ConnInfo, RequestId};
 use crate::publish::Published;
 use crate::wire::conditional;
 use crate::wire::idempotency::REPLAYED;
+use crate::wire::metrics::prometheus_text;
 use crate::wire::problem::{self, Problem};
 
 /// When to try again what is refused for now, in seconds.
@@ -103,8 +104,8 @@ pub(super) fn published(published: Published) -> Response<Body> {
     response
 }
 
-/// The same text is both formats; who does not ask for OpenMetrics is told the older name.
-pub(super) fn metrics(text: String, headers: &HeaderMap) -> Response<Body> {
+/// As OpenMetrics for who asks for it, else in the format before that.
+pub(super) fn metrics(open_metrics: String, headers: &HeaderMap) -> Response<Body> {
     let accepts = headers
         .get_all(ACCEPT)
         .iter()
@@ -112,10 +113,12 @@ pub(super) fn metrics(text: String, headers: &HeaderMap) -> Response<Body> {
     let open = accepts
         .into_iter()
         .any(|value| value.contains("application/openmetrics-text"));
-    let content_type = if open {
-        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    let (content_type, text) = if open {
+        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        (content_type, open_metrics)
     } else {
-        "text/plain; version=0.0.4; charset=utf-8"
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        (content_type, prometheus_text(&open_metrics))
     };
     answer(content_type, Body::Text(text.into()))
 }

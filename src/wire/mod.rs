@@ -22,6 +22,7 @@ pub mod idempotency;
 pub mod kick;
 pub mod last_event_id;
 pub mod media_type;
+pub mod metrics;
 pub mod openapi;
 pub mod parameters;
 pub mod path;

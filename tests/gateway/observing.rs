@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::publishing::site;
-use crate::support::{EventSource, Gateway};
+use crate::support::{Conn, EventSource, Gateway};
 
 #[tokio::test]
 async fn channels_and_stats_tell_what_is_there() {
@@ -94,6 +94,48 @@ async fn the_metrics_name_what_the_contract_asks_for() {
         );
     }
     assert!(!text.contains("_total_total"), "{text}");
+    assert_every_family_is_called_as_its_samples_are(text);
+}
+
+/// As the text format 0.0.4 wants it, which knows no other types than these.
+fn assert_every_family_is_called_as_its_samples_are(text: &str) {
+    let mut family = ("", "");
+    for line in text.lines() {
+        if let Some(of) = line.strip_prefix("# TYPE ") {
+            family = of.split_once(' ').unwrap();
+            assert!(
+                ["counter", "gauge", "histogram"].contains(&family.1),
+                "{line}"
+            );
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let parts = ["_bucket", "_sum", "_count"];
+            let part = parts.iter().find_map(|part| name.strip_suffix(part));
+            let name = part.filter(|_| family.1 == "histogram").unwrap_or(name);
+            assert_eq!(name, family.0, "{line}");
+        } else {
+            assert!(line.starts_with("# HELP "), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_openmetrics_gets_it() {
+    let (gateway, _publisher) = site("").await;
+    let mut conn = Conn::open(&gateway.internal).await;
+    let accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+    conn.send(format!(
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"
+    ))
+    .await;
+    let answer = conn.answer().await;
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    let text = answer.text();
+    assert!(text.contains("\n# TYPE tidegate_build info\n"), "{text}");
+    assert!(text.ends_with("\n# EOF\n"), "{text}");
 }
 
 #[tokio::test]
