@@ -143,6 +143,14 @@ impl Compressor {
             repeat_weak_tag(asked, response.headers_mut());
             return;
         }
+        if !rules.concerns(response) {
+            return;
+        }
+        // A part is never compressed, but says what the whole would have said (RFC 9110, section 15.3.7).
+        if response.status() == StatusCode::PARTIAL_CONTENT {
+            vary(response.headers_mut());
+            return;
+        }
         if !rules.fits(response, asked.head_only) {
             return;
         }
@@ -202,17 +210,21 @@ impl Compressor {
 }
 
 impl Compress {
-    /// Whether an answer may be compressed, whoever has asked for it.
-    fn fits(&self, response: &Response<Body>, head_only: bool) -> bool {
+    /// Whether an answer is of a kind that may be compressed.
+    fn concerns(&self, response: &Response<Body>) -> bool {
         let headers = response.headers();
-        has_body(response.status())
-            && !matches!(response.body(), Body::Held(..) | Body::Compressed(_))
+        !matches!(response.body(), Body::Held(..) | Body::Compressed(_))
             && response.extensions().get::<AsItIs>().is_none()
             && !headers.contains_key(CONTENT_ENCODING)
-            && !headers.contains_key(CONTENT_RANGE)
             && (self.cookies || !headers.contains_key(SET_COOKIE))
             && self.has_type(headers)
             && may_be_transformed(headers)
+    }
+
+    /// Whether this one may be, whoever has asked for it.
+    fn fits(&self, response: &Response<Body>, head_only: bool) -> bool {
+        has_body(response.status())
+            && !response.headers().contains_key(CONTENT_RANGE)
             && self.has_length(response, head_only)
     }
 
