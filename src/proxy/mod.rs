@@ -29,7 +29,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response, request};
+use http::{Method, Request, Response, Version, request};
 use hyper::body::Incoming;
 
 use crate::ask::{Asker, TokenCheck};
@@ -462,6 +462,9 @@ fn refuse_what_nobody_serves(parts: &request::Parts) -> Result<(), Refusal> {
     }
     if parts.headers.len() > MOST_FIELDS {
         return Err(Refusal::TooManyFields);
+    }
+    if parts.version >= Version::HTTP_2 && headers::has_blank_ends(&parts.headers) {
+        return Err(Refusal::BlankEnds);
     }
     Ok(())
 }

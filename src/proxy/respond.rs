@@ -43,6 +43,9 @@ pub enum Refusal {
     /// More header fields than anybody needs.
     #[error("the request has too many header fields")]
     TooManyFields,
+    /// A field over HTTP/2 whose value has a blank at an end.
+    #[error("a header field begins or ends with a blank")]
+    BlankEnds,
     /// A `Content-Length` that is no number.
     #[error("the length of the body cannot be read")]
     Length,
@@ -152,9 +155,12 @@ impl Refusal {
     /// The status a client gets.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Host(_) | Self::Path(_) | Self::HiddenSeparator | Self::Length => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Host(_)
+            | Self::Path(_)
+            | Self::HiddenSeparator
+            | Self::BlankEnds
+            | Self::Length
+            | Self::Body(GatherError::Client(_) | GatherError::TooLarge) => StatusCode::BAD_REQUEST,
             Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute | Self::Redirect(RedirectError::Path(_) | RedirectError::Text) => {
@@ -168,7 +174,6 @@ impl Refusal {
             | Self::Busy
             | Self::Maintenance(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Login(_) => StatusCode::UNAUTHORIZED,
-            Self::Body(GatherError::Client(_) | GatherError::TooLarge) => StatusCode::BAD_REQUEST,
             Self::Upstream { source, .. } => upstream_status(source),
             Self::BadUpgrade => StatusCode::BAD_GATEWAY,
             Self::Rate(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -195,6 +200,7 @@ impl Refusal {
             Self::Host(_)
             | Self::Path(_)
             | Self::HiddenSeparator
+            | Self::BlankEnds
             | Self::Length
             | Self::NoRoute
             | Self::Method(_)

@@ -4,11 +4,11 @@
 //! forwarded, whether it is an upgrade, `SSE-*` of an answer) must be read *before* the strip; what the gateway itself
 //! says is added *after* it. Invariant: no header by which Django would believe the gateway survives from a client.
 
-use http::HeaderMap;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName,
     LOCATION, SET_COOKIE, UPGRADE, VARY,
 };
+use http::{HeaderMap, HeaderValue};
 
 /// Valid for one connection only, named by `Connection` or not (RFC 9110, 7.6.1). `HTTP2-Settings` belongs to the
 /// h2c upgrade, which nobody behind us may see. `Trailer` announces what is dropped here.
@@ -139,6 +139,14 @@ pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
         .then(|| token.trim_ascii())
 }
 
+/// Whether a value begins or ends with a blank. HTTP/1.1 takes blanks for no part of a value, HTTP/2 has no room for them:
+/// such a message is malformed (RFC 9113, section 8.2.1), and must not go on as if it were not.
+pub fn has_blank_ends(headers: &HeaderMap) -> bool {
+    let is_blank = |end: Option<&u8>| matches!(end, Some(b' ' | b'\t'));
+    let mut values = headers.values().map(HeaderValue::as_bytes);
+    values.any(|value| is_blank(value.first()) || is_blank(value.last()))
+}
+
 /// Whether `Accept` names HTML and no event stream: somebody opens a page.
 pub fn accepts_a_page(headers: &HeaderMap) -> bool {
     let is_html = |range: &[u8]| {
@@ -227,7 +235,6 @@ fn starts_with_any(name: &str, prefixes: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     fn map(lines: &[(&str, &str)]) -> HeaderMap {

@@ -31,6 +31,9 @@ fn cases() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
         ("a bare CR in a value", with(&[("x", "a\rb")])),
         ("a bare LF in a value", with(&[("x", "a\nb")])),
         ("a NUL in a value", with(&[("x", "a\0b")])),
+        ("a blank before a value", with(&[("x", " a")])),
+        ("a tab behind a value", with(&[("x", "a\t")])),
+        ("a value of a blank", with(&[("x", " ")])),
         ("a line end in a name", with(&[("x\r\ny", "a")])),
         (
             "a colon in a name",
