@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::CONTENT_LENGTH;
-use http::{Method, Request, Response, StatusCode, Version, response};
-use http_body::Body as _;
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, response};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -217,8 +217,23 @@ impl<H: Handler> Conn<H> {
             return Ok(response.map(|body| Tracked::new(body, busy, false).head_only()));
         }
         let unframed = version < Version::HTTP_11;
+        // Such a client may have asked to keep its connection, which hyper then promises whatever comes: also with a body
+        // whose end only the connection's end can tell, and beside a `close`. To an answer of the older version it adds
+        // nothing.
+        if unframed && (has_no_length(&response) || says_close(response.headers())) {
+            *response.version_mut() = Version::HTTP_10;
+        }
         Ok(response.map(|body| Tracked::new(body, busy, unframed)))
     }
+}
+
+fn says_close(headers: &HeaderMap) -> bool {
+    headers.get(CONNECTION).is_some_and(|told| told == "close")
+}
+
+fn has_no_length<B: Body>(response: &Response<B>) -> bool {
+    !response.headers().contains_key(CONTENT_LENGTH)
+        && response.body().size_hint().exact().is_none()
 }
 
 fn builder(settings: &Settings, given_up: Counter) -> auto::Builder<StreamExecutor> {

@@ -5,7 +5,7 @@ use http::Method;
 use http_body_util::Full;
 
 use crate::support::http2::Http2;
-use crate::support::{Backend, Conn, Gateway, Reply, Request};
+use crate::support::{Backend, Conn, Ending, Gate, Gateway, Reply, Request};
 
 const HOSTILE: &str = "GET /info/?a=1&b=%2F HTTP/1.1\r\n\
     Host: site.test:8000\r\n\
@@ -264,6 +264,39 @@ async fn an_http_1_0_client_is_answered_in_its_own_way() {
         ),
         ("body", None, true)
     );
+}
+
+#[tokio::test]
+async fn an_http_1_0_client_is_promised_its_connection_only_with_a_length() {
+    let gate = Gate::new();
+    let waited = gate.clone();
+    let backend = Backend::start(move |request| match request.target() {
+        "/chunks" => Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .wait(&waited)
+            .then("4\r\nbody\r\n0\r\n\r\n"),
+        _ => Reply::ok("page"),
+    })
+    .await;
+    let gateway = Gateway::before(&backend.address, "").await;
+    for (target, promised, status) in [
+        ("/page", vec!["keep-alive"], 200),
+        ("/chunks", vec![], 200),
+        ("/../refused", vec!["close"], 400),
+    ] {
+        let mut conn = Conn::open(&gateway.public).await;
+        let lines = "Host: a\r\nConnection: keep-alive\r\n";
+        conn.send(format!("GET {target} HTTP/1.0\r\n{lines}\r\n"))
+            .await;
+        let head = conn.head().await;
+        let told: Vec<_> = head.all("connection").collect();
+        assert_eq!((&told, head.status), (&promised, status), "{target}");
+        if told != ["keep-alive"] {
+            gate.open();
+            let body = conn.rest().await;
+            assert!(target != "/chunks" || body == b"body");
+            assert_eq!(conn.ending().await, Ending::Clean, "{target}");
+        }
+    }
 }
 
 #[tokio::test]
