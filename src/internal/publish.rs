@@ -1,6 +1,6 @@
 //! The two endpoints that publish: who sends, and in which format.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, Response};
 use hyper::body::Incoming;
@@ -51,6 +51,7 @@ impl Internal {
         sender: Sender<'_>,
     ) -> Result<Response<Body>, Problem> {
         let publisher = &self.publisher;
+        is_uncoded(&parts.headers)?;
         if let Endpoint::ChannelEvents(channel) = endpoint {
             let published = publisher.channel_event(channel.clone(), parts, body, sender);
             return published.await.map(respond::published);
@@ -76,6 +77,16 @@ pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
         Some(Media::Json) => Ok(()),
         _ => Err(not_in("the body must be application/json")),
     }
+}
+
+/// Refuses a body in a content coding: nothing here decodes one, and data would be published as its coded bytes.
+fn is_uncoded(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    let detail = "the body is read as it is sent, without a Content-Encoding";
+    Err(Problem::unsupported_media_type(detail.to_owned()))
 }
 
 fn not_in(detail: &str) -> Problem {

@@ -140,6 +140,12 @@ fn requests(ids: &[String], long: &str) -> Vec<(&'static str, String, &'static s
             "x",
         ),
         ("POST", "/v1/channels/news/events?x", TYPED, "x"),
+        (
+            "POST",
+            "/v1/channels/news/events",
+            "Content-Encoding: gzip\r\nAuthorization: Bearer one\r\n",
+            "x",
+        ),
         ("DELETE", "/v1/channels/news?x", TYPED, ""),
         ("GET", "/v1/channels/news/events?x", TYPED, ""),
         ("GET", "/v1/channels/news/streams?x", TYPED, ""),

@@ -182,6 +182,15 @@ async fn every_wrong_body_gets_its_own_answer_with_place_and_hint() {
         .request("POST", "/v1/events", "Content-Type: text/plain\r\n", b"{}")
         .await;
     assert_eq!(answer.status, 415);
+    for target in ["/v1/events", "/v1/channels/news/events"] {
+        let lines = format!("{JSON}Content-Encoding: gzip\r\n");
+        let answer = publisher.request("POST", target, &lines, b"{}").await;
+        let code = &answer.json()["code"];
+        assert_eq!(
+            (answer.status, code),
+            (415, &json!("unsupported-media-type"))
+        );
+    }
     let answer = publisher
         .request("POST", "/v1/events", JSON, &vec![b' '; 9000])
         .await;

@@ -340,6 +340,7 @@ pub static OPERATIONS: [Operation; 18] = [
             Problem::idempotency_conflict,
             Problem::idempotency_in_progress,
             Problem::too_large,
+            Problem::unsupported_media_type,
             Problem::invalid_parameter,
             Problem::too_many_requests,
         ],
