@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED, LOCATION, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderValue, LAST_MODIFIED, LOCATION,
+    VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Method, Response, StatusCode, request};
 use httpdate::HttpDate;
@@ -168,6 +168,7 @@ async fn respond(
         }
         Verdict::Failed => {
             headers.remove(CONTENT_TYPE);
+            keep_nowhere(headers);
             *response.status_mut() = StatusCode::PRECONDITION_FAILED;
             return Ok(response);
         }
@@ -190,6 +191,7 @@ async fn respond(
                 headers.remove(CONTENT_TYPE);
                 headers.remove(CONTENT_ENCODING);
                 headers.insert(CONTENT_RANGE, text(&format!("bytes */{length}")));
+                keep_nowhere(headers);
                 *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
                 return Ok(response);
             }
@@ -221,6 +223,13 @@ fn lifetime(headers: &mut HeaderMap, settings: &Settings, name: &Name, is_said: 
         (None, seconds) => text(&format!("max-age={seconds}")),
     };
     headers.insert(CACHE_CONTROL, value);
+}
+
+/// The lifetime is the file's. A cache in front that knows an answer by its URL alone would give this one, which anybody
+/// can ask for, to everybody in the file's place.
+fn keep_nowhere(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.remove(EXPIRES);
 }
 
 /// What the content is, and what a browser may do with it. What Django said about it holds.

@@ -127,6 +127,8 @@ mod recording_reloads;
 mod recording_shares;
 // The id of a request, and what else the file may move.
 mod request_ids;
+// What shared caches may make of files.
+mod static_caching;
 // Files of a folder: what they are, which part of them, and no way out of it.
 mod static_files;
 // Answers of Django that lead to a file.
