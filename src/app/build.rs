@@ -288,6 +288,7 @@ fn kind(entry: &Entry<RouteTarget>, made: &InForce, lasting: &Lasting) -> Kind {
         RouteKind::Static { files, variable } => Kind::Static(Static {
             root: lasting.files.root(files.clone()),
             variable: variable.clone(),
+            closed: entry.target.basic_auth.is_some(),
         }),
     }
 }

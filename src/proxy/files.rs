@@ -35,6 +35,8 @@ pub struct Static {
     pub root: Root,
     /// The variable of the path that names the file; `None`: the whole path does.
     pub variable: Option<Box<str>>,
+    /// Whether only those with a password see it, so that no cache may keep it for others.
+    pub closed: bool,
 }
 
 /// A request for a file.
@@ -126,13 +128,13 @@ impl Static {
             }
             Err(error) => return Err(Refusal::File(error)),
         };
-        respond(settings, &name, opened, asked).await
+        respond(self, &name, opened, asked).await
     }
 }
 
 /// The answer with an open file, as far as the client does not have it.
 async fn respond(
-    settings: &Settings,
+    files: &Static,
     name: &Name,
     opened: Opened,
     asked: Asked<'_>,
@@ -143,6 +145,7 @@ async fn respond(
         said,
         ..
     } = asked;
+    let settings = files.root.settings();
     let (etag, modified, length) = (opened.etag(), opened.modified(), opened.length());
     let validators = Validators {
         etag: &etag,
@@ -155,7 +158,7 @@ async fn respond(
     headers.insert(ETAG, text(&etag));
     let modified = HttpDate::from(std::time::UNIX_EPOCH + Duration::from_secs(modified));
     headers.insert(LAST_MODIFIED, text(&modified.to_string()));
-    lifetime(headers, settings, name, is_said);
+    lifetime(headers, files, name, is_said);
     if settings.precompressed {
         headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
@@ -210,16 +213,21 @@ async fn respond(
 }
 
 /// How long it may be kept. What Django said about it holds.
-fn lifetime(headers: &mut HeaderMap, settings: &Settings, name: &Name, is_said: bool) {
+fn lifetime(headers: &mut HeaderMap, files: &Static, name: &Name, is_said: bool) {
     if headers.contains_key(CACHE_CONTROL) {
         return;
     }
+    let settings = files.root.settings();
     let hashed = settings.hashed.filter(|_| name.is_hashed());
     let value = match (hashed, settings.max_age.as_secs()) {
         // Django has decided who may see it, and did not say that others may keep it.
         _ if is_said => HeaderValue::from_static("private, no-cache"),
-        (Some(time), _) => text(&format!("public, max-age={}, immutable", time.as_secs())),
+        (Some(time), _) => {
+            let whose = if files.closed { "private" } else { "public" };
+            text(&format!("{whose}, max-age={}, immutable", time.as_secs()))
+        }
         (None, 0) => HeaderValue::from_static("no-cache"),
+        (None, seconds) if files.closed => text(&format!("private, max-age={seconds}")),
         (None, seconds) => text(&format!("max-age={seconds}")),
     };
     headers.insert(CACHE_CONTROL, value);

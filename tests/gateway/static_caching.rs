@@ -1,22 +1,28 @@
-//! What shared caches may make of files: nothing that is not the file.
+//! What shared caches may make of files: nothing that some may not see, and nothing that is not the file.
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
 use crate::support::{Answer, Backend, Conn, Gateway, Reply, gateway};
 
 const HASHED: &str = "app.0123456789ab.css";
 
-/// A gateway with files for all.
+/// A gateway with files for all, and for those with a password.
 async fn site() -> (Gateway, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     for file in [HASHED, "app.css"] {
         fs::write(folder.path().join(file), "body {}").unwrap();
     }
+    let hash = bcrypt::hash("right", 4).unwrap();
     let root = folder.path().display();
     let files = format!("static = {{ root = \"{root}\", hashed = \"1y\", max_age = \"1m\" }}");
-    let text = format!("[[route]]\npath = \"/open/<path:file>\"\n{files}\n");
+    let text = format!(
+        "[[route]]\npath = \"/open/<path:file>\"\n{files}\n\
+         [[route]]\npath = \"/closed/<path:file>\"\n{files}\nbasic_auth = {{ users = [\"ann:{hash}\"] }}\n",
+    );
     (Gateway::start(&text).await, folder)
 }
 
@@ -26,6 +32,20 @@ async fn ask(gateway: &Gateway, target: &str, lines: &str) -> Answer {
         "GET {target} HTTP/1.1\r\nHost: site.test\r\n{lines}\r\n"
     ))
     .await
+}
+
+#[tokio::test]
+async fn what_needs_a_password_is_kept_for_nobody_else() {
+    let (gateway, _folder) = site().await;
+    let login = format!("Authorization: Basic {}\r\n", STANDARD.encode("ann:right"));
+    for (file, expected) in [
+        (HASHED, "private, max-age=31536000, immutable"),
+        ("app.css", "private, max-age=60"),
+    ] {
+        let answer = ask(&gateway, &format!("/closed/{file}"), &login).await;
+        assert_eq!(answer.status, 200, "{file}");
+        assert_eq!(answer.header("cache-control"), Some(expected), "{file}");
+    }
 }
 
 #[tokio::test]
