@@ -6,6 +6,7 @@ use super::StartError;
 use super::in_force::{InForce, Lasting};
 use crate::ask::{Asker, TokenCheck};
 use crate::base::access::Writer;
+use crate::base::live::Live;
 use crate::base::metrics::Registry;
 use crate::base::random;
 use crate::config::{self, Config, RouteKind, RouteTarget};
@@ -98,19 +99,26 @@ pub(super) fn access(config: &Config, registry: &Registry) -> Result<Option<Writ
 pub(super) fn notifier(made: &InForce, hub: &Hub, registry: &Registry) -> Option<Notifier> {
     let config = &made.config;
     let told = config.notify.as_ref()?;
-    let host = config.hosts.iter().find_map(|rule| match rule {
-        HostRule::Exact(name) | HostRule::Below(name) => Some(name.clone()),
-        HostRule::Any => None,
-    });
     let settings = notify::Settings {
         path: told.path.clone(),
         secret: told.secret.clone(),
         leave_after: told.leave_after,
-        host: host.unwrap_or_else(|| "localhost".to_owned()),
-        request_id: config.request_id.clone(),
+        sender: Live::new(sender(config)),
     };
     let upstream = made.upstream(&told.upstream);
     Some(Notifier::start(settings, upstream, hub, registry))
+}
+
+/// As whom Django is told.
+pub(super) fn sender(config: &Config) -> notify::Sender {
+    let host = config.hosts.iter().find_map(|rule| match rule {
+        HostRule::Exact(name) | HostRule::Below(name) => Some(name.clone()),
+        HostRule::Any => None,
+    });
+    notify::Sender {
+        host: host.unwrap_or_else(|| "localhost".to_owned()),
+        request_id: config.request_id.clone(),
+    }
 }
 
 /// Who listens to Redis; `None` if there is nothing to listen to.

@@ -149,6 +149,7 @@ impl Gateway {
             internal,
             servers: servers.clone(),
             hurry: certificates.hurry(),
+            sender: notifier.as_ref().map(Notifier::sender),
         };
         let reloading = Reloading::start(requests, source, made, lasting, reached, &registry);
         readiness.set(true);

@@ -17,12 +17,14 @@ use super::build;
 use super::changes;
 use super::in_force::{InForce, Lasting};
 use crate::acme::Hurry;
+use crate::base::live::Live;
 use crate::base::metrics::{CounterBy, Registry};
 use crate::base::{log, systemd};
 use crate::config::{self, Config, ConfigError};
 use crate::hub::Hub;
 use crate::internal::Internal;
 use crate::internal::reload::{NotReloaded, Outcome, Requests};
+use crate::notify::Sender;
 use crate::proxy::Proxy;
 use crate::publish::Publisher;
 use crate::record::Recorder;
@@ -64,6 +66,8 @@ pub(super) struct Reached {
     /// The public and the internal one.
     pub(super) servers: (Server, Server),
     pub(super) hurry: Hurry,
+    /// As whom Django is told of presence; `None` if it is not told.
+    pub(super) sender: Option<Live<Sender>>,
 }
 
 /// Owns the task.
@@ -217,6 +221,9 @@ impl Reloader {
         let (public, internal) = &reached.servers;
         public.configure(config.server.clone());
         internal.configure(build::internal(&config.server));
+        if let Some(sender) = &reached.sender {
+            sender.set(build::sender(&config));
+        }
         let made = InForce::new(config, &self.lasting, Some(&self.rest.made));
         reached.proxy.replace(made.site(&self.lasting));
         self.rest.replace(made);

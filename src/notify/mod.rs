@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::base::live::Live;
 use crate::base::metrics::{CounterBy, Registry};
 use crate::base::random;
 use crate::base::seldom::Seldom;
@@ -31,7 +32,7 @@ use crate::wire::forwarded::{Forwarded, Proto};
 use crate::wire::{presence, webhook};
 
 use error::Unheard;
-pub use settings::Settings;
+pub use settings::{Sender, Settings};
 
 /// The most changes of one batch.
 const MOST: usize = 1000;
@@ -48,12 +49,13 @@ const REMINDER: Duration = Duration::from_secs(600);
 pub struct Notifier {
     task: JoinSet<()>,
     stop: CancellationToken,
+    sender: Live<Sender>,
 }
 
 impl Notifier {
     /// Has the hub note who is where, and starts to tell it. Called before there are streams.
     pub fn start(settings: Settings, upstream: Upstream, hub: &Hub, registry: &Registry) -> Self {
-        let stop = CancellationToken::new();
+        let (stop, sender) = (CancellationToken::new(), settings.sender.clone());
         let telling = Telling {
             changes: hub.watch(settings.leave_after, registry),
             epoch: hub.log().id(hub.log().position()).epoch,
@@ -73,7 +75,12 @@ impl Notifier {
         };
         let mut task = JoinSet::new();
         task.spawn(telling.run());
-        Self { task, stop }
+        Self { task, stop, sender }
+    }
+
+    /// As whom Django is told, which can be replaced.
+    pub fn sender(&self) -> Live<Sender> {
+        self.sender.clone()
     }
 
     /// Tells what is due, without a second try, and ends; after `patience` in any case.
@@ -178,21 +185,22 @@ impl Telling {
     /// that is open by https alone would answer anything else by a redirect.
     fn headers(&self, id: &str, body: &[u8]) -> HeaderMap {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let Sender { host, request_id } = &*self.settings.sender.load();
         let forwarded = Forwarded {
             client,
             chain: client.to_string(),
             proto: Proto::Https,
-            host: self.settings.host.clone(),
+            host: host.clone(),
             port: 443,
         };
         let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
         let request = RequestId::from_random(random::quick());
         let mut headers = HeaderMap::new();
         for (name, value) in [
-            (HOST, self.settings.host.as_str()),
+            (HOST, host.as_str()),
             (CONTENT_TYPE, "application/json"),
             (USER_AGENT, concat!("tidegate/", env!("CARGO_PKG_VERSION"))),
-            (self.settings.request_id.clone(), request.as_str()),
+            (request_id.clone(), request.as_str()),
             (webhook::ID, id),
             (webhook::TIMESTAMP, &now.to_string()),
             (

@@ -41,15 +41,18 @@ async fn site(leave_after: &str, backend: &Backend) -> (Gateway, Publisher) {
 }
 
 async fn site_with(server: &str, leave_after: &str, backend: &Backend) -> (Gateway, Publisher) {
-    let gateway = Gateway::start(&format!(
+    let gateway = Gateway::start(&file(server, leave_after, backend)).await;
+    let publisher = gateway.publisher().await;
+    (gateway, publisher)
+}
+
+fn file(server: &str, leave_after: &str, backend: &Backend) -> String {
+    format!(
         "[server]\n{server}\n[sse]\nretry = \"3s\"\nnotify = \"{PATH}\"\nnotify_secret = \"{SECRET}\"\n\
          leave_after = \"{leave_after}\"\n{}[[route]]\npath = \"/events/<path:rest>\"\nsse = {{ ask = \"django\" }}\n{}",
         gateway::upstream(&backend.address, "retry_for = \"0s\""),
         gateway::PROXY,
-    ))
-    .await;
-    let publisher = gateway.publisher().await;
-    (gateway, publisher)
+    )
 }
 
 /// The requests that told something.
@@ -273,4 +276,29 @@ async fn a_django_that_hangs_does_not_hold_up_the_end() {
     let (gateway, _publisher) = site("0s", &backend).await;
     backend.request(0).await;
     assert!(gateway.stop().await < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn after_a_reload_it_is_told_by_the_new_name() {
+    let backend = Backend::start(django(no_content)).await;
+    let hosts = |first: &str| format!("hosts = [\"{first}\", \"site.test\"]");
+    let (gateway, _publisher) = site_with(&hosts("old.test"), "10s", &backend).await;
+    let _first = EventSource::open(&gateway.public, "/events/room/1").await;
+    until_told(&backend, &["reset", "in-use room", "joined room 1"]).await;
+    let told = requests(&backend);
+    assert_eq!(told.last().unwrap().header("host"), Some("old.test"));
+
+    let server = format!("{}\n[log]\nrequest_id = \"x-trace\"", hosts("new.test"));
+    let reloaded = gateway.reload(&file(&server, "10s", &backend)).await;
+    let changed = reloaded.unwrap().changed;
+    assert_eq!(changed, ["server.hosts", "log.request_id"]);
+    let _second = EventSource::open(&gateway.public, "/events/room/2").await;
+    let all = ["reset", "in-use room", "joined room 1", "joined room 2"];
+    until_told(&backend, &all).await;
+    let told = requests(&backend);
+    let newest = told.last().unwrap();
+    for name in ["host", "x-forwarded-host"] {
+        assert_eq!(newest.header(name), Some("new.test"), "{name}");
+    }
+    assert!(newest.header("x-trace").is_some());
 }
