@@ -6,7 +6,7 @@
 
 use std::io::{self, Read as _};
 
-/// No secret is longer.
+/// No secret is longer, nor a list of users or of networks.
 const LONGEST_FILE: u64 = 1 << 20;
 
 /// Where the values come from; tests bring their own.
@@ -29,7 +29,11 @@ impl Environment for Process {
     fn file(&self, path: &str) -> io::Result<String> {
         let mut text = String::new();
         let file = std::fs::File::open(path)?;
-        file.take(LONGEST_FILE).read_to_string(&mut text)?;
+        let read = file.take(LONGEST_FILE + 1).read_to_string(&mut text)? as u64;
+        // Half a list would be another list, and half a line of it another line.
+        if read > LONGEST_FILE {
+            return Err(io::Error::other("the file is larger than 1 MiB"));
+        }
         Ok(text)
     }
 }
@@ -149,6 +153,19 @@ mod tests {
             "${TOKEN}",
             "what was put in is not looked through again"
         );
+    }
+
+    #[test]
+    fn a_file_is_read_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long");
+        let read = |length: usize| {
+            std::fs::write(&path, "x".repeat(length)).unwrap();
+            Process.file(path.to_str().unwrap())
+        };
+        let longest = usize::try_from(LONGEST_FILE).unwrap();
+        assert_eq!(read(longest).unwrap().len(), longest);
+        assert!(read(longest + 1).is_err());
     }
 
     #[test]
