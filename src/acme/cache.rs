@@ -9,6 +9,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use instant_acme::AccountCredentials;
+use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
 
 use super::Failed;
@@ -50,6 +51,11 @@ impl Cache {
         };
         let read = serde_json::from_str(&text);
         read.map(Some).map_err(|source| self.damaged(source))
+    }
+
+    /// Whether an account could be kept: the authority makes only so many for one address.
+    pub(super) async fn can_keep_account(&self) -> Result<(), Failed> {
+        blocking(self.account.clone(), |path| new_beside(path).map(drop)).await
     }
 
     pub(super) async fn keep_account(&self, account: &AccountCredentials) -> Result<(), Failed> {
@@ -120,20 +126,27 @@ async fn read(path: PathBuf) -> Result<Option<String>, Failed> {
 /// The old file or the new one is there at every moment, also if the machine fails.
 async fn write(path: PathBuf, text: String) -> Result<(), Failed> {
     blocking(path, move |path| {
-        let folder = path.parent().unwrap_or_else(|| Path::new("."));
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-        let mut new = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempfile_in(folder)?;
+        let mut new = new_beside(path)?;
         new.write_all(text.as_bytes())?;
         new.as_file().sync_all()?;
         new.persist(path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
+        File::open(folder_of(path))?.sync_all()
     })
     .await
+}
+
+/// A file that may take the place of `path`, and is gone if it does not.
+fn new_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = folder_of(path);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    tempfile::Builder::new().prefix(".new-").tempfile_in(folder)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new("."))
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ impl Ordering<'_> {
         if let Some(kept) = self.cache.account().await? {
             return Ok(builder.from_credentials(kept).await?);
         }
+        self.cache.can_keep_account().await?;
         let contact: Vec<_> = self.acme.contact.iter().map(String::as_str).collect();
         let new = NewAccount {
             contact: &contact,

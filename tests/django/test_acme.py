@@ -266,3 +266,19 @@ def test_an_authority_that_has_forgotten_us_is_told_anew(
     gateway.process.signal(signal.SIGHUP)
     until(pebble.shown, "a certificate", 60)
     assert account.read_text() != old
+
+
+def test_no_account_is_made_that_could_not_be_kept(
+    new_pebble: PebbleMaker, new_gateway: GatewayMaker, site: Site
+) -> None:
+    pebble = new_pebble()
+    # Nothing is there, and nothing can be: as where a file system is mounted only to be read.
+    tables = pebble.tables().replace(str(pebble.folder / "cache"), "/proc/acme")
+    gateway = new_gateway(site, more=tables, http=("127.0.0.1", pebble.http))
+    failed = 'tidegate_acme_orders_total{outcome="internal"}'
+    for tries in range(1, 4):
+        until(lambda: metric(gateway, failed) == tries, f"{tries} failures", 60)
+        gateway.process.signal(signal.SIGHUP)
+    log = gateway.process.log.read_text()
+    assert "/proc/acme" in log and "cannot be read or written" in log, log
+    assert "accounts in memory" not in pebble.process.log.read_text()
