@@ -135,7 +135,7 @@ impl Checks {
     /// Lets a request with a right login through, without its login unless Django is to see it.
     pub(super) async fn admit(
         &self,
-        auth: &BasicAuth,
+        auth: &Arc<BasicAuth>,
         headers: &mut HeaderMap,
         client: IpAddr,
     ) -> Result<(), Refusal> {
@@ -160,7 +160,7 @@ impl Checks {
 
     async fn check(
         &self,
-        auth: &BasicAuth,
+        auth: &Arc<BasicAuth>,
         login: Login,
         digest: Digest,
         client: IpAddr,
@@ -182,19 +182,23 @@ impl Checks {
             self.count("limited");
             Refusal::Rate(wait)
         })?;
-        let users = Arc::clone(&auth.settings.users);
+        let checking = Arc::clone(auth);
         let checked = spawn_blocking(move || {
-            let is_right = users.verify(login.name(), login.password());
+            let is_right = checking
+                .settings
+                .users
+                .verify(login.name(), login.password());
+            // Here, for a client that leaves meanwhile was not wrong either.
+            if is_right {
+                checking.wrong.give_back(client);
+                checking.remember(digest);
+            }
             // Not before: a client that leaves does not stop the check.
             drop(slot);
             is_right
         });
         match checked.await {
-            Ok(true) => {
-                auth.wrong.give_back(client);
-                auth.remember(digest);
-                Ok(())
-            }
+            Ok(true) => Ok(()),
             Ok(false) => {
                 self.count("wrong");
                 Err(auth.challenge())
@@ -214,13 +218,15 @@ impl Checks {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll, Waker};
+
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
     use crate::tokens::passwords::Hash;
 
-    fn auth(pass_on: bool) -> BasicAuth {
+    fn auth(pass_on: bool) -> Arc<BasicAuth> {
         let mut users = Users::default();
         let hash = bcrypt::hash("right", 4).unwrap();
         assert!(users.add("ann", Hash::parse(&hash).unwrap()));
@@ -230,7 +236,7 @@ mod tests {
             users: Arc::new(users),
             pass_on,
         };
-        BasicAuth::new(settings, Counter::default())
+        Arc::new(BasicAuth::new(settings, Counter::default()))
     }
 
     fn headers(password: &str) -> HeaderMap {
@@ -240,7 +246,7 @@ mod tests {
         headers
     }
 
-    async fn admit(checks: &Checks, auth: &BasicAuth, password: &str) -> Result<(), Refusal> {
+    async fn admit(checks: &Checks, auth: &Arc<BasicAuth>, password: &str) -> Result<(), Refusal> {
         let client = IpAddr::from([10, 0, 0, 1]);
         checks.admit(auth, &mut headers(password), client).await
     }
@@ -318,5 +324,23 @@ mod tests {
             let refused = admit(&checks, &auth, password).await;
             assert!(matches!(refused, Err(Refusal::Rate(_))));
         }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_while_a_right_login_is_checked_was_not_wrong() {
+        let (checks, auth) = (Checks::new(&Registry::default()), auth(false));
+        for _ in 0..WRONG.get() {
+            lock(&auth.remembered).clear();
+            let mut left = Box::pin(admit(&checks, &auth, "right"));
+            let mut cx = Context::from_waker(Waker::noop());
+            // Where the check is quicker than we are, nobody leaves.
+            let polled = left.as_mut().poll(&mut cx);
+            assert!(!matches!(polled, Poll::Ready(Err(_))));
+            drop(left);
+            // Nobody waits for the check, and it is done all the same.
+            drop([checks.running.wait().await, checks.running.wait().await]);
+        }
+        lock(&auth.remembered).clear();
+        assert!(admit(&checks, &auth, "right").await.is_ok());
     }
 }
