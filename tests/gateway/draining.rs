@@ -150,6 +150,32 @@ async fn the_quick_end_is_quick_with_two_hundred_streams_open() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_the_turn_of_streams_that_have_left() {
+    let backend = Backend::start(|_| Reply::ok("")).await;
+    let gateway = site(&backend, "drain = \"15s\"\ndrain_spread = \"12s\"").await;
+    let mut sources = Vec::new();
+    for _ in 0..200 {
+        sources.push(EventSource::open(&gateway.public, "/events/").await);
+    }
+    let mut publisher = gateway.publisher().await;
+    let began = tokio::time::Instant::now();
+    let mut ending = tokio::task::JoinSet::new();
+    ending.spawn(gateway.drain());
+    until("the first has ended", async || {
+        publisher.streams().await < 200
+    })
+    .await;
+    drop(sources);
+    ending.join_next().await.unwrap().unwrap();
+    // A turn every 50 ms would have taken ten seconds.
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn the_sockets_files_are_gone_afterwards() {
     let backend = Backend::start(|_| Reply::ok("")).await;
     let gateway = site(&backend, "").await;
