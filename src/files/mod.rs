@@ -123,7 +123,7 @@ pub enum FileError {
     /// No descriptor is free for it.
     #[error("no descriptor is free for a file")]
     Descriptors,
-    /// The disk, or the turn to wait for it, did not come.
+    /// The disk, or the turn to wait for it, did not come, or another program has the file for itself.
     #[error("the disk did not answer in time")]
     Busy,
     /// The folder itself cannot be opened.
@@ -271,7 +271,10 @@ impl Root {
             let beside = format!("{}.{}", name.as_str(), extension(*coding));
             match open::below(root, &beside, way) {
                 Ok(Found::File(regular)) => return entry(regular, Some(*coding)),
-                Err(error @ (Errno::WOULDBLOCK | Errno::MFILE | Errno::NFILE)) => {
+                Err(error @ (Errno::MFILE | Errno::NFILE)) => {
+                    return Err(Unopened::File(error));
+                }
+                Err(error @ Errno::WOULDBLOCK) if way == Way::Cached => {
                     return Err(Unopened::File(error));
                 }
                 // Whatever is wrong with it, the plain file is as good.
@@ -325,6 +328,9 @@ impl Root {
                 FileError::Forbidden
             }
             Errno::MFILE | Errno::NFILE => FileError::Descriptors,
+            // Another program has it for itself and is asked to let go of it (a lease, as Samba and NFS have them), or
+            // whatever is renamed leaves no moment for it.
+            Errno::WOULDBLOCK => FileError::Busy,
             error => disk(name, error.into()),
         }
     }

@@ -1,7 +1,9 @@
 """Files in place of nginx: what collectstatic wrote, what users sent, and what a view lets somebody see."""
 
+import fcntl
 import gzip
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,6 +103,25 @@ def test_nothing_beside_the_folder_is_served(gate: Gateway, path: str) -> None:
     for folder in ("static", "media", "private"):
         answer = gate.get(f"/{folder}/{path}")
         assert answer.status in (400, 404) and b"secret" not in answer.body
+
+
+def test_a_file_that_another_program_has_for_itself_is_there_soon(gate: Gateway, folders: Path) -> None:
+    """As Samba and the NFS server have files that one of their clients writes to: a lease."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with (folders / "media/photo.png").open("rb") as held:
+            fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            answer = gate.get("/media/photo.png")
+            assert (answer.status, answer.header("Retry-After")) == (503, "5"), answer.body
+        assert gate.get("/media/photo.png").status == 200
+        plain = gate.get("/static/app.css").body
+        with (folders / "static/app.css.gz").open("rb") as held:
+            fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            answer = gate.get("/static/app.css", headers={"Accept-Encoding": "gzip"})
+            assert (answer.status, answer.header("Content-Encoding")) == (200, None)
+            assert answer.body == plain
+    finally:
+        signal.signal(signal.SIGIO, before)
 
 
 def test_a_view_says_who_sees_a_file(gate: Gateway) -> None:
