@@ -13,6 +13,7 @@ use http::{Request, Version, request};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -20,13 +21,13 @@ use super::respond::Refusal;
 use super::{Proxy, Site};
 use crate::domain::ByteSize;
 use crate::limits::Slots;
-use crate::upstream::{RequestBody, Upload, Upstream};
+use crate::upstream::{RequestBody, SeeTo, Upload, Upstream};
 
 /// Bodies that nobody wants and that are read all the same.
 const MOST_LEFT: usize = 1024;
-/// How much of one, in bytes: what a client has under way before it reads the answer. One that is told of no end goes on for
-/// ever.
-const LONGEST_LEFT: usize = 64 << 10;
+/// How much of one, in bytes: twice the window of the HTTP library, which a client may have under way before it reads the
+/// answer. One that is told of no end goes on for ever.
+const LONGEST_LEFT: usize = 2 << 20;
 /// For how long.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -48,7 +49,7 @@ impl Unread {
     /// Puts back what an upstream has answered without, if there is anything.
     pub(super) fn put_back(&mut self, upload: Option<Upload>) {
         if let Some(upload) = upload {
-            self.body = Some(upload.into_incoming());
+            self.body = upload.into_incoming();
         }
     }
 
@@ -59,8 +60,8 @@ impl Unread {
     }
 }
 
-/// Reads what nobody wants.
-#[derive(Debug)]
+/// Reads what nobody wants. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(super) struct Leftovers {
     slots: Slots,
     reading: TaskTracker,
@@ -79,14 +80,31 @@ impl Leftovers {
         if unread.version != Version::HTTP_2 || unread.is_at_its_end() {
             return;
         }
-        let slot = self.slots.take();
-        if let (Some(body), Some(slot)) = (unread.body, slot) {
-            self.reading.spawn(async move {
-                let _slot = slot;
-                // However it ends, there is nobody to tell.
-                drop(timeout(LINGER, throw_away(body)).await);
-            });
+        if let Some(body) = unread.body {
+            self.read(body);
         }
+    }
+
+    /// The same of a body that is passed on as it comes, whenever that ends.
+    fn later(&self, version: Version) -> Option<SeeTo> {
+        (version == Version::HTTP_2).then(|| {
+            let leftovers = self.clone();
+            let see_to: SeeTo = Box::new(move |body| leftovers.read(body));
+            see_to
+        })
+    }
+
+    fn read(&self, body: Incoming) {
+        // At the very end of the program there is no runtime any more.
+        let (Some(slot), Ok(runtime)) = (self.slots.take(), Handle::try_current()) else {
+            return;
+        };
+        let reading = async move {
+            let _slot = slot;
+            // However it ends, there is nobody to tell.
+            drop(timeout(LINGER, throw_away(body)).await);
+        };
+        drop(self.reading.spawn_on(reading, &runtime));
     }
 
     /// Waits for the last, at most [`LINGER`].
@@ -123,6 +141,7 @@ impl Proxy {
     /// Takes the body as Django can read it. It is gathered first, unless its upstream buffers none: then one with a length
     /// is passed on as it comes, but one of at most `whole` bytes.
     pub(super) async fn take_body(
+        &self,
         site: &Site,
         headers: &HeaderMap,
         unread: &mut Unread,
@@ -137,15 +156,16 @@ impl Proxy {
         if length == Some(0) && unread.is_at_its_end() {
             return Ok(RequestBody::Empty);
         }
-        let Some(incoming) = unread.body.take() else {
+        if let Some(length) = length.filter(|length| *length > whole)
+            && upstream.settings().buffer_request.is_none()
+            && let Some(incoming) = unread.body.take()
+        {
+            let see_to = self.leftovers.later(unread.version);
+            return Ok(RequestBody::streamed(incoming, length, idle, see_to));
+        }
+        let Some(incoming) = &mut unread.body else {
             return Ok(RequestBody::Empty);
         };
-        match length {
-            Some(length) if length > whole && upstream.settings().buffer_request.is_none() => {
-                return Ok(RequestBody::streamed(incoming, length, idle));
-            }
-            _ => {}
-        }
         let body = upstream.gather(incoming, length, limit.get(), idle).await;
         body.map_err(|error| Refusal::gathering(error, limit))
     }

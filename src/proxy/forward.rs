@@ -22,7 +22,7 @@ impl Proxy {
         let holding = exchange.route.kind.holding();
         let whole = holding.map_or(0, |_| MOST_AGAIN);
         let unread = exchange.unread;
-        let body = Self::take_body(exchange.site, headers, &mut *unread, limit, whole, upstream);
+        let body = self.take_body(exchange.site, headers, &mut *unread, limit, whole, upstream);
         let body = body.await?;
         let request = exchange.rebuilt;
         let Some(holding) = holding else {

@@ -90,7 +90,7 @@ impl Proxy {
                 let head = candidate.request().into_head();
                 let whole = route.kind.holding().map_or(0, |_| MOST_AGAIN);
                 let limit = route.body_limit;
-                let body = Self::take_body(site, &head.headers, unread, limit, whole, upstream);
+                let body = self.take_body(site, &head.headers, unread, limit, whole, upstream);
                 let body = body.await?;
                 let (request, noted) = match route.kind.holding() {
                     Some(holding) => {

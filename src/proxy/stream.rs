@@ -93,7 +93,8 @@ impl Proxy {
         let (limit, upstream) = (route.body_limit, asker.upstream());
         // Whole, whatever the upstream buffers: of a client whose stream is held nothing is read any more.
         let whole = limit.get();
-        let body = Self::take_body(site, &parts.headers, unread, limit, whole, upstream).await?;
+        let body = self.take_body(site, &parts.headers, unread, limit, whole, upstream);
+        let body = body.await?;
         self.open(
             &parts,
             client,

@@ -47,7 +47,7 @@ pub struct Stored {
 /// A body that the client is still sending, with a limit on its pauses.
 #[derive(Debug)]
 pub struct Streamed {
-    incoming: Incoming,
+    incoming: Coming,
     length: u64,
     idle: Duration,
     /// Taken before, but not sent: given again first.
@@ -72,15 +72,34 @@ impl Upload {
     }
 
     /// The body itself.
-    pub fn into_incoming(self) -> Incoming {
-        self.0.incoming
+    pub fn into_incoming(mut self) -> Option<Incoming> {
+        self.0.incoming.body.take()
     }
+}
+
+/// Sees to what is left of a body that nobody reads any more.
+pub type SeeTo = Box<dyn FnOnce(Incoming) + Send + Sync>;
+
+/// What a client sends, a guard: dropped before its end, it is left to whoever sees to that.
+struct Coming {
+    /// `None` once it is dropped.
+    body: Option<Incoming>,
+    see_to: Option<SeeTo>,
 }
 
 impl RequestBody {
     /// The client's body of `length` bytes (its `Content-Length`; hyper holds it to that), cut off when it pauses for
-    /// longer than `idle`.
-    pub fn streamed(incoming: Incoming, length: u64, idle: Duration) -> Self {
+    /// longer than `idle`. What is not read of it is given to `see_to`; unset, it is dropped.
+    pub fn streamed(
+        incoming: Incoming,
+        length: u64,
+        idle: Duration,
+        see_to: Option<SeeTo>,
+    ) -> Self {
+        let incoming = Coming {
+            body: Some(incoming),
+            see_to,
+        };
         Self::Streamed(Box::new(Streamed {
             incoming,
             length,
@@ -170,7 +189,7 @@ impl Body for RequestBody {
             Self::Memory(bytes) => bytes.is_empty(),
             Self::File(stored) => stored.at >= stored.length,
             Self::Streamed(streamed) => {
-                streamed.back.is_empty() && streamed.incoming.is_end_stream()
+                streamed.back.is_empty() && streamed.incoming.is_at_its_end()
             }
         }
     }
@@ -180,6 +199,45 @@ impl Body for RequestBody {
             Self::File(stored) => SizeHint::with_exact(stored.length.saturating_sub(stored.at)),
             Self::Streamed(streamed) => streamed.incoming.size_hint(),
             Self::Empty | Self::Memory(_) => SizeHint::with_exact(self.length()),
+        }
+    }
+}
+
+impl Coming {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_at_its_end(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map(Incoming::size_hint)
+            .unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Coming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Coming").field(&self.body).finish()
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        if let (Some(body), Some(see_to)) = (self.body.take(), self.see_to.take())
+            && !body.is_end_stream()
+        {
+            see_to(body);
         }
     }
 }
@@ -218,7 +276,7 @@ impl Streamed {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.back)))));
         }
         loop {
-            match Pin::new(&mut self.incoming).poll_frame(cx) {
+            match self.incoming.poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.pausing = false;
                     // Trailers of a request are dropped: WSGI has no place for them.

@@ -43,10 +43,10 @@ struct Gathered<'b> {
 
 impl Upstream {
     /// Reads `incoming` to its end, at most `limit` bytes, with no pause longer than `idle`. `length` is what it announced.
-    /// Trailers are dropped.
+    /// Trailers are dropped. What it is not read to its end for is whoever has it to see to.
     pub async fn gather(
         &self,
-        incoming: Incoming,
+        incoming: &mut Incoming,
         length: Option<u64>,
         limit: u64,
         idle: Duration,
@@ -60,7 +60,7 @@ impl Upstream {
 async fn gather(
     buffers: &Buffers,
     memory: usize,
-    mut incoming: Incoming,
+    incoming: &mut Incoming,
     length: Option<u64>,
     limit: u64,
     idle: Duration,

@@ -53,7 +53,7 @@ use crate::base::metrics::{CounterByName, GaugeByName, HistogramBy, Registry};
 pub use answer::AnswerBody;
 pub use backoff::Backoff;
 use balance::Chooser;
-pub use body::{RequestBody, Streamed, Upload};
+pub use body::{RequestBody, SeeTo, Streamed, Upload};
 pub use buffers::{Buffers, Room};
 pub use error::{AnswerError, GatherError, RequestBodyError, RequestBodyFault, UpstreamError};
 pub use grip::Grip;

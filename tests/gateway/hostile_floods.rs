@@ -5,7 +5,7 @@ use crate::support::frames::{
     WINDOW_UPDATE, fields, frame,
 };
 use crate::support::gateway::everything_to;
-use crate::support::{Backend, Conn, Gateway, Reply, get, within};
+use crate::support::{Backend, Conn, Gate, Gateway, Reply, get, within};
 
 const REQUEST: [(&str, &str); 4] = [
     (":method", "GET"),
@@ -298,4 +298,44 @@ async fn nor_is_that_of_django_to_an_upload_that_it_does_not_read() {
     conn.send([rest, frame(PING, 0, 0, &[0; 8])].concat()).await;
     let frames = until_frame(&mut conn, PING).await;
     assert!(frames.iter().all(|frame| frame.kind != RST_STREAM));
+}
+
+/// Whether a client that sends `upload`, and more before it has read the answer, gets that, and no
+/// reset with it.
+async fn answered_without_reset(gateway: &Gateway, upload: &[u8]) {
+    let mut conn = open(gateway, b"").await;
+    conn.send(upload).await;
+    let answer = until_frame(&mut conn, DATA).await;
+    let rest = frame(DATA, END_STREAM, 1, &[b'x'; 4000]);
+    conn.send([rest, frame(PING, 0, 0, &[0; 8])].concat()).await;
+    let after = until_frame(&mut conn, PING).await;
+    let mut all = answer.iter().chain(&after);
+    assert!(all.all(|frame| frame.kind != RST_STREAM));
+    assert_eq!(answer.last().unwrap().flags & END_STREAM, END_STREAM);
+}
+
+#[tokio::test]
+async fn an_answer_in_the_midst_of_a_body_that_is_read_is_not_lost_with_a_reset() {
+    let data = frame(DATA, 0, 1, &[b'x'; 4000]);
+    // It turns out to be too long while it is gathered.
+    let backend = Backend::start(|_| Reply::ok("fine")).await;
+    let limits = "[limits]\nbody = \"1KiB\"\n";
+    let text = format!("{limits}{}", everything_to(&backend.address, ""));
+    let gateway = Gateway::start(&text).await;
+    answered_without_reset(&gateway, &[request(1, 0), data.clone()].concat()).await;
+    assert_eq!(backend.count(), 0);
+    // Django has seen enough of it, and its answer does not come at once.
+    let gate = Gate::new();
+    let answer = Reply::raw("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n").wait(&gate);
+    let answer = answer.then("no").close();
+    let backend = Backend::start_early(move |_| answer.clone()).await;
+    let gateway = Gateway::before(&backend.address, "buffer_request = false").await;
+    let length = [&REQUEST[..], &[("content-length", "8000")]].concat();
+    let head = frame(HEADERS, END_HEADERS, 1, &fields(&length));
+    let opened = async {
+        backend.request(0).await;
+        gate.open();
+    };
+    let upload = [head, data].concat();
+    tokio::join!(answered_without_reset(&gateway, &upload), opened);
 }
