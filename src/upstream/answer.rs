@@ -226,7 +226,9 @@ impl AnswerBody {
     /// The connection after a 101, with what was read of the new protocol. It counts as a request in flight.
     pub fn switched(self) -> Option<Switched> {
         match self.source {
-            Source::Conn(rest) if matches!(rest.end, End::Switched) => Some(Switched(rest.lease)),
+            Source::Conn(rest) if matches!(rest.end, End::Switched) => {
+                Some(Switched::new(rest.lease, rest.pause?))
+            }
             Source::Over | Source::Conn(_) | Source::Ahead(_) => None,
         }
     }

@@ -25,7 +25,8 @@ const KEPT: usize = 16 << 10;
 /// tickets.
 const MOST_READS: usize = 8;
 
-/// How long an event stream is silent before its server is probed, how often after that, and how often in vain.
+/// How long an event stream or a WebSocket is silent before its server is probed, how often after that, and how often in
+/// vain.
 const PROBES: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
 
 /// A connection in use.
@@ -99,8 +100,8 @@ impl Conn {
     }
 
     /// Has the kernel find out whether a server that says nothing is there: nothing is sent to it while an event stream is
-    /// read, so one that is gone without a word, with its machine or the way to it, would be waited for without end. A
-    /// socket that refuses works all the same.
+    /// read, nor on a WebSocket whose client only listens, so one that is gone without a word, with its machine or the way to
+    /// it, would be waited for without end. A socket that refuses works all the same.
     pub(super) fn probe(&self) {
         let socket = match &self.socket {
             Socket::Tcp(socket) => socket,

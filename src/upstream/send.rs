@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::Response;
+use http::{Response, StatusCode};
 use rustix::io::Errno;
 use tokio::time::{Instant, sleep};
 
@@ -303,8 +303,9 @@ impl Upstream {
         turn: Option<Slot>,
         now: Instant,
     ) -> Response<AnswerBody> {
-        let endless = headers::is_event_stream(&answered.head.headers);
-        if endless {
+        let switched = answered.head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let endless = !switched && headers::is_event_stream(&answered.head.headers);
+        if endless || switched {
             answered.lease.conn.probe();
         }
         let pause = (!endless).then_some(self.0.settings.response_timeout);

@@ -99,8 +99,8 @@ pub struct Settings {
     pub tls: Option<tls::Client>,
     /// To an open connection. Default 2 s.
     pub connect_timeout: Duration,
-    /// From the last byte of the request to the first of the answer, and between two parts of a body that is no event
-    /// stream. Default 65 s.
+    /// From the last byte of the request to the first of the answer, between two parts of a body that is no event stream,
+    /// and as long as nothing of a WebSocket is read. Default 65 s.
     pub response_timeout: Duration,
     /// How long an idle connection may be used again. Default 1.5 s, for gunicorn closes at 2 s.
     pub idle_reuse: Duration,

@@ -6,6 +6,7 @@ use tidegate::server::Address;
 
 use crate::support::recording::says;
 use crate::support::{Backend, Conn, EventSource, Gate, Gateway, Reply, get, until};
+use crate::websockets::{SWITCH, UPGRADE};
 
 #[tokio::test]
 async fn an_idle_connection_is_used_again_for_get_and_not_for_post() {
@@ -221,4 +222,17 @@ async fn what_a_server_says_after_its_answer_to_a_head_answers_nobody() {
             assert_eq!(backend.request(5).await.conn, 1, "the other one is kept");
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_that_is_gone_in_the_midst_of_a_websocket_is_noticed() {
+    let backend = Backend::start(|_| Reply::raw(SWITCH).then_hang()).await;
+    let gateway = Gateway::before(&backend.address, "").await;
+    let mut conn = Conn::open(&gateway.public).await;
+    assert_eq!(conn.ask_head(UPGRADE).await, 101);
+    until("the kernel to look after it", async || {
+        is_probed(&backend.address)
+    })
+    .await;
 }

@@ -1,10 +1,15 @@
 //! WebSockets pass through; nothing else switches protocols.
 
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
 use crate::support::{Backend, Conn, Ending, Gateway, Reply, gateway};
 
-const UPGRADE: &str = "GET /ws/ HTTP/1.1\r\nHost: site.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+pub const UPGRADE: &str = "GET /ws/ HTTP/1.1\r\nHost: site.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+pub const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 #[tokio::test]
@@ -62,6 +67,32 @@ async fn a_client_that_leaves_ends_the_other_side_and_the_other_way_round() {
     let mut conn = Conn::open(&gateway.public).await;
     assert_eq!(conn.ask_head(UPGRADE).await, 101);
     assert_eq!(conn.rest().await, b"bye");
+    let mut publisher = gateway.publisher().await;
+    crate::support::until("no WebSocket is open", async || {
+        publisher.metric("tidegate_websockets_open").await == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_server_that_does_not_read_keeps_no_place() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let gateway = Gateway::before(&address, "response_timeout = \"300ms\"").await;
+    let mut conn = Conn::open(&gateway.public).await;
+    conn.send(UPGRADE).await;
+    let (mut far, _) = listener.accept().await.unwrap();
+    far.write_all(SWITCH.as_bytes()).await.unwrap();
+    assert_eq!(conn.head().await.status, 101);
+    // More than all sockets on the way take.
+    let piece = vec![b'x'; 1 << 16];
+    let full = async {
+        loop {
+            conn.send(&piece).await;
+        }
+    };
+    let _full = timeout(Duration::from_millis(200), full).await;
+    drop(conn);
     let mut publisher = gateway.publisher().await;
     crate::support::until("no WebSocket is open", async || {
         publisher.metric("tidegate_websockets_open").await == 0
