@@ -22,6 +22,7 @@ mod gather;
 mod grip;
 mod head;
 mod health;
+mod lookup;
 mod pool;
 mod queue;
 mod send;

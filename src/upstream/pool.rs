@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::balance::of_server;
 use super::conn::{Conn, Socket};
 use super::error::UpstreamError;
+use super::lookup::Lookup;
 use super::settings::Server;
 use super::standing::{Fault, Standing};
 use crate::base::sync::lock;
@@ -29,6 +30,7 @@ pub(super) struct Pool(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     server: Server,
+    lookup: Lookup,
     /// What hands are shaken with; set for a server that is `https`.
     tls: Option<tls::Client>,
     /// Of its address.
@@ -73,6 +75,7 @@ impl Pool {
         Self(Arc::new(Inner {
             hash: of_server(&server.to_string()),
             server,
+            lookup: Lookup::default(),
             tls,
             standing,
             idle: Mutex::default(),
@@ -158,13 +161,17 @@ impl Pool {
             source,
         };
         match &self.0.server {
-            Server::Tcp(address) => tcp(address).await.map(Socket::Tcp).map_err(unreachable),
+            Server::Tcp(address) => self
+                .tcp(address)
+                .await
+                .map(Socket::Tcp)
+                .map_err(unreachable),
             Server::Unix(path) => {
                 let socket = UnixStream::connect(path).await;
                 socket.map(Socket::Unix).map_err(unreachable)
             }
             Server::Tls { address, name } => {
-                let socket = tcp(address).await.map_err(unreachable)?;
+                let socket = self.tcp(address).await.map_err(unreachable)?;
                 let tls = self.0.tls.as_ref();
                 let tls = tls.expect("the settings have TLS where a server is https");
                 let stream = tls.connect(name, socket).await;
@@ -175,6 +182,14 @@ impl Pool {
                 Ok(Socket::Tls(Box::new(stream)))
             }
         }
+    }
+
+    /// A name stands for all its addresses, which are tried in turn; it is looked up at each connect.
+    async fn tcp(&self, address: &str) -> io::Result<TcpStream> {
+        let addresses = self.0.lookup.addresses(address).await?;
+        let socket = TcpStream::connect(&*addresses).await?;
+        socket.set_nodelay(true)?;
+        Ok(socket)
     }
 
     /// A connection over `socket`.
@@ -191,13 +206,6 @@ impl Pool {
         self.0.in_flight_of_all.inc();
         InFlight(self.clone())
     }
-}
-
-/// A name stands for all its addresses, which are tried in turn; it is looked up at each connect.
-async fn tcp(address: &str) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect(address).await?;
-    socket.set_nodelay(true)?;
-    Ok(socket)
 }
 
 /// Whether we ourselves are out of descriptors, which is no fault of a server's.
