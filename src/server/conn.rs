@@ -186,8 +186,12 @@ impl<H: Handler> Conn<H> {
         let head_only = version >= Version::HTTP_2 && *request.method() == Method::HEAD;
         let info = Arc::clone(&self.info);
         let mut response = self.handler.handle(request, info).await;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            self.activity.upgrade();
+        match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => self.activity.upgrade(),
+            // A view may give it a body, which nobody is sent; over HTTP/2 a length is then a broken promise, for which
+            // clients throw the answer away (RFC 9110, section 8.6).
+            StatusCode::NO_CONTENT => drop(response.headers_mut().remove(CONTENT_LENGTH)),
+            _ => {}
         }
         // An older client knows no chunks, a newer version has frames of its own.
         if version == Version::HTTP_11

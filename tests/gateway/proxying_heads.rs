@@ -1,7 +1,7 @@
 //! What Django is sent and what the client gets back, to the byte, in every version of HTTP.
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderValue, Method};
 use http_body_util::Full;
 
 use crate::support::http2::Http2;
@@ -193,6 +193,30 @@ async fn head_204_and_304_have_no_body_and_leave_the_connection_fine() {
         2,
         "one that announced a body is not used again, lest the body come; the other one is"
     );
+}
+
+#[tokio::test]
+async fn a_204_with_a_length_loses_it() {
+    let answer = "HTTP/1.1 204 No Content\r\nContent-Length: 7\r\nX-A: b\r\n\r\ndeleted";
+    let backend = Backend::start(move |_| Reply::raw(answer)).await;
+    let gateway = Gateway::before(&backend.address, "").await;
+    let request = http::Request::delete("http://site.test/x/")
+        .body(Full::default())
+        .unwrap();
+    let answer = Http2::open(&gateway.public).await.send(request).await;
+    let head = answer.unwrap().head;
+    assert_eq!(
+        (head.status.as_u16(), head.headers["x-a"].clone()),
+        (204, HeaderValue::from_static("b"))
+    );
+    assert_eq!(head.headers.get("content-length"), None);
+    for method in ["DELETE", "HEAD"] {
+        let mut conn = Conn::open(&gateway.public).await;
+        let request = format!("{method} /x/ HTTP/1.1\r\nHost: a\r\n\r\n");
+        conn.send(request).await;
+        let head = conn.head().await;
+        assert_eq!((head.status, head.header("content-length")), (204, None));
+    }
 }
 
 #[tokio::test]
