@@ -13,8 +13,8 @@
 //! once a client has shut its window it runs until there is room for all that waits at the head of the queue, up to 64 KiB,
 //! and ends clients that read slowly. It is for clients that have vanished with little under way ([`Vigil`]).
 //!
-//! Closing lingers: what the client still sends is read and thrown away for a moment, or the kernel would answer it with a
-//! reset, and an answer like 413 might be lost with it.
+//! Closing lingers: what the client still sends is read and thrown away for a while (`linger`), or the kernel would answer it
+//! with a reset, and an answer like 413 might be lost with it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -35,10 +35,8 @@ use super::Settings;
 use super::activity::Activity;
 use super::handshake::Versions;
 use super::hold::Raw;
+use super::linger::Linger;
 use crate::wire::guard::{Guard, Limits, POISON, POISON_HTTP2, Verdict, Violation};
-
-/// How long a closing connection is still read from.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// What is read at once of a connection of which the first bytes are asked for: nearly always the whole head.
 const AHEAD: usize = 2048;
@@ -108,7 +106,7 @@ pub(super) struct ClientIo {
     writing: Option<Pin<Box<Sleep>>>,
     vigil: Vigil,
     /// How long the connection may still take to close.
-    lingering: Option<Pin<Box<Sleep>>>,
+    lingering: Option<Linger>,
     refused: Refused,
     /// Until when the guard knows of time.
     passed: Instant,
@@ -251,14 +249,12 @@ impl ClientIo {
 
     /// Reads until the client closes as well, for as long as that may take.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = self
-            .lingering
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        let linger = self.lingering.get_or_insert_with(Linger::begin);
         let mut scratch = [0; 4096];
-        while until.as_mut().poll(cx).is_pending() {
+        while linger.poll(cx).is_pending() {
             let mut buffer = ReadBuf::new(&mut scratch);
             match ready!(self.socket.poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => {}
+                Ok(()) if !buffer.filled().is_empty() => linger.heard(),
                 // Closed, or broken: nothing is lost any more.
                 Ok(()) | Err(_) => break,
             }

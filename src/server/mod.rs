@@ -14,6 +14,7 @@ mod handshake;
 mod head;
 mod hold;
 mod io;
+mod linger;
 mod settings;
 mod taking;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -127,6 +127,26 @@ async fn a_flush_and_an_end_that_stall_are_given_up() {
     fill(&mut io).await;
     let ended = timeout(PATIENCE, io.shutdown()).await.unwrap();
     assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_still_sending_is_not_cut_off_from_its_answer() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let metrics = Metrics::new(&Registry::default());
+    let mut io = ClientIo::new(
+        Socket::Unix(near),
+        Versions::Http1,
+        Arc::new(Activity::default()),
+        &Settings::default(),
+        metrics.refusals(),
+    );
+    let mut closing = Box::pin(async { io.shutdown().await });
+    for _ in 0..4 {
+        far.write_all(b"more").await.unwrap();
+        assert!(timeout(Duration::from_secs(1), &mut closing).await.is_err());
+    }
+    // As long as nothing more comes.
+    timeout(PATIENCE, closing).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
