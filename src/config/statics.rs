@@ -33,6 +33,14 @@ pub(super) fn internal(section: &mut Section<'_>) -> bool {
         let hint = "X-Accel-Redirect leads to files only".to_owned();
         value.problem("`internal` is for routes with `static`", Some(hint));
     }
+    // Whoever is asked to log in by one of them would be let in by the other route without.
+    for key in ["basic_auth", "cors", "compress"] {
+        if internal && let Some(value) = section.value(key) {
+            let hint = "put it into the route whose answers lead here".to_owned();
+            let message = format!("`{key}` does nothing where `internal = true`");
+            value.problem(message, Some(hint));
+        }
+    }
     internal
 }
 

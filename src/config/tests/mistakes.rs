@@ -92,6 +92,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "proxy = \"django\"",
+        "internal = true\ncompress = false\nstatic = { root = \"/\" }",
+        "9:12: route[0].compress: `compress` does nothing where `internal = true` (put it into the route whose answers lead here)",
+    ),
+    (
+        "proxy = \"django\"",
         "sse = { ask = \"django\", history_memory = \"1MiB\" }",
         "8:25: route[0].sse.history_memory: unknown key \"history_memory\"",
     ),
