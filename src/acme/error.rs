@@ -118,6 +118,11 @@ impl Failed {
         self.problem() == Some("urn:ietf:params:acme:error:rateLimited")
     }
 
+    /// Whether it refused what it had handed out itself.
+    pub(super) fn is_bad_nonce(&self) -> bool {
+        self.problem() == Some("urn:ietf:params:acme:error:badNonce")
+    }
+
     /// Whether it does not know us any more.
     pub(super) fn is_unknown_account(&self) -> bool {
         self.problem() == Some("urn:ietf:params:acme:error:accountDoesNotExist")

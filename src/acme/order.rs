@@ -43,8 +43,17 @@ pub(super) struct Ordering<'a> {
 impl Ordering<'_> {
     /// A new certificate, and the text by which it can be kept.
     pub(super) async fn run(&self) -> Result<(Identity, String), Failed> {
-        let ordered = Box::pin(timeout(PATIENCE, self.order()));
+        let ordered = Box::pin(timeout(PATIENCE, self.order_twice()));
         ordered.await.unwrap_or(Err(Failed::Timeout(PATIENCE)))
+    }
+
+    /// Once more at once if the authority did not know its own nonces, each of which the library has tried thrice already:
+    /// that is no fault of the order, and may be one of several machines (RFC 8555, section 6.5).
+    async fn order_twice(&self) -> Result<(Identity, String), Failed> {
+        match self.order().await {
+            Err(failed) if failed.is_bad_nonce() => self.order().await,
+            ordered => ordered,
+        }
     }
 
     async fn order(&self) -> Result<(Identity, String), Failed> {

@@ -5,7 +5,7 @@
 //! no room share one cell: they are limited together, and the clients that are known notice nothing.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,14 +27,21 @@ const MOST: usize = 65_536;
 /// How often those who have been idle are looked for.
 const SHEDDING: Duration = Duration::from_secs(1);
 
-/// The key of a client: its IPv4 address, or the /64 of its IPv6 address, of which one client may use all.
+/// Before an IPv4 address as a translator to IPv6 writes it, of which one /64 has all (`64:ff9b::/96`; RFC 6052, section 2.1).
+const TRANSLATED: u128 = 0x64_ff9b << 64;
+
+/// The key of a client: its IPv4 address, also one that was translated, or the /64 of its IPv6 address, of which one client may
+/// use all.
 pub fn network(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
-            address.to_bits() & !u128::from(u64::MAX),
-        )),
+    let IpAddr::V6(address) = client else {
+        return client;
+    };
+    let bits = address.to_bits();
+    if bits >> 32 == TRANSLATED {
+        let [.., a, b, c, d] = address.octets();
+        return IpAddr::V4(Ipv4Addr::new(a, b, c, d));
     }
+    IpAddr::V6(Ipv6Addr::from_bits(bits & !u128::from(u64::MAX)))
 }
 
 /// So many in each time for each client, and so many at once.
@@ -179,6 +186,8 @@ mod tests {
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(network("2001:db8:1:2::"), network("2001:db8:1:2:ffff::1"));
         assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("64:ff9b::10.1.2.3"), "10.1.2.3");
+        assert_eq!(network("64:ff9b::1:a01:203"), "64:ff9b::");
     }
 
     #[tokio::test(start_paused = true)]

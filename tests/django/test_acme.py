@@ -24,7 +24,7 @@ ISSUED = 'tidegate_acme_orders_total{outcome="issued"}'
 class Pebble:
     """An authority of its own, with a DNS for which every name is this machine."""
 
-    def __init__(self, folder: Path, validity: int = 3600, **external: object) -> None:
+    def __init__(self, folder: Path, validity: int = 3600, bad_nonces: int = 3, **external: object) -> None:
         self.folder = folder
         folder.mkdir()
         self.ca, key = write_certificate(folder, "localhost")
@@ -46,7 +46,7 @@ class Pebble:
         names += ["-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", ""]
         self.names = Process("names", folder, names, {})
         command = ["pebble", "-config", str(file), "-dnsserver", f"127.0.0.1:{self.dns}"]
-        env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "3", "PEBBLE_AUTHZREUSE": "0"}
+        env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": str(bad_nonces), "PEBBLE_AUTHZREUSE": "0"}
         self.process = Process("pebble", folder, command, env)
 
     def start(self) -> None:
@@ -282,3 +282,13 @@ def test_no_account_is_made_that_could_not_be_kept(
     log = gateway.process.log.read_text()
     assert "/proc/acme" in log and "cannot be read or written" in log, log
     assert "accounts in memory" not in pebble.process.log.read_text()
+
+
+def test_an_authority_that_knows_none_of_its_nonces_is_asked_in_two_orders(
+    new_pebble: PebbleMaker, new_gateway: GatewayMaker, site: Site
+) -> None:
+    pebble = new_pebble(bad_nonces=100)
+    gateway = new_gateway(site, more=pebble.tables(), http=("127.0.0.1", pebble.http))
+    until(lambda: metric(gateway, 'tidegate_acme_orders_total{outcome="refused"}') == 1, "a refusal", 60)
+    # Three times each.
+    assert pebble.process.log.read_text().count("POST /sign-me-up") == 6

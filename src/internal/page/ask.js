@@ -57,7 +57,8 @@ async function ask(path, { method = "GET", json, signal } = {}) {
   const answer = await send(path, { method, headers, body, signal });
   if (answer.ok) return answer;
   const problem = await answer.json().catch(() => ({}));
-  if (answer.status === 401) askForToken(problem.detail ?? "");
+  // Unless another one was given meanwhile.
+  if (answer.status === 401 && token === sessionStorage.getItem(TOKEN)) askForToken(problem.detail ?? "");
   throw new Refused(answer.status, problem);
 }
 
