@@ -127,6 +127,8 @@ def test_the_list_of_the_tap_ends_somewhere(gateway: Gateway, console: Console, 
     console.until_says("tap-note", "Listening to")
     for part in range(5):
         gateway.post_event([{"channel": f"room-{name}", "data": f"{part}-{number}"} for number in range(100)])
+        # A tap that lags further behind than history goes misses something.
+        console.until_says("tap-note", f"{part + 1}00 events so far")
     gateway.publish(f"room-{name}", "x" * 5000)
     console.until_says("tap-note", "501 events so far")
     data = console.data("tap-list")
@@ -158,6 +160,7 @@ def test_a_page_that_nobody_sees_pauses_until_somebody_does(
 ) -> None:
     console.submit("channels-form", match=f"room-{name}")
     console.run(HIDE, True)
+    until(lambda: console.run("return document.body.dataset.looking") == "false", "the end of the look under way")
     console.until_says("state", "Paused")
     gateway.publish(f"room-{name}", "meanwhile")
     assert console.rows("channel-list") == [] and console.text("state") == "Paused"

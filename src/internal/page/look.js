@@ -60,6 +60,12 @@ function entry({ when, where, event, id, data }) {
 const isPaused = () => document.hidden || needsToken;
 const showPause = () => showState("paused", "Paused");
 
+// The page says so as well, to whoever wants to know when it will change no more.
+function setLooking(value) {
+  looking = value;
+  document.body.dataset.looking = String(value);
+}
+
 async function look() {
   if (looking) {
     again = true;
@@ -67,7 +73,7 @@ async function look() {
   }
   clearTimeout(timer);
   if (isPaused()) return;
-  looking = true;
+  setLooking(true);
   again = false;
   try {
     await lookAtAll();
@@ -75,7 +81,7 @@ async function look() {
     before = undefined;
     showState("away", needsToken ? "A token is needed" : told(error));
   }
-  looking = false;
+  setLooking(false);
   if (document.hidden) showPause();
   if (!isPaused()) timer = setTimeout(look, again ? 0 : PAUSE);
 }
