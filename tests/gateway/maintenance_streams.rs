@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::support::grip::{item, next, poll, stream};
 use crate::support::recording::says;
 use crate::support::{
-    Backend, Conn, EventSource, Gateway, Publisher, Reply, gateway, get, pass, until,
+    Backend, Conn, EventSource, Gate, Gateway, Publisher, Reply, Request, gateway, get, pass, until,
 };
 
 const LINK: &str = "Grip-Link: </next>; rel=next\r\n";
@@ -141,6 +141,58 @@ async fn what_is_missing_is_asked_for_afterwards() {
 }
 
 #[tokio::test]
+async fn who_misses_nothing_does_not_wait_behind_those_who_do() {
+    let gate = Gate::new();
+    let hanging = gate.clone();
+    let backend = Backend::start(move |request| {
+        let next = |more| format!("Grip-Link: </next{}>; rel=next{more}\r\n", request.target());
+        match request.target() {
+            "/page" => Reply::ok(""),
+            "/c" => stream("c", &next(""), "data: 1\n\n"),
+            "/next/a" => Reply::raw(format!(
+                "HTTP/1.1 200 OK\r\nGrip-Hold: stream\r\nGrip-Channel: /a; prev-id=2\r\n{}Content-Length: 9\r\n\r\n",
+                next("; timeout=3600")
+            ))
+            .wait(&hanging)
+            .then("data: 2\n\n"),
+            name => stream(&format!("{name}; prev-id=1"), &next("; timeout=3600"), "data: 1\n\n"),
+        }
+    })
+    .await;
+    let grip = "grip = { link_every = \"50ms\", links_at_once = 1 }";
+    let mut site = Site::start(grip, "", backend).await;
+    let mut sources = Vec::new();
+    for name in ["/a", "/b"] {
+        let mut source = site.open(name).await;
+        assert_eq!(source.data(1).await, ["1"]);
+        let third = json!({
+            "channel": name, "id": "3", "prev-id": "2", "no-seq": true, "http-stream": {"content": "data: 3\n\n"},
+        });
+        site.publisher.items(&[third]).await;
+        if sources.is_empty() {
+            site.backend.request(1).await;
+        }
+        sources.push(source);
+    }
+    // Its turn comes, and it is the next after that of `/b`.
+    let mut quiet = site.open("/c").await;
+    assert_eq!(quiet.data(1).await, ["1"]);
+    pass(Duration::from_millis(300)).await;
+    let count = site.begin().await;
+    gate.open();
+    assert_eq!(sources[0].data(2).await, ["2", "3"]);
+    site.publisher.items(&[item("c", "data: passes\n\n")]).await;
+    assert_eq!(quiet.data(1).await, ["passes"]);
+    site.end().await;
+    let is_asked = |request: &Request| request.line() == "GET /next/b";
+    site.backend
+        .until("the other link", |log| {
+            log.requests.iter().skip(count).any(is_asked)
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_poll_that_would_be_asked_again_is_told_to_come_back() {
     let mut site = Site::held(poll("c", "", "nothing")).await;
     let mut conn = Conn::open(&site.gateway.public).await;
@@ -199,11 +251,12 @@ async fn a_permission_that_runs_out_is_asked_for_afterwards() {
     let mut source = site.open("/asked/").await;
     let count = site.begin().await;
     site.is_left_alone_since(count).await;
-    let beats = source.text.matches(":\n\n").count();
     site.publisher.text("news", "later").await;
-    source.heartbeats(beats + 3).await;
+    pass(Duration::from_millis(200)).await;
     // Nobody has said that it may still be heard.
-    assert!(!source.text.contains("later"));
+    let metric = "tidegate_events_delivered_total";
+    assert_eq!(site.publisher.metric(metric).await, 0);
+    source.heartbeats(3).await;
     site.end().await;
     assert_eq!(source.data(1).await, ["later"]);
     assert_eq!(site.asked_after(count).await, "GET /asked/");

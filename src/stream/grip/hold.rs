@@ -436,13 +436,9 @@ impl Hold {
 
     fn failed(&mut self, error: &LinkError, needed: bool, now: Instant) -> Looked {
         let is_clear = match error {
-            // It waits for its turn again, until there is none.
+            // Nothing is missing: it waits for its turn again, until there is none.
             LinkError::Maintenance => {
-                self.turn = if needed {
-                    Turn::Needed(now + SHORTEST)
-                } else {
-                    Turn::Due(now)
-                };
+                self.turn = Turn::Due(now);
                 return Looked::Changed;
             }
             // Django restarts, say: a client that was sent away now would find nobody.

@@ -49,8 +49,9 @@ struct Inner {
     at_once: Slots,
     /// Those of them that streams may have which miss nothing.
     idle_at_once: Slots,
-    /// Questions that wait for a place: whoever has the same one waits for the same answer.
-    waiting: Mutex<HashMap<Question, Shared>>,
+    /// Questions that wait for a place: whoever has the same one, and misses nothing or something as well, waits for the same
+    /// answer.
+    waiting: Mutex<HashMap<Asked, Shared>>,
     /// What many streams have in common, so that each needs none of its own; the oldest go.
     sites: Mutex<VecDeque<Arc<Site>>>,
     beats: Mutex<VecDeque<Frame>>,
@@ -87,6 +88,9 @@ pub(super) struct Question {
     pub(super) last: Vec<HeaderValue>,
 }
 
+/// One, and whether who asks it misses nothing.
+type Asked = (Question, bool);
+
 /// What came of it; shared by those who had the same question.
 pub(super) type Outcome = Arc<Result<Held, LinkError>>;
 
@@ -109,7 +113,7 @@ pub(super) enum LinkError {
     /// What it answers cannot be held.
     #[error("the answer to the link cannot be read")]
     Unreadable(#[source] Unreadable),
-    /// It was not asked.
+    /// It was not asked, by who misses nothing.
     #[error("there is maintenance")]
     Maintenance,
 }
@@ -292,21 +296,27 @@ impl Links {
 
     async fn ask(&self, question: Question, misses_nothing: bool) -> Outcome {
         // If the one who waits for a place leaves, the next one takes over.
-        let waits = Waits::new(self, &question);
+        let asked = (question, misses_nothing);
+        let waits = Waits::new(self, &asked);
         let answer = async {
-            let _slot = self.0.at_once.wait().await;
             let maintenance = self.0.upstream.maintenance();
-            // Such a stream delivers things meanwhile, but not while it waits here.
-            let leaves = misses_nothing && maintenance.is_on().await;
-            if !leaves {
+            // Nobody keeps a place while it waits for the end of maintenance: such a stream delivers things meanwhile, but not
+            // while it waits here.
+            let (_slot, leaves) = loop {
+                let slot = self.0.at_once.wait().await;
+                let is_on = maintenance.is_on().await;
+                if misses_nothing || !is_on {
+                    break (slot, is_on);
+                }
+                drop(slot);
                 maintenance.over().await;
-            }
+            };
             // Who comes from now on may know of what this answer does not.
-            lock(&self.0.waiting).remove(&question);
+            lock(&self.0.waiting).remove(&asked);
             Arc::new(if leaves {
                 Err(LinkError::Maintenance)
             } else {
-                self.send(&question).await
+                self.send(&asked.0).await
             })
         };
         Arc::clone(waits.answer.get_or_init(|| answer).await)
@@ -385,18 +395,18 @@ impl Links {
 /// One who waits for an answer, a guard: the last to leave takes the question along.
 struct Waits<'l> {
     links: &'l Links,
-    question: &'l Question,
+    asked: &'l Asked,
     answer: Arc<OnceCell<Outcome>>,
 }
 
 impl<'l> Waits<'l> {
-    fn new(links: &'l Links, question: &'l Question) -> Self {
+    fn new(links: &'l Links, asked: &'l Asked) -> Self {
         let mut table = lock(&links.0.waiting);
-        let waiting = table.entry(question.clone()).or_default();
+        let waiting = table.entry(asked.clone()).or_default();
         waiting.count += 1;
         Self {
             links,
-            question,
+            asked,
             answer: Arc::clone(&waiting.answer),
         }
     }
@@ -405,14 +415,14 @@ impl<'l> Waits<'l> {
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
         let mut table = lock(&self.links.0.waiting);
-        let Some(waiting) = table.get_mut(self.question) else {
+        let Some(waiting) = table.get_mut(self.asked) else {
             return;
         };
         // It may be the same question asked anew.
         if Arc::ptr_eq(&waiting.answer, &self.answer) {
             waiting.count -= 1;
             if waiting.count == 0 {
-                table.remove(self.question);
+                table.remove(self.asked);
             }
         }
     }
