@@ -1,20 +1,21 @@
 //! Looks up the addresses of a server that has a name, on a thread that may wait for the name service.
 //!
 //! Such a thread waits for as long as the system says, which is 20 s and more where a name service is silent, whoever has
-//! given up meanwhile. So whoever connects waits with the others for one answer, and another is asked for beside it only once
-//! that is late: one lookup may have lost its datagram. Bound: [`AT_ONCE`] for each server; beyond, all wait for the
-//! newest. Else a name service that is silent would soon take all threads there are for what waits, and uploads, logins and
-//! temp files of other upstreams would stand still with it.
+//! given up meanwhile. So whoever connects waits with the others for one answer, and for another beside it only once that is
+//! late: one lookup may have lost its datagram. Bound: [`AT_ONCE`] for each server; beyond, all wait for the newest. Else
+//! a name service that is silent would soon take all threads there are for what waits, and uploads, logins and temp files of
+//! other upstreams would stand still with it.
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::base::sync::lock;
 use crate::limits::Slots;
@@ -27,14 +28,17 @@ const LATE: Duration = Duration::from_secs(1);
 /// What a lookup found, for all who wait for it.
 type Found = Result<Arc<[SocketAddr]>, Arc<io::Error>>;
 
+/// Where it is told; the other end is gone when the lookup has ended.
+type Told = watch::Receiver<Option<Found>>;
+
 /// What waits for the name service.
 type Resolve = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 /// The lookups of one server.
 pub(super) struct Lookup {
     slots: Slots,
-    /// When the newest began, and what it will tell; its other end is gone when it has ended.
-    newest: Mutex<Option<(Instant, watch::Receiver<Option<Found>>)>>,
+    /// When the newest began, and what it will tell.
+    newest: Mutex<Option<(Instant, Told)>>,
     resolve: Arc<Resolve>,
 }
 
@@ -66,14 +70,20 @@ impl Lookup {
         if let Ok(known) = address.parse() {
             return Ok([known].into());
         }
-        let mut told = self.newest(address);
-        let found = told.wait_for(Option::is_some).await;
-        let found = found.map_err(io::Error::other)?.clone();
-        found.unwrap_or_else(|| Ok([].into())).map_err(copy)
+        let mut asked = pin!(found(self.newest(address)));
+        if let Ok(found) = timeout(LATE, asked.as_mut()).await {
+            return found;
+        }
+        tokio::select! {
+            // In any order: one is as good as the other.
+            biased;
+            found = asked => found,
+            found = found(self.newest(address)) => found,
+        }
     }
 
     /// The lookup to wait for.
-    fn newest(&self, address: &str) -> watch::Receiver<Option<Found>> {
+    fn newest(&self, address: &str) -> Told {
         let mut newest = lock(&self.newest);
         if let Some((since, told)) = &*newest
             && told.has_changed().is_ok()
@@ -99,6 +109,13 @@ impl Lookup {
             }
         }
     }
+}
+
+/// What a lookup tells.
+async fn found(mut told: Told) -> io::Result<Arc<[SocketAddr]>> {
+    let found = told.wait_for(Option::is_some).await;
+    let found = found.map_err(io::Error::other)?.clone();
+    found.unwrap_or_else(|| Ok([].into())).map_err(copy)
 }
 
 /// The same error once more.
@@ -150,7 +167,10 @@ mod tests {
             assert_eq!(asked.await.unwrap().len(), 1);
         }
         assert_eq!(begun.load(Ordering::Relaxed), 1);
-        // What was found is not kept: a name may lead elsewhere by now.
+        // What was found is not kept: a name may lead elsewhere by now. It is told before its thread has ended.
+        let told = lock(&lookup.newest).as_ref().map(|(_, told)| told.clone());
+        let mut told = told.unwrap();
+        while told.changed().await.is_ok() {}
         say.send(()).unwrap();
         lookup.addresses("web:8000").await.unwrap();
         assert_eq!(begun.load(Ordering::Relaxed), 2);
@@ -166,10 +186,31 @@ mod tests {
         }
         assert!(lookup.slots.take().is_none());
         drop(say);
+        let mut ended = Vec::new();
+        for _ in 0..AT_ONCE {
+            ended.push(lookup.slots.wait().await);
+        }
         for asked in all {
             asked.await.unwrap();
         }
         assert_eq!(begun.load(Ordering::Relaxed), AT_ONCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_one_that_is_lost_is_told_by_the_next() {
+        let (say, heard) = mpsc::channel::<()>();
+        let (heard, first) = (Mutex::new(Some(heard)), AtomicUsize::new(0));
+        let lookup = Lookup::by(Arc::new(move |_: &str| {
+            if first.fetch_add(1, Ordering::Relaxed) == 0 {
+                let heard = lock(&heard).take();
+                let _said = heard.map(|heard| heard.recv());
+            }
+            Ok(vec![SocketAddr::from(([10, 0, 0, 1], 8000))])
+        }));
+        let asked = asking(&lookup);
+        tokio::time::advance(LATE).await;
+        assert_eq!(asked.await.unwrap().len(), 1);
+        drop(say);
     }
 
     #[tokio::test]
