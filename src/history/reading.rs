@@ -56,8 +56,16 @@ impl Channel {
             return false;
         }
         let passing = self.passing_after(at.position.max(at.opened));
-        let unread = self.trail_after(at.position).chain(passing);
-        unread.map(|entry| entry.frame.len()).sum::<usize>() > at.lag
+        let mut unread = self.trail_after(at.position).chain(passing);
+        // Counted no further than that: the log is locked, and there may be many more.
+        let mut left = at.lag;
+        unread.any(|entry| match left.checked_sub(entry.frame.len()) {
+            Some(less) => {
+                left = less;
+                false
+            }
+            None => true,
+        })
     }
 
     /// Whether a reader of `reach` that comes back to `position` has missed something the log still has.
