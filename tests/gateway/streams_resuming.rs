@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::streaming::{is_reset, numbers, site, texts};
-use crate::support::{Conn, EventSource, Gateway};
+use crate::support::{Conn, EventSource, Gateway, pass};
 
 #[tokio::test]
 async fn a_listener_that_comes_back_gets_exactly_what_it_missed() {
@@ -221,7 +221,7 @@ async fn the_end_is_forgotten_after_closed_for() {
         .unwrap()
         .to_owned();
     assert_eq!(get_with(&gateway, "/events/", &end).await.status, 204);
-    crate::support::pass(Duration::from_millis(1050)).await;
+    pass(Duration::from_millis(1050)).await;
     let mut source = EventSource::resume(&gateway.public, "/events/", &end).await;
     publisher.text("news", "on").await;
     assert_eq!(source.next().await.data, "on");
@@ -231,7 +231,6 @@ async fn the_end_is_forgotten_after_closed_for() {
 const REACHES: &str = "\
     [[route]]\npath = \"/short/\"\nsse = { channels = [\"news\"], public = true, history = { events = 2 }, closed_for = \"0s\" }\n\
     [[route]]\npath = \"/long/\"\nsse = { channels = [\"news\"], public = true, history = { events = 500 } }\n\
-    [[route]]\npath = \"/young/\"\nsse = { channels = [\"news\"], public = true, history = { age = \"1s\" } }\n\
     [sse]\nper_ip = 0\nhistory = { events = 4 }\n";
 
 #[tokio::test]
@@ -243,12 +242,7 @@ async fn each_route_gives_back_what_it_says() {
     let mut publisher = gateway.publisher().await;
     let ids = numbers(&mut publisher, 1..=10).await;
     // The place of `ids[n]` has 9 - n events after it.
-    for (path, most) in [
-        ("/short/", 2),
-        ("/events/", 4),
-        ("/young/", 4),
-        ("/long/", 9),
-    ] {
+    for (path, most) in [("/short/", 2), ("/events/", 4), ("/long/", 9)] {
         let mut fits = EventSource::resume(&gateway.public, path, &ids[9 - most]).await;
         let first = u32::try_from(11 - most).unwrap();
         assert_eq!(fits.data(most).await, texts(first..=10), "{path}");
@@ -265,9 +259,6 @@ async fn each_route_gives_back_what_it_says() {
         .collect();
     publisher.publish(json!(batch)).await;
     assert_eq!(open.data(20).await, texts(11..=30));
-    crate::support::pass(Duration::from_millis(1050)).await;
-    let mut old = EventSource::resume(&gateway.public, "/young/", &ids[8]).await;
-    is_reset(&mut old, "history").await;
     let end = publisher
         .publish(json!({"channel": "news", "close": true}))
         .await["id"]
@@ -278,4 +269,22 @@ async fn each_route_gives_back_what_it_says() {
     let mut again = EventSource::resume(&gateway.public, "/short/", &end).await;
     publisher.text("news", "on").await;
     assert_eq!(again.next().await.data, "on");
+}
+
+#[tokio::test]
+async fn a_route_gives_back_nothing_older_than_it_says() {
+    let gateway = Gateway::start(
+        "[[route]]\npath = \"/young/\"\nsse = { channels = [\"news\"], public = true, history = { age = \"2s\" } }\n\
+         [[route]]\npath = \"/events/\"\nsse = { channels = [\"news\"], public = true }\n",
+    )
+    .await;
+    let mut publisher = gateway.publisher().await;
+    let ids = numbers(&mut publisher, 1..=2).await;
+    let mut young = EventSource::resume(&gateway.public, "/young/", &ids[0]).await;
+    assert_eq!(young.data(1).await, ["2"]);
+    pass(Duration::from_millis(2050)).await;
+    let mut old = EventSource::resume(&gateway.public, "/young/", &ids[0]).await;
+    is_reset(&mut old, "history").await;
+    let mut other = EventSource::resume(&gateway.public, "/events/", &ids[0]).await;
+    assert_eq!(other.data(1).await, ["2"], "it is there for others");
 }
