@@ -21,7 +21,7 @@ use super::respond::Refusal;
 use super::{Proxy, Site};
 use crate::domain::ByteSize;
 use crate::limits::Slots;
-use crate::upstream::{RequestBody, SeeTo, Upload, Upstream};
+use crate::upstream::{RequestBody, SeeTo, Upstream};
 
 /// Bodies that nobody wants and that are read all the same.
 const MOST_LEFT: usize = 1024;
@@ -44,13 +44,6 @@ impl Unread {
         let version = parts.version;
         let body = Some(body);
         (parts, Self { body, version })
-    }
-
-    /// Puts back what an upstream has answered without, if there is anything.
-    pub(super) fn put_back(&mut self, upload: Option<Upload>) {
-        if let Some(upload) = upload {
-            self.body = upload.into_incoming();
-        }
     }
 
     /// Whether nothing more comes of it.

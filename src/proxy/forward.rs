@@ -7,7 +7,6 @@ use super::respond::Refusal;
 use super::{Exchange, Kind, Proxy};
 use crate::stream::Body;
 use crate::upstream::{AnswerBody, Rebuilt, RequestBody, Upstream};
-use crate::wire::grip::is_instruct;
 use crate::wire::headers;
 
 impl Proxy {
@@ -22,12 +21,11 @@ impl Proxy {
         let holding = exchange.route.kind.holding();
         let whole = holding.map_or(0, |_| MOST_AGAIN);
         let unread = exchange.unread;
-        let body = self.take_body(exchange.site, headers, &mut *unread, limit, whole, upstream);
+        let body = self.take_body(exchange.site, headers, unread, limit, whole, upstream);
         let body = body.await?;
         let request = exchange.rebuilt;
         let Some(holding) = holding else {
-            let mut answer = self.send(upstream, request, body).await?;
-            unread.put_back(answer.body_mut().take_upload());
+            let answer = self.send(upstream, request, body).await?;
             let answer = pass_on(upstream, answer)?;
             self.hints
                 .passed(upstream, exchange.parts.uri.path(), &answer);
@@ -40,10 +38,7 @@ impl Proxy {
             request.into_head(),
             &body,
         );
-        let mut answer = self.send(upstream, request, body).await?;
-        if !is_instruct(answer.headers()) {
-            unread.put_back(answer.body_mut().take_upload());
-        }
+        let answer = self.send(upstream, request, body).await?;
         Box::pin(self.hold(upstream, noted, answer)).await
     }
 

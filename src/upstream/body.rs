@@ -70,11 +70,6 @@ impl Upload {
         }
         Ok(())
     }
-
-    /// The body itself.
-    pub fn into_incoming(mut self) -> Option<Incoming> {
-        self.0.incoming.body.take()
-    }
 }
 
 /// Sees to what is left of a body that nobody reads any more.
