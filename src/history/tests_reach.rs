@@ -49,6 +49,12 @@ fn log_of(reach: Reach) -> Log {
     })
 }
 
+/// A reader of `a` from the first event, which may lag so many bytes.
+fn reader(log: &Log, lag: u64) -> Cursor {
+    let cursor = log.cursor([channel("a")], Position::START);
+    cursor.lagging(ByteSize::bytes(lag))
+}
+
 async fn compare(steps: Vec<Step>) {
     let others = Reach {
         events: 1000,
@@ -117,10 +123,7 @@ fn an_open_stream_may_lag_less_than_the_log_allows_to_others() {
         events: 1,
         ..Settings::default()
     });
-    let of = |lag| {
-        let cursor = log.cursor([channel("a")], Position::START);
-        cursor.lagging(ByteSize::bytes(lag))
-    };
+    let of = |lag| reader(&log, lag);
     // One event is the window; two more of one byte each trail behind it.
     let mut readers = [of(1), of(2), of(1)];
     let burst = |count| vec![event(&["a"], false); count];
@@ -141,15 +144,11 @@ fn what_only_passes_counts_for_who_was_there() {
         keep: crate::domain::Keep::None,
         ..event(&["a"], false)
     };
-    let mut slow = log
-        .cursor([channel("a")], Position::START)
-        .lagging(ByteSize::bytes(1));
+    let mut slow = reader(&log, 1);
     log.append(&[passing()], number).unwrap();
     log.append(&[passing()], number).unwrap();
     assert_eq!(read(&mut slow, 10), (vec![], Progress::Gap));
-    let mut late = log
-        .cursor([channel("a")], Position::START)
-        .lagging(ByteSize::bytes(1));
+    let mut late = reader(&log, 1);
     assert_eq!(read(&mut late, 10), (vec![], Progress::UpToDate));
 }
 
@@ -159,10 +158,7 @@ fn a_memo_is_of_those_who_may_lag_as_far() {
         events: 1,
         ..Settings::default()
     });
-    let of = |lag| {
-        let cursor = log.cursor([channel("a")], Position::START);
-        cursor.lagging(ByteSize::bytes(lag))
-    };
+    let of = |lag| reader(&log, lag);
     let (mut far, mut near) = (of(9), of(0));
     log.append(&[event(&["a"], false), event(&["a"], false)], number)
         .unwrap();
